@@ -1,0 +1,29 @@
+/*
+ * executor.h - a few threads for calls that block.
+ *
+ * Thread: submit from any loop's thread; run is called on one of the executor's threads, done on
+ * the loop that submitted. Order between jobs is not promised. Bounded: a full queue refuses.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "loop.h"
+
+struct executor;
+
+/* Embedded in what the caller wants done; owned by the caller again once done is called. */
+struct job {
+    struct message message;         /* brings it back to loop */
+    struct loop *loop;              /* borrowed; set by executor_submit */
+    void (*run)(struct job *job);   /* may block */
+    void (*done)(struct job *job, bool cancelled); /* cancelled: run was never called */
+};
+
+int executor_new(const char *name, unsigned threads, unsigned queue_size,
+                 struct executor **ret_executor);
+/* 0, or -EAGAIN when the queue is full, -ESHUTDOWN after executor_close. */
+int executor_submit(struct executor *executor, struct loop *loop, struct job *job);
+/* Jobs not begun are cancelled (done is still posted), those under way are waited for. */
+void executor_close(struct executor *executor);
+void executor_free(struct executor *executor);
