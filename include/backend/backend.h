@@ -1,0 +1,163 @@
+/*
+ * backend.h - server connections: made by libpq on the connector thread, then handed off for good.
+ *
+ * connector_connect asks for a connection; when it is there, the asking loop is given a struct
+ * backend: a descriptor (with TLS: an SSL object) that nobody else touches, just behind
+ * ReadyForQuery, and what the login told. From there the owner speaks the protocol itself, over a
+ * stream, and gives the connection back with connector_retire, which sees it to its very end: the
+ * server process is gone when `retired` is called, so a permit may be given back then, not before.
+ *
+ * The connector also keeps, per host, the back-off and the breaker, and it sends cancels.
+ *
+ * Thread: connector_* functions may be called from any loop's thread; callbacks come on the loop
+ * that is named in the request. No other folder sees libpq.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "listener.h"
+#include "loop.h"
+#include "usec.h"
+
+struct backend_cancel;
+struct buf;
+struct connector;
+struct executor;
+struct ssl_st;
+
+/* How to reach one database; immutable, shared by reference (any thread). */
+struct backend_target {
+    /* All strings are owned; NULL is unset. */
+    char *host;      /* one name, address, /directory or @abstract; NULL: unix_socket_dir */
+    char *dbname;
+    char *user;
+    char *password;
+    char *sslmode;   /* disable, allow, prefer, require, verify-ca, verify-full */
+    char *sslrootcert, *sslcert, *sslkey;
+    char *sslciphers; /* NULL: the library's default */
+    char *application_name, *client_encoding, *datestyle, *timezone; /* of the [databases] entry */
+    char *replication; /* "true", "database" or NULL */
+    char *options;     /* of a replication client, else NULL */
+    int port;
+    struct tcp_options tcp;
+    usec_t connect_timeout; /* from the first packet to ReadyForQuery; 0 is none */
+    usec_t login_retry;     /* ceiling of the back-off of its host */
+    _Atomic int refs;
+};
+
+struct backend_target *backend_target_new(void); /* all unset, one reference; NULL: no memory */
+struct backend_target *backend_target_ref(struct backend_target *target);
+void backend_target_unref(struct backend_target *target);
+
+/* Why there is no connection. */
+struct backend_error {
+    char sqlstate[6];    /* the server's own, or 08006 / 08001 when it is the network's fault */
+    char message[512];   /* the server's own text, or libpq's, on one line */
+    bool from_server;    /* the server has answered with this error */
+    bool transient;      /* 57P03 and the like: waiting is sensible */
+    usec_t retry_at;     /* loop_now-like time before which nobody need ask again; 0 is now */
+};
+
+struct backend_parameter {
+    char *name;
+    char *value;
+};
+
+/* A connection handed off. Owned by whoever got it; ends with connector_retire. */
+struct backend {
+    int fd;                 /* libpq closes it */
+    struct ssl_st *tls;     /* libpq frees it; NULL is plain */
+    int pid;                /* of the server process */
+    int server_version;     /* 150004 */
+    const char *tls_version; /* "TLSv1.3" or NULL */
+    const char *tls_cipher;
+    struct backend_parameter *parameters; /* all that the login reported */
+    size_t parameter_count;
+    char remote_addr[64];   /* "10.0.0.1", "::1", "unix" */
+    int remote_port;
+    char local_addr[64];
+    int local_port;
+    struct backend_target *target; /* a reference */
+    struct backend_cancel *cancel; /* one reference; what a cancel needs */
+    void *private;          /* the PGconn */
+};
+
+/* Embedded in the asker. */
+struct connect_request {
+    struct message message;        /* the connector's */
+    struct connector *connector;   /* the connector's */
+    struct loop *loop;             /* where done is called; set by the asker */
+    struct backend_target *target; /* the asker's reference; must live until done */
+    void (*done)(struct connect_request *request, struct backend *backend,
+                 const struct backend_error *error);
+    void *private;                 /* the connector's attempt under way */
+    struct backend *backend;       /* result on its way */
+    struct backend_error error;
+    _Atomic bool cancelled;
+};
+
+/* Starts the thread. */
+int connector_new(struct executor *executor, struct connector **ret_connector);
+/* Ends what is under way (done is still posted, with an error), retires what is left, joins. */
+void connector_close(struct connector *connector);
+void connector_free(struct connector *connector);
+void connector_set_dns_ttl(struct connector *connector, usec_t ttl, usec_t nxdomain_ttl);
+
+/*
+ * done is called exactly once, later: with a backend, or with NULL and the reason. While the host's
+ * breaker is open it fails at once with the error that opened it and retry_at.
+ */
+void connector_connect(struct connector *connector, struct connect_request *request);
+/* Wants it no more: done still comes, with a backend if it was too late. */
+void connector_abandon(struct connector *connector, struct connect_request *request);
+
+/*
+ * Ends a connection whose stream is closed (stream_close with keep_fd): says Terminate if polite,
+ * waits for the server's end of the connection (bounded by a few seconds), frees everything, and
+ * then posts `retired` (may be NULL) to loop. Not polite: the protocol is in the middle of something;
+ * then a cancel is sent first, so that the server process does not go on working for nobody.
+ */
+void connector_retire(struct connector *connector, struct backend *backend, bool polite,
+                      struct loop *loop, struct message *retired);
+
+/* Asks the server to cancel what the connection is running; any thread may hold a reference. */
+struct backend_cancel *backend_cancel_ref(struct backend_cancel *cancel);
+void backend_cancel_unref(struct backend_cancel *cancel);
+
+struct cancel_request {
+    struct message message;        /* the connector's */
+    struct connector *connector;   /* the connector's */
+    struct loop *loop;             /* where done is called; set by the asker */
+    struct backend_cancel *cancel; /* a reference held by the asker until done */
+    void (*done)(struct cancel_request *request, int error, const char *text);
+    void *private;                 /* the connector's */
+    int error;
+    char text[256];
+};
+
+/* done is called once the server has closed the cancel connection, or it failed or timed out (10 s). */
+void connector_cancel(struct connector *connector, struct cancel_request *request);
+
+/* Counters of the connector, for SHOW; any thread. */
+struct connector_stats {
+    uint64_t attempts, successes, failures, cancels, retired;
+    unsigned connecting; /* now */
+};
+void connector_get_stats(struct connector *connector, struct connector_stats *ret_stats);
+
+/* What the loaded libpq can do, found once at start. */
+struct backend_features {
+    int libpq_version;       /* 150020 */
+    bool cancel_nonblocking; /* PQcancelCreate family (17) */
+    bool scram_keys;         /* scram_client_key (18) */
+    bool require_auth;       /* 16 */
+};
+/*
+ * Called once, first thing in main, before any thread: unsets PG* in the environment (an empty value
+ * would not protect), checks that libpq's libssl is the daemon's own.
+ */
+int backend_global_init(struct backend_features *ret_features, struct buf *ret_error);
