@@ -2,7 +2,7 @@
  * histogram.h - how long things took, in 2 kB, whatever their number.
  *
  * Log-linear: exact below 16 us, then eight buckets for each doubling, so that a quantile is at
- * most an eighth too high. What takes over an hour counts as a little more than an hour.
+ * most an eighth too high. What takes over 71 minutes shares the last bucket.
  *
  * Thread: one at a time; to read another thread's, copy it there.
  */

@@ -22,7 +22,8 @@ char *str_trim(char *str);
 
 /*
  * Letters to insert, delete, change, or swap with their neighbour, without regard to case, to make
- * one of the other. limit + 1 stands for any number over limit.
+ * one of the other. limit + 1 stands for any number over limit; a word of over 64 letters is that
+ * far from any other.
  */
 size_t str_edit_distance(const char *a, const char *b, size_t limit);
 
