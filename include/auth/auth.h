@@ -43,7 +43,7 @@ struct auth {
 };
 
 enum auth_status {
-    AUTH_OK,
+    AUTH_ACCEPTED,
     AUTH_CONTINUE, /* send auth->reply, then wait for the client's answer */
     AUTH_FAILED,   /* tell auth->failure and close */
 };
@@ -53,7 +53,7 @@ void auth_done(struct auth *auth);
 
 /*
  * First step; config need not outlive the call. Whether the database exists is for the caller to
- * find out after AUTH_OK, so that nobody can probe for names.
+ * find out after AUTH_ACCEPTED, so that nobody can probe for names.
  */
 enum auth_status auth_begin(struct auth *auth, const struct config *config,
                             const struct auth_login *login);
