@@ -7,6 +7,8 @@
 
 #include <stdint.h>
 
+#include "cleanup.h"
+
 /* Closes fd, unless it is negative; leaves errno alone. */
 void fd_close(int fd);
 /* For CLEANUP(fd_close) int fd = -1; FD_TAKE gives it away: its value, and -1 is left behind. */
