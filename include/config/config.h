@@ -22,7 +22,7 @@
 #include "usec.h"
 
 /* What the keys that are words may be. */
-enum auth_type { AUTH_TRUST, AUTH_ANY };
+enum auth_type { AUTH_TYPE_ANY, AUTH_TYPE_TRUST };
 enum pool_mode { POOL_SESSION, POOL_TRANSACTION, POOL_STATEMENT };
 enum tls_mode { TLS_DISABLE, TLS_ALLOW, TLS_PREFER, TLS_REQUIRE, TLS_VERIFY_CA, TLS_VERIFY_FULL };
 enum load_balance { LOAD_BALANCE_ROUND_ROBIN, LOAD_BALANCE_DISABLE };
@@ -88,7 +88,7 @@ struct config {
     char *unix_socket_dir;
     char *unix_socket_group;
     mode_t unix_socket_mode;
-    bool tcp_defer_accept;
+    int tcp_defer_accept; /* seconds */
     bool tcp_keepalive;
     int tcp_keepcnt;
     usec_t tcp_keepidle;
@@ -202,7 +202,8 @@ struct config_error {
 struct config_errors {
     struct config_error *list; /* owned; in the order they were found */
     size_t count;
-    size_t warnings; /* how many of them are only that */
+    size_t warnings;    /* how many of them are only that */
+    bool out_of_memory; /* something is missing from the list */
 };
 
 #define CONFIG_ERRORS_INIT                                                                         \
