@@ -37,9 +37,9 @@ struct auth_failure {
 };
 
 struct auth {
-    const struct auth_method *method;    /* static; NULL before auth_begin */
-    struct buf reply;                    /* owned: with AUTH_CONTINUE, what to send to the client */
-    const struct auth_failure *failure;  /* with AUTH_FAILED, else NULL */
+    const struct auth_method *method;   /* static; NULL before auth_begin */
+    struct buf reply;                   /* owned: with AUTH_CONTINUE, what to send to the client */
+    const struct auth_failure *failure; /* with AUTH_FAILED, else NULL */
 };
 
 enum auth_status {
