@@ -72,8 +72,8 @@ unexpected_input(struct auth *auth, char type, const void *body, size_t len)
 }
 
 static const struct auth_method methods[] = {
-    [AUTH_ANY] = {"any", any_begin, unexpected_input},
-    [AUTH_TRUST] = {"trust", trust_begin, unexpected_input},
+    [AUTH_TYPE_ANY] = {"any", any_begin, unexpected_input},
+    [AUTH_TYPE_TRUST] = {"trust", trust_begin, unexpected_input},
 };
 
 void

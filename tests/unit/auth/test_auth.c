@@ -12,10 +12,12 @@
 #include "macros.h"
 
 /* A configuration with one user in auth_file, two databases, and the console's lists. */
-static struct config_auth_user alice = {.name = "alice", .secret = "x"};
+static char alice_name[] = "alice", app_name[] = "app";
+static char admins[] = "root, boss", watchers[] = "watch";
+static struct config_auth_user alice = {.name = alice_name};
 static struct config_auth_user *auth_users[] = {&alice};
-static const struct config_database plain = {.name = "plain"};
-static const struct config_database forced = {.name = "forced", .user = "app"};
+static const struct config_database plain;
+static const struct config_database forced = {.user = app_name};
 
 static struct config
 make_config(int auth_type)
@@ -24,8 +26,8 @@ make_config(int auth_type)
         .auth_type = auth_type,
         .auth_users = auth_users,
         .n_auth_users = ARRAY_SIZE(auth_users),
-        .admin_users = "root, boss",
-        .stats_users = "watch",
+        .admin_users = admins,
+        .stats_users = watchers,
     };
 }
 
@@ -35,27 +37,27 @@ static const struct {
     enum auth_status status;
     const char *message;
 } logins[] = {
-    {AUTH_TRUST, {.user = "alice", .database = &plain}, AUTH_ACCEPTED, NULL},
-    {AUTH_TRUST,
+    {AUTH_TYPE_TRUST, {.user = "alice", .database = &plain}, AUTH_ACCEPTED, NULL},
+    {AUTH_TYPE_TRUST,
      {.user = "bob", .database = &plain},
      AUTH_FAILED,
      "\"trust\" authentication failed"},
-    {AUTH_TRUST,
+    {AUTH_TYPE_TRUST,
      {.user = "bob", .database = &forced},
      AUTH_FAILED,
      "\"trust\" authentication failed"},
     /* Whether the database exists is not for us to tell. */
-    {AUTH_TRUST, {.user = "alice", .database = NULL}, AUTH_ACCEPTED, NULL},
-    {AUTH_ANY, {.user = "bob", .database = &forced}, AUTH_ACCEPTED, NULL},
-    {AUTH_ANY, {.user = "alice", .database = &plain}, AUTH_FAILED, "bouncer config error"},
-    {AUTH_ANY, {.user = "bob", .database = NULL}, AUTH_ACCEPTED, NULL},
-    {AUTH_ANY, {.user = "boss", .for_console = true}, AUTH_ACCEPTED, NULL},
-    {AUTH_TRUST, {.user = "alice", .for_console = true}, AUTH_ACCEPTED, NULL},
-    {AUTH_TRUST,
+    {AUTH_TYPE_TRUST, {.user = "alice", .database = NULL}, AUTH_ACCEPTED, NULL},
+    {AUTH_TYPE_ANY, {.user = "bob", .database = &forced}, AUTH_ACCEPTED, NULL},
+    {AUTH_TYPE_ANY, {.user = "alice", .database = &plain}, AUTH_FAILED, "bouncer config error"},
+    {AUTH_TYPE_ANY, {.user = "bob", .database = NULL}, AUTH_ACCEPTED, NULL},
+    {AUTH_TYPE_ANY, {.user = "boss", .for_console = true}, AUTH_ACCEPTED, NULL},
+    {AUTH_TYPE_TRUST, {.user = "alice", .for_console = true}, AUTH_ACCEPTED, NULL},
+    {AUTH_TYPE_TRUST,
      {.user = "boss", .for_console = true},
      AUTH_FAILED,
      "\"trust\" authentication failed"},
-    {AUTH_TRUST,
+    {AUTH_TYPE_TRUST,
      {.user = "pgbouncer", .for_console = true, .is_unix = true, .peer_uid = (uid_t)-1},
      AUTH_FAILED,
      "\"trust\" authentication failed"},
@@ -86,7 +88,7 @@ test_methods_decide(void **state)
 static void
 test_owner_comes_in_by_unix_socket(void **state)
 {
-    const struct config config = make_config(AUTH_TRUST);
+    const struct config config = make_config(AUTH_TYPE_TRUST);
     struct auth_login login = {.user = "pgbouncer", .for_console = true, .peer_uid = geteuid()};
     struct auth auth;
 
@@ -109,7 +111,7 @@ test_owner_comes_in_by_unix_socket(void **state)
 static void
 test_answers_to_nothing_are_refused(void **state)
 {
-    const struct config config = make_config(AUTH_TRUST);
+    const struct config config = make_config(AUTH_TYPE_TRUST);
     const struct auth_login login = {.user = "alice", .database = &plain};
     struct auth auth;
 
@@ -125,7 +127,7 @@ test_answers_to_nothing_are_refused(void **state)
 static void
 test_console_access(void **state)
 {
-    const struct config config = make_config(AUTH_TRUST);
+    const struct config config = make_config(AUTH_TYPE_TRUST);
     const uid_t self = geteuid();
 
     (void)state;
