@@ -16,6 +16,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "list.h"
+
 struct io;
 struct outbox;
 struct outbox_entry;
@@ -32,18 +34,23 @@ struct stream_ops {
 };
 
 struct stream {
-    const struct stream_ops *ops;
+    const struct stream_ops *ops;   /* NULL while not open */
     struct outbox *outbox;          /* borrowed; NULL while detached */
     struct io *io;                  /* owned; NULL while detached */
     struct ssl_st *tls;             /* borrowed or NULL; its BIO is this stream's */
     struct outbox_entry *entry;     /* its place in this turn's batch, or NULL */
     struct stream_backlog *backlog; /* owned, NULL when all is sent */
+    struct list link;               /* the outbox's, while it owes the stream a call */
     uint64_t received;              /* bytes of payload since stream_open */
     uint64_t sent;
     int fd;                         /* owned unless keep_fd; -1 when closed */
     unsigned char reading;          /* stream_set_reading's last word */
     unsigned char keep_fd;          /* somebody else (libpq) closes the descriptor */
     unsigned char error;            /* sending has failed with this errno */
+    unsigned char end;              /* TLS has ended: an enum of stream_int.h */
+    bool held;                      /* TLS holds bytes, or its end, that no event will announce */
+    bool told_failed;               /* failed was called */
+    bool told_hung_up;              /* hung_up was called */
 };
 
 /*
