@@ -35,18 +35,24 @@ enum breaker_state { BREAKER_CLOSED, BREAKER_OPEN, BREAKER_HALF_OPEN };
 struct breaker {
     struct backoff backoff;
     enum breaker_state state;
-    unsigned threshold;  /* failures in a row that open it, at least 1 */
-    usec_t retry_at;     /* while OPEN */
-    bool probing;        /* while HALF_OPEN: the one attempt is under way */
+    unsigned threshold; /* failures in a row that open it, at least 1 */
+    usec_t retry_at;    /* while OPEN */
+    bool probing;       /* while HALF_OPEN: the one attempt is under way */
 };
 
 void breaker_init(struct breaker *breaker, unsigned threshold, usec_t base, usec_t ceiling);
-/* Whether an attempt may be made now; counts it as made (to be followed by succeed, fail or abandon). */
+/*
+ * Whether an attempt may be made now; if so it counts as begun, and succeed, fail or abandon must
+ * follow.
+ */
 bool breaker_allow(struct breaker *breaker, usec_t now);
 void breaker_succeed(struct breaker *breaker);
 void breaker_fail(struct breaker *breaker, usec_t now, struct rng *rng);
 /* The attempt came to nothing for reasons that say nothing of the peer. */
 void breaker_abandon(struct breaker *breaker);
-/* When the next attempt may be allowed: 0 is now. */
+/*
+ * When the next attempt may be allowed: 0 is now; USEC_NEVER while the one attempt of HALF_OPEN is
+ * under way, whose end decides.
+ */
 usec_t breaker_retry_at(const struct breaker *breaker);
 const char *breaker_state_name(enum breaker_state state);

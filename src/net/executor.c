@@ -1,0 +1,130 @@
+#include "executor.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+
+#include "cleanup.h"
+#include "queue.h"
+#include "str.h"
+
+/* What the kernel keeps of a thread's name, with the NUL. */
+#define THREAD_NAME_SIZE 16
+
+DEFINE_CLEANUP(struct executor *, executor_free);
+
+struct executor {
+    struct queue *queue; /* owned: the jobs that no thread has begun */
+    char name[THREAD_NAME_SIZE];
+    unsigned running; /* threads to be joined */
+    pthread_t threads[];
+};
+
+static void
+job_ran(struct message *message)
+{
+    struct job *job = container_of(message, struct job, message);
+
+    job->done(job, false);
+}
+
+static void
+job_cancelled(struct message *message)
+{
+    struct job *job = container_of(message, struct job, message);
+
+    job->done(job, true);
+}
+
+static void
+job_return(struct job *job, void (*fn)(struct message *message))
+{
+    job->message.fn = fn;
+    loop_post(job->loop, &job->message);
+}
+
+static void *
+executor_thread(void *arg)
+{
+    struct executor *executor = arg;
+    struct job *job;
+
+    pthread_setname_np(pthread_self(), executor->name);
+    while ((job = queue_take(executor->queue)) != NULL) {
+        job->run(job);
+        job_return(job, job_ran);
+    }
+    return NULL;
+}
+
+/* Signals are the main thread's. */
+static int
+executor_start_threads(struct executor *executor, unsigned threads)
+{
+    sigset_t all, before;
+    int r = 0;
+
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    while (r == 0 && executor->running < threads) {
+        r = pthread_create(&executor->threads[executor->running], NULL, executor_thread, executor);
+        if (r == 0)
+            executor->running++;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return -r;
+}
+
+int
+executor_new(const char *name, unsigned threads, unsigned queue_size,
+             struct executor **ret_executor)
+{
+    CLEANUP(executor_free) struct executor *executor = NULL;
+    int r;
+
+    assert(threads > 0);
+    executor = calloc(1, sizeof(*executor) + threads * sizeof(executor->threads[0]));
+    if (executor == NULL)
+        return -ENOMEM;
+    (void)str_copy(executor->name, sizeof(executor->name), name);
+    r = queue_new(queue_size, &executor->queue);
+    if (r < 0)
+        return r;
+    r = executor_start_threads(executor, threads);
+    if (r < 0)
+        return r;
+    *ret_executor = TAKE(executor);
+    return 0;
+}
+
+int
+executor_submit(struct executor *executor, struct loop *loop, struct job *job)
+{
+    job->loop = loop;
+    return queue_try_put(executor->queue, job);
+}
+
+void
+executor_close(struct executor *executor)
+{
+    struct job *job;
+
+    queue_close(executor->queue);
+    while ((job = queue_try_take(executor->queue)) != NULL)
+        job_return(job, job_cancelled);
+    while (executor->running > 0)
+        pthread_join(executor->threads[--executor->running], NULL);
+}
+
+void
+executor_free(struct executor *executor)
+{
+    if (executor == NULL)
+        return;
+    if (executor->queue != NULL)
+        executor_close(executor);
+    queue_free(executor->queue);
+    free(executor);
+}

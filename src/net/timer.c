@@ -1,0 +1,103 @@
+#include "timer.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "loop_int.h"
+
+struct timer {
+    struct loop *loop; /* borrowed */
+    const char *name;
+    void (*fn)(void *arg);
+    void *arg;
+    usec_t deadline;              /* by loop_now */
+    usec_t common_delay;          /* what common is for */
+    const struct timeval *common; /* borrowed from the loop; NULL before the first use */
+    struct event event;
+};
+
+static int
+timer_add(struct timer *timer, usec_t delay)
+{
+    const struct timeval tv = usec_to_timeval(delay);
+
+    return event_add(&timer->event, &tv) < 0 ? -ENOMEM : 0;
+}
+
+/*
+ * libevent's clock is coarse (it ticks every few milliseconds) and so may call us a little early by
+ * the loop's. What was promised is "not before"; the rest of the delay is waited for.
+ */
+static void
+timer_event(evutil_socket_t fd, short what, void *arg)
+{
+    struct timer *timer = arg;
+    struct loop *loop = timer->loop;
+    const char *name = timer->name;
+    const usec_t now = loop_now(loop);
+    usec_t begun;
+
+    (void)fd;
+    (void)what;
+    if (now < timer->deadline && timer_add(timer, timer->deadline - now) == 0)
+        return;
+    begun = loop_callback_begin(loop);
+    timer->fn(timer->arg);
+    loop_callback_end(loop, name, begun);
+}
+
+struct timer *
+timer_new(struct loop *loop, const char *name, void (*fn)(void *arg), void *arg)
+{
+    struct timer *timer = calloc(1, sizeof(*timer));
+
+    if (timer == NULL)
+        return NULL;
+    timer->loop = loop;
+    timer->name = name;
+    timer->fn = fn;
+    timer->arg = arg;
+    evtimer_assign(&timer->event, loop->base, timer_event, timer);
+    return timer;
+}
+
+void
+timer_free(struct timer *timer)
+{
+    if (timer == NULL)
+        return;
+    timer_stop(timer);
+    free(timer);
+}
+
+int
+timer_start(struct timer *timer, usec_t delay)
+{
+    timer->deadline = usec_add(loop_now(timer->loop), delay);
+    return timer_add(timer, delay);
+}
+
+int
+timer_start_common(struct timer *timer, usec_t delay)
+{
+    if (timer->common == NULL || timer->common_delay != delay) {
+        timer->common = loop_common_delay(timer->loop, delay);
+        timer->common_delay = delay;
+    }
+    if (timer->common == NULL)
+        return timer_start(timer, delay);
+    timer->deadline = usec_add(loop_now(timer->loop), delay);
+    return event_add(&timer->event, timer->common) < 0 ? -ENOMEM : 0;
+}
+
+void
+timer_stop(struct timer *timer)
+{
+    (void)event_del(&timer->event);
+}
+
+bool
+timer_is_running(const struct timer *timer)
+{
+    return event_pending(&timer->event, EV_TIMEOUT, NULL) != 0;
+}
