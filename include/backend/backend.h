@@ -32,13 +32,15 @@ struct ssl_st;
 /* How to reach one database; immutable, shared by reference (any thread). */
 struct backend_target {
     /* All strings are owned; NULL is unset. */
-    char *host;      /* one name, address, /directory or @abstract; NULL: unix_socket_dir */
+    char *host; /* one name, address, /directory or @abstract; NULL: libpq's own directory */
     char *dbname;
     char *user;
     char *password;
-    char *sslmode;   /* disable, allow, prefer, require, verify-ca, verify-full */
-    char *sslrootcert, *sslcert, *sslkey;
-    char *sslciphers; /* NULL: the library's default */
+    char *sslmode;     /* disable, allow, prefer, require, verify-ca, verify-full; NULL is prefer */
+    char *sslrootcert; /* looked at by verify-ca and verify-full only */
+    char *sslcert, *sslkey;
+    char *sslciphers; /* OpenSSL's list for up to TLS 1.2; libpq cannot: see docs/handoff.md */
+    char *ssl_min_protocol, *ssl_max_protocol; /* "TLSv1.2"; NULL: libpq's default */
     char *application_name, *client_encoding, *datestyle, *timezone; /* of the [databases] entry */
     char *replication; /* "true", "database" or NULL */
     char *options;     /* of a replication client, else NULL */
@@ -55,11 +57,11 @@ void backend_target_unref(struct backend_target *target);
 
 /* Why there is no connection. */
 struct backend_error {
-    char sqlstate[6];    /* the server's own, or 08006 / 08001 when it is the network's fault */
-    char message[512];   /* the server's own text, or libpq's, on one line */
-    bool from_server;    /* the server has answered with this error */
-    bool transient;      /* 57P03 and the like: waiting is sensible */
-    usec_t retry_at;     /* loop_now-like time before which nobody need ask again; 0 is now */
+    char sqlstate[6];  /* the server's own, or 08006 / 08001 when it is the network's fault */
+    char message[512]; /* the server's own text, or libpq's, on one line */
+    bool from_server;  /* the server has answered with this error */
+    bool transient;    /* 57P03 and the like: waiting is sensible */
+    usec_t retry_at;   /* loop_now-like time before which nobody need ask again; 0 is now */
 };
 
 struct backend_parameter {
@@ -69,21 +71,21 @@ struct backend_parameter {
 
 /* A connection handed off. Owned by whoever got it; ends with connector_retire. */
 struct backend {
-    int fd;                 /* libpq closes it */
-    struct ssl_st *tls;     /* libpq frees it; NULL is plain */
-    int pid;                /* of the server process */
-    int server_version;     /* 150004 */
+    int fd;                  /* libpq closes it */
+    struct ssl_st *tls;      /* libpq frees it; NULL is plain */
+    int pid;                 /* of the server process */
+    int server_version;      /* 150004 */
     const char *tls_version; /* "TLSv1.3" or NULL */
     const char *tls_cipher;
     struct backend_parameter *parameters; /* all that the login reported */
     size_t parameter_count;
-    char remote_addr[64];   /* "10.0.0.1", "::1", "unix" */
+    char remote_addr[64]; /* "10.0.0.1", "::1", "unix" */
     int remote_port;
     char local_addr[64];
     int local_port;
     struct backend_target *target; /* a reference */
     struct backend_cancel *cancel; /* one reference; what a cancel needs */
-    void *private;          /* the PGconn */
+    void *private;                 /* the PGconn */
 };
 
 /* Embedded in the asker. */
@@ -94,16 +96,20 @@ struct connect_request {
     struct backend_target *target; /* the asker's reference; must live until done */
     void (*done)(struct connect_request *request, struct backend *backend,
                  const struct backend_error *error);
-    void *private;                 /* the connector's attempt under way */
-    struct backend *backend;       /* result on its way */
+    void *private;           /* the connector's attempt under way */
+    struct backend *backend; /* result on its way */
     struct backend_error error;
     _Atomic bool cancelled;
 };
 
 /* Starts the thread. */
 int connector_new(struct executor *executor, struct connector **ret_connector);
-/* Ends what is under way (done is still posted, with an error), retires what is left, joins. */
+/*
+ * Ends what is under way (done is still posted, with an error), sees the retirements and cancels
+ * through (bounded by seconds), joins the thread. Blocks; not on a loop that others wait for.
+ */
 void connector_close(struct connector *connector);
+/* After connector_close, then executor_close: a look-up may have been under way. */
 void connector_free(struct connector *connector);
 void connector_set_dns_ttl(struct connector *connector, usec_t ttl, usec_t nxdomain_ttl);
 
@@ -118,8 +124,9 @@ void connector_abandon(struct connector *connector, struct connect_request *requ
 /*
  * Ends a connection whose stream is closed (stream_close with keep_fd): says Terminate if polite,
  * waits for the server's end of the connection (bounded by a few seconds), frees everything, and
- * then posts `retired` (may be NULL) to loop. Not polite: the protocol is in the middle of something;
- * then a cancel is sent first, so that the server process does not go on working for nobody.
+ * then posts `retired` (may be NULL) to loop. Not polite: the protocol is in the middle of
+ * something; then a cancel is sent first, so that the server process does not go on working for
+ * nobody.
  */
 void connector_retire(struct connector *connector, struct backend *backend, bool polite,
                       struct loop *loop, struct message *retired);
@@ -134,12 +141,13 @@ struct cancel_request {
     struct loop *loop;             /* where done is called; set by the asker */
     struct backend_cancel *cancel; /* a reference held by the asker until done */
     void (*done)(struct cancel_request *request, int error, const char *text);
-    void *private;                 /* the connector's */
+    void *private; /* the connector's */
     int error;
     char text[256];
 };
 
-/* done is called once the server has closed the cancel connection, or it failed or timed out (10 s). */
+/* done is called once the server has closed the cancel connection, or it failed or timed out (10
+ * s). */
 void connector_cancel(struct connector *connector, struct cancel_request *request);
 
 /* Counters of the connector, for SHOW; any thread. */
@@ -155,9 +163,12 @@ struct backend_features {
     bool cancel_nonblocking; /* PQcancelCreate family (17) */
     bool scram_keys;         /* scram_client_key (18) */
     bool require_auth;       /* 16 */
+    bool tls_usable;         /* libpq has TLS, by the OpenSSL that the daemon uses itself */
 };
 /*
- * Called once, first thing in main, before any thread: unsets PG* in the environment (an empty value
- * would not protect), checks that libpq's libssl is the daemon's own.
+ * Called once, first thing in main, before any thread: unsets PG* in the environment (an empty
+ * value would not protect), ignores SIGPIPE, finds out what libpq can do and whether its libssl is
+ * the daemon's own (if not, no connection uses TLS, and sslmode=require and above fail). Fails,
+ * with the reason, only when this libpq is of no use at all.
  */
 int backend_global_init(struct backend_features *ret_features, struct buf *ret_error);
