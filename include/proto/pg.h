@@ -90,6 +90,13 @@ enum pg_type {
 /* A message begins with its type and a length that counts itself and the body. */
 #define PG_HEADER_SIZE 5
 
+/* The largest answer to an authentication request that PostgreSQL accepts, header included. */
+#define PG_PASSWORD_MAX 65536
+
+/* Bytes of the key in BackendKeyData and CancelRequest; 4 until protocol 3.2. */
+#define PG_CANCEL_KEY_MIN 4
+#define PG_CANCEL_KEY_MAX 256
+
 /*
  * The largest message, header included, that PostgreSQL accepts of this type from a client once it
  * is logged in; 0 if it knows no such type.

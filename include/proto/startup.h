@@ -11,8 +11,6 @@
 #define STARTUP_PACKET_MAX 10004
 #define STARTUP_USER_MAX   127
 #define STARTUP_DB_MAX     63
-#define STARTUP_KEY_MIN    4
-#define STARTUP_KEY_MAX    256
 /* Of one setting in `options`, name and value together. */
 #define STARTUP_OPTION_MAX 1023
 

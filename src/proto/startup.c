@@ -1,0 +1,254 @@
+/*
+ * startup.c - the first packets of a connection, read in place.
+ *
+ * The packet: length (4 bytes, counting itself), code (4 bytes: a version or a request), and for a
+ * login name\0value\0 ... \0, for a cancel the process id and the key.
+ */
+#include "startup.h"
+
+#include <string.h>
+
+#include "pg.h"
+#include "sqlstate.h"
+#include "str.h"
+
+#define TLS_HANDSHAKE 0x16 /* the first byte of a TLS ClientHello */
+#define PACKET_HEADER 8
+
+// clang-format off
+static const struct {
+    const char *text;
+    const char *sqlstate;
+} errors[] = {
+    [STARTUP_ERROR_NONE]             = {"", SQLSTATE_SUCCESSFUL_COMPLETION},
+    [STARTUP_ERROR_LENGTH]           = {"invalid packet length", SQLSTATE_PROTOCOL_VIOLATION},
+    [STARTUP_ERROR_V2]               = {"old V2 protocol not supported", SQLSTATE_PROTOCOL_VIOLATION},
+    [STARTUP_ERROR_VERSION]          = {"unsupported frontend protocol, 3.0 is supported",
+                                        SQLSTATE_FEATURE_NOT_SUPPORTED},
+    [STARTUP_ERROR_LAYOUT]           = {"invalid startup packet layout: expected terminator as last byte",
+                                        SQLSTATE_PROTOCOL_VIOLATION},
+    [STARTUP_ERROR_NO_USER]          = {"no username supplied", SQLSTATE_INVALID_AUTHORIZATION},
+    [STARTUP_ERROR_USER_TOO_LONG]    = {"username too long", SQLSTATE_INVALID_AUTHORIZATION},
+    [STARTUP_ERROR_DB_TOO_LONG]      = {"database name too long", SQLSTATE_UNDEFINED_DATABASE},
+    [STARTUP_ERROR_PASSWORD_FIRST]   = {"client password pkt before startup packet",
+                                        SQLSTATE_PROTOCOL_VIOLATION},
+    [STARTUP_ERROR_OPTIONS_SHAPE]    = {"unsupported options startup parameter: only '-c config=val' "
+                                        "and '--config=val' are allowed", SQLSTATE_PROTOCOL_VIOLATION},
+    [STARTUP_ERROR_OPTIONS_TOO_LONG] = {"unsupported options startup parameter: parameter too long",
+                                        SQLSTATE_PROTOCOL_VIOLATION},
+    [STARTUP_ERROR_OPTIONS_REFUSED]  = {"unsupported startup parameter in options",
+                                        SQLSTATE_PROTOCOL_VIOLATION},
+};
+// clang-format on
+
+const char *
+startup_error_text(enum startup_error error)
+{
+    return errors[error].text;
+}
+
+const char *
+startup_error_sqlstate(enum startup_error error)
+{
+    return errors[error].sqlstate;
+}
+
+static enum startup_kind
+bad(struct startup *startup, enum startup_error error)
+{
+    startup->error = error;
+    return STARTUP_BAD;
+}
+
+/* Whether data .. end is name\0value\0 ... \0, with the last \0 at the very end. */
+static bool
+params_are_well_formed(const char *data, const char *end)
+{
+    if (data == end || end[-1] != '\0')
+        return false; /* from here every string ends before end */
+    while (*data != '\0') {
+        data += strlen(data) + 1;
+        if (data == end)
+            return false;
+        data += strlen(data) + 1;
+        if (data == end)
+            return false;
+    }
+    return data + 1 == end;
+}
+
+static void
+take_param(struct startup *startup, const struct startup_param *param)
+{
+    if (strcmp(param->name, "user") == 0)
+        startup->user = param->value;
+    else if (strcmp(param->name, "database") == 0)
+        startup->database = param->value;
+    else if (strcmp(param->name, "replication") == 0)
+        startup->replication = param->value;
+    else if (strcmp(param->name, "options") == 0)
+        startup->options = param->value;
+    else if (strcmp(param->name, "application_name") == 0)
+        startup->application_name = param->value;
+    else if (startup_param_is_protocol(param->name))
+        startup->negotiate = true;
+}
+
+static enum startup_kind
+parse_login(const char *data, struct startup *startup)
+{
+    struct startup_param param;
+    const char *pos;
+
+    startup->negotiate = startup->minor > 0;
+    startup->params = data + PACKET_HEADER;
+    if (!params_are_well_formed(startup->params, data + startup->len))
+        return bad(startup, STARTUP_ERROR_LAYOUT);
+    for (pos = startup->params; startup_next_param(&pos, &param);)
+        take_param(startup, &param);
+    if (startup->user == NULL || *startup->user == '\0')
+        return bad(startup, STARTUP_ERROR_NO_USER);
+    if (strlen(startup->user) > STARTUP_USER_MAX)
+        return bad(startup, STARTUP_ERROR_USER_TOO_LONG);
+    if (startup->database == NULL || *startup->database == '\0')
+        startup->database = startup->user;
+    if (strlen(startup->database) > STARTUP_DB_MAX)
+        return bad(startup, STARTUP_ERROR_DB_TOO_LONG);
+    return STARTUP_LOGIN;
+}
+
+static enum startup_kind
+parse_cancel(const char *data, struct startup *startup)
+{
+    const size_t before_key = PACKET_HEADER + 4;
+
+    if (startup->len < before_key + PG_CANCEL_KEY_MIN ||
+        startup->len > before_key + PG_CANCEL_KEY_MAX)
+        return bad(startup, STARTUP_ERROR_LENGTH);
+    startup->pid = pg_get_uint32(data + PACKET_HEADER);
+    startup->key = data + before_key;
+    startup->key_len = startup->len - before_key;
+    return STARTUP_CANCEL;
+}
+
+static enum startup_kind
+parse_packet(const char *data, struct startup *startup)
+{
+    const uint32_t code = pg_get_uint32(data + 4);
+
+    switch (code) {
+    case PG_SSL_REQUEST:
+    case PG_GSSENC_REQUEST:
+        if (startup->len != PACKET_HEADER)
+            return bad(startup, STARTUP_ERROR_LENGTH);
+        return code == PG_SSL_REQUEST ? STARTUP_SSL : STARTUP_GSSENC;
+    case PG_CANCEL_REQUEST:
+        return parse_cancel(data, startup);
+    }
+    startup->major = (uint16_t)(code >> 16);
+    startup->minor = (uint16_t)code;
+    if (startup->major == 2)
+        return bad(startup, STARTUP_ERROR_V2);
+    if (startup->major != 3)
+        return bad(startup, STARTUP_ERROR_VERSION);
+    return parse_login(data, startup);
+}
+
+enum startup_kind
+startup_parse(const char *data, size_t len, struct startup *ret_startup)
+{
+    *ret_startup = (struct startup){.error = STARTUP_ERROR_NONE};
+    if (len > 0 && data[0] == TLS_HANDSHAKE)
+        return STARTUP_DIRECT_TLS;
+    if (len > 0 && data[0] == FRONTEND_PASSWORD)
+        return bad(ret_startup, STARTUP_ERROR_PASSWORD_FIRST);
+    if (len < 4)
+        return STARTUP_INCOMPLETE;
+    ret_startup->len = pg_get_uint32(data);
+    if (ret_startup->len < PACKET_HEADER || ret_startup->len > STARTUP_PACKET_MAX)
+        return bad(ret_startup, STARTUP_ERROR_LENGTH);
+    if (len < ret_startup->len)
+        return STARTUP_INCOMPLETE;
+    return parse_packet(data, ret_startup);
+}
+
+bool
+startup_next_param(const char **pos, struct startup_param *ret_param)
+{
+    if (**pos == '\0')
+        return false;
+    ret_param->name = *pos;
+    ret_param->value = ret_param->name + strlen(ret_param->name) + 1;
+    *pos = ret_param->value + strlen(ret_param->value) + 1;
+    return true;
+}
+
+bool
+startup_param_is_protocol(const char *name)
+{
+    return str_starts_with(name, "_pq_.");
+}
+
+/* What PostgreSQL splits options at. */
+static const char *
+skip_blanks(const char *pos)
+{
+    return pos + strspn(pos, " \t\n\v\f\r");
+}
+
+/* Copies up to the next blank, without the escapes; NULL if it is too long. */
+static const char *
+take_word(const char *pos, char *word, size_t size)
+{
+    for (; *pos != '\0' && skip_blanks(pos) == pos; pos++) {
+        if (*pos == '\\' && *++pos == '\0')
+            break;
+        if (size == 1)
+            return NULL;
+        *word++ = *pos;
+        size--;
+    }
+    *word = '\0';
+    return pos;
+}
+
+/* Cuts name=value in two, with the name as the server knows it; NULL if it is nothing of the kind.
+ */
+static const char *
+split_setting(char *word)
+{
+    char *equals = strchr(word, '=');
+
+    if (equals == NULL || equals == word)
+        return NULL;
+    *equals = '\0';
+    for (char *dash = word; (dash = strchr(dash, '-')) != NULL;)
+        *dash = '_';
+    return equals + 1;
+}
+
+enum startup_error
+startup_options(const char *options, bool (*each)(void *arg, const char *name, const char *value),
+                void *arg)
+{
+    char word[STARTUP_OPTION_MAX + 1];
+    const char *value;
+
+    for (options = skip_blanks(options); *options != '\0'; options = skip_blanks(options)) {
+        if (str_starts_with(options, "-c"))
+            options = skip_blanks(options + 2);
+        else if (str_starts_with(options, "--"))
+            options += 2;
+        else
+            return STARTUP_ERROR_OPTIONS_SHAPE;
+        options = take_word(options, word, sizeof(word));
+        if (options == NULL)
+            return STARTUP_ERROR_OPTIONS_TOO_LONG;
+        value = split_setting(word);
+        if (value == NULL)
+            return STARTUP_ERROR_OPTIONS_SHAPE;
+        if (!each(arg, word, value))
+            return STARTUP_ERROR_OPTIONS_REFUSED;
+    }
+    return STARTUP_ERROR_NONE;
+}
