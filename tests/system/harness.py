@@ -177,7 +177,7 @@ class Postgres:
             "listen_addresses": HOST,
             "port": self.port,
             "unix_socket_directories": self.dir,
-            "max_connections": 400,
+            "max_connections": 500,
             "shared_buffers": "128MB",
             "max_wal_size": "4GB",
             "autovacuum": "off",
