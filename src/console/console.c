@@ -1,0 +1,98 @@
+#include "console.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "console_int.h"
+#include "log.h"
+#include "sampler.h"
+#include "sqlstate.h"
+#include "str.h"
+
+int
+console_new(struct engine *engine, struct loop *loop, struct outbox *outbox,
+            const struct console_hooks *hooks, struct console **ret_console)
+{
+    struct console *console = calloc(1, sizeof(*console));
+    int r;
+
+    if (console == NULL)
+        return -ENOMEM;
+    console->engine = engine;
+    console->loop = loop;
+    console->outbox = outbox;
+    console->hooks = *hooks;
+    list_init(&console->sessions);
+    r = sampler_new(engine, loop, &console->stats, &console->sampler);
+    if (r < 0) {
+        free(console);
+        return r;
+    }
+    *ret_console = console;
+    return 0;
+}
+
+void
+console_free(struct console *console)
+{
+    struct session *session;
+
+    if (console == NULL)
+        return;
+    LIST_FOREACH_SAFE (session, &console->sessions, link)
+        session_close(session, "pooler is shutting down");
+    sampler_free(console->sampler);
+    free(console);
+}
+
+void
+console_visit(struct console *console, struct console_visitor *visitor)
+{
+    const int r = session_open(console, visitor);
+
+    if (r < 0)
+        log_warning("cannot open a console session: %s", strerror(-r));
+}
+
+bool
+console_cancel(struct console *console, uint32_t pid, uint32_t key)
+{
+    struct session *session;
+
+    LIST_FOREACH (session, &console->sessions, link) {
+        if (session->cancel_pid != pid || session->cancel_key != key)
+            continue;
+        if (session->state == SESSION_DRAIN) {
+            command_undo_pause(session);
+            session_error_state(session, SQLSTATE_QUERY_CANCELED,
+                                "canceling statement due to user request", NULL);
+        }
+        return true;
+    }
+    return false;
+}
+
+/* Whether what the session has paused is all resumed by a RESUME of database. */
+static bool
+is_resumed(const struct session *session, const char *database)
+{
+    return session->state == SESSION_DRAIN && str_eq(session->paused, database);
+}
+
+enum engine_result
+console_resume(struct console *console, const char *database)
+{
+    const enum engine_result result = engine_resume(console->engine, database);
+    struct session *session;
+
+    if (result != ENGINE_OK)
+        return result;
+    LIST_FOREACH_SAFE (session, &console->sessions, link) {
+        if (!is_resumed(session, database))
+            continue;
+        engine_drain_cancel(&session->drain);
+        session_error(session, "another session has ended the pause");
+    }
+    return ENGINE_OK;
+}

@@ -1,0 +1,66 @@
+/*
+ * show.h - one SHOW is a table of columns and a function that walks its rows.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "build.h"
+#include "console_int.h"
+
+struct config;
+
+/* The longest text that a getter makes itself; what it only points to may be longer. */
+#define SHOW_TEXT_MAX    80
+#define SHOW_COLUMNS_MAX 32
+
+/* An answer being built. The first error is kept, and what follows does nothing. */
+struct show_output {
+    struct console *console; /* borrowed, as the next two */
+    const struct config *config;
+    struct snapshot *snapshot; /* NULL where show->snapshot is 0 */
+    const struct show *show;
+    struct buf *buf;
+    int error;
+};
+
+/* A value as text, NULL for NULL; field is column->offset into the row. May use text. */
+typedef const char *show_get_fn(const void *field, const struct show_output *output,
+                                char text[static SHOW_TEXT_MAX]);
+
+struct show_column {
+    const char *name;
+    enum pg_type type;
+    show_get_fn *get;
+    size_t offset;
+};
+
+struct show {
+    const char *name;
+    unsigned snapshot; /* SNAPSHOT_*: what the workers are asked for; 0: nothing */
+    const struct show_column *columns;
+    size_t column_count;
+    void (*rows)(struct show_output *output); /* calls show_row for each */
+};
+
+/* To add one: a struct show in one of the show_*.c, a line here, and one in show.c. */
+extern const struct show show_clients, show_databases, show_pools, show_servers; /* show_pools.c */
+extern const struct show show_stats, show_stats_averages, show_stats_totals, show_totals;
+extern const struct show show_config, show_help, show_lists, show_state, show_tasks, show_users,
+    show_version; /* show_daemon.c */
+
+/* Appends a row of the kind that the show's columns look at. */
+void show_row(struct show_output *output, const void *row);
+
+/* Getters for the usual fields. */
+show_get_fn show_get_chars;         /* char[] */
+show_get_fn show_get_chars_or_null; /* char[], "" is NULL */
+show_get_fn show_get_string;        /* const char * */
+show_get_fn show_get_int;           /* int */
+show_get_fn show_get_unsigned;      /* unsigned */
+show_get_fn show_get_uint64;        /* uint64_t or usec_t */
+show_get_fn show_get_bool;          /* bool, as 0 or 1 */
+show_get_fn show_get_seconds;       /* usec_t, its whole seconds */
+show_get_fn show_get_micros;        /* usec_t, what is left of them */
+show_get_fn show_get_time;          /* usec_t, wall clock */

@@ -1,0 +1,399 @@
+/*
+ * show_daemon.c - SHOW CONFIG, HELP, LISTS, STATE, TASKS, USERS, VERSION.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config.h"
+#include "show.h"
+#include "sqlstate.h"
+#include "str.h"
+
+struct key_value {
+    const char *key;
+    const char *value;
+};
+
+static const struct show_column key_value_columns[] = {
+    {"key", PG_TYPE_TEXT, show_get_string, offsetof(struct key_value, key)},
+    {"value", PG_TYPE_TEXT, show_get_string, offsetof(struct key_value, value)},
+};
+
+/* ---- CONFIG ---------------------------------------------------------------------------------- */
+
+static const char *
+get_changeable(const void *changeable, const struct show_output *output,
+               char text[static SHOW_TEXT_MAX])
+{
+    (void)output;
+    (void)text;
+    return *(const bool *)changeable ? "yes" : "no";
+}
+
+static const struct show_column config_columns[] = {
+    {"key", PG_TYPE_TEXT, show_get_string, offsetof(struct config_item, key)},
+    {"value", PG_TYPE_TEXT, show_get_string, offsetof(struct config_item, value)},
+    {"default", PG_TYPE_TEXT, show_get_string, offsetof(struct config_item, default_value)},
+    {"changeable", PG_TYPE_TEXT, get_changeable, offsetof(struct config_item, changeable)},
+};
+
+static void
+config_rows(struct show_output *output)
+{
+    CLEANUP(config_iterator_done) struct config_iterator iterator = CONFIG_ITERATOR_INIT;
+    struct config_item item;
+    int r;
+
+    while ((r = config_show(output->config, &iterator, &item)) > 0)
+        show_row(output, &item);
+    if (r < 0)
+        output->error = r;
+}
+
+const struct show show_config = {
+    .name = "CONFIG",
+    .columns = config_columns,
+    .column_count = ARRAY_SIZE(config_columns),
+    .rows = config_rows,
+};
+
+/* ---- VERSION, STATE, HELP -------------------------------------------------------------------- */
+
+static const struct show_column version_columns[] = {
+    {"version", PG_TYPE_TEXT, show_get_chars, 0},
+};
+
+static void
+version_rows(struct show_output *output)
+{
+    show_row(output, CONSOLE_VERSION);
+}
+
+const struct show show_version = {
+    .name = "VERSION",
+    .columns = version_columns,
+    .column_count = ARRAY_SIZE(version_columns),
+    .rows = version_rows,
+};
+
+static void
+state_rows(struct show_output *output)
+{
+    const bool paused = engine_is_paused(output->console->engine);
+
+    show_row(output, &(struct key_value){"active", paused ? "no" : "yes"});
+    show_row(output, &(struct key_value){"paused", paused ? "yes" : "no"});
+    show_row(output, &(struct key_value){"suspended", "no"}); /* there is no SUSPEND any more */
+}
+
+const struct show show_state = {
+    .name = "STATE",
+    .columns = key_value_columns,
+    .column_count = ARRAY_SIZE(key_value_columns),
+    .rows = state_rows,
+};
+
+static void
+help_rows(struct show_output *output)
+{
+    static const char usage[] = "\n"
+                                "\tSHOW HELP|CONFIG|DATABASES|POOLS|CLIENTS|SERVERS|USERS|VERSION\n"
+                                "\tSHOW LISTS|STATE|TASKS\n"
+                                "\tSHOW STATS|STATS_TOTALS|STATS_AVERAGES|TOTALS\n"
+                                "\tSET key = arg\n"
+                                "\tRELOAD\n"
+                                "\tPAUSE [<db>]\n"
+                                "\tRESUME [<db>]\n"
+                                "\tSHUTDOWN\n"
+                                "\tSHUTDOWN WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS";
+
+    output->error = msg_notice(output->buf, "NOTICE", SQLSTATE_SUCCESSFUL_COMPLETION,
+                               "Console usage", usage, NULL);
+}
+
+const struct show show_help = {.name = "HELP", .rows = help_rows};
+
+/* ---- TASKS ----------------------------------------------------------------------------------- */
+
+static const char *
+get_task_state(const void *cancelling, const struct show_output *output,
+               char text[static SHOW_TEXT_MAX])
+{
+    (void)output;
+    (void)text;
+    return *(const bool *)cancelling ? "cancelling" : "running";
+}
+
+static const char *
+get_remaining(const void *remaining, const struct show_output *output,
+              char text[static SHOW_TEXT_MAX])
+{
+    if (*(const usec_t *)remaining == USEC_NEVER)
+        return NULL;
+    return show_get_uint64(remaining, output, text);
+}
+
+static const struct show_column task_columns[] = {
+    {"name", PG_TYPE_TEXT, show_get_chars, offsetof(struct task_row, name)},
+    {"owner", PG_TYPE_TEXT, show_get_chars, offsetof(struct task_row, owner)},
+    {"task_group", PG_TYPE_TEXT, show_get_chars, offsetof(struct task_row, group)},
+    {"thread", PG_TYPE_TEXT, show_get_chars, offsetof(struct task_row, thread)},
+    {"state", PG_TYPE_TEXT, get_task_state, offsetof(struct task_row, cancelling)},
+    {"age_us", PG_TYPE_INT8, show_get_uint64, offsetof(struct task_row, age)},
+    {"remaining_us", PG_TYPE_INT8, get_remaining, offsetof(struct task_row, remaining)},
+};
+
+static void
+task_rows(struct show_output *output)
+{
+    for (size_t i = 0; i < output->snapshot->task_count; i++)
+        show_row(output, &output->snapshot->tasks[i]);
+}
+
+const struct show show_tasks = {
+    .name = "TASKS",
+    .snapshot = SNAPSHOT_TASKS,
+    .columns = task_columns,
+    .column_count = ARRAY_SIZE(task_columns),
+    .rows = task_rows,
+};
+
+/* ---- USERS ----------------------------------------------------------------------------------- */
+
+struct user_row {
+    const char *name;
+    const struct config_user *entry; /* of [users], or NULL */
+    unsigned servers, clients;
+};
+
+/* Names of auth_file and of [users], both sorted, each once. */
+struct user_walk {
+    size_t next_auth, next_user;
+};
+
+static bool
+next_user(const struct config *config, struct user_walk *walk, struct user_row *ret_row)
+{
+    const struct config_auth_user *auth =
+        walk->next_auth < config->n_auth_users ? config->auth_users[walk->next_auth] : NULL;
+    const struct config_user *user =
+        walk->next_user < config->n_users ? config->users[walk->next_user] : NULL;
+    int order;
+
+    if (auth == NULL && user == NULL)
+        return false;
+    order = auth == NULL ? 1 : user == NULL ? -1 : strcmp(auth->name, user->name);
+    if (order <= 0)
+        walk->next_auth++;
+    if (order >= 0)
+        walk->next_user++;
+    *ret_row = (struct user_row){
+        .name = order <= 0 ? auth->name : user->name,
+        .entry = order >= 0 ? user : NULL,
+    };
+    return true;
+}
+
+static const char *
+get_user_name(const void *row, const struct show_output *output, char text[static SHOW_TEXT_MAX])
+{
+    (void)output;
+    (void)text;
+    return ((const struct user_row *)row)->name;
+}
+
+/* A number of the [users] entry; NULL where it says nothing. */
+static const char *
+format_entry(int value, char text[static SHOW_TEXT_MAX])
+{
+    if (value == CONFIG_UNSET)
+        return NULL;
+    snprintf(text, SHOW_TEXT_MAX, "%d", value);
+    return text;
+}
+
+static const char *
+get_user_pool_size(const void *row, const struct show_output *output,
+                   char text[static SHOW_TEXT_MAX])
+{
+    const struct config_user *entry = ((const struct user_row *)row)->entry;
+
+    (void)output;
+    return format_entry(entry != NULL ? entry->pool_size : CONFIG_UNSET, text);
+}
+
+static const char *
+get_user_reserve(const void *row, const struct show_output *output, char text[static SHOW_TEXT_MAX])
+{
+    const struct config_user *entry = ((const struct user_row *)row)->entry;
+
+    (void)output;
+    return format_entry(entry != NULL ? entry->reserve_pool_size : CONFIG_UNSET, text);
+}
+
+static const char *
+get_user_pool_mode(const void *row, const struct show_output *output,
+                   char text[static SHOW_TEXT_MAX])
+{
+    const struct config_user *entry = ((const struct user_row *)row)->entry;
+
+    (void)output;
+    (void)text;
+    if (entry == NULL || entry->pool_mode == CONFIG_UNSET)
+        return NULL;
+    return pool_mode_name((enum pool_mode)entry->pool_mode);
+}
+
+static const char *
+get_user_max_servers(const void *row, const struct show_output *output,
+                     char text[static SHOW_TEXT_MAX])
+{
+    const struct config_user *entry = ((const struct user_row *)row)->entry;
+
+    return format_entry(config_max_user_connections(output->config, entry), text);
+}
+
+static const char *
+get_user_max_clients(const void *row, const struct show_output *output,
+                     char text[static SHOW_TEXT_MAX])
+{
+    const struct config_user *entry = ((const struct user_row *)row)->entry;
+
+    return format_entry(config_max_user_client_connections(output->config, entry), text);
+}
+
+static const struct show_column user_columns[] = {
+    {"name", PG_TYPE_TEXT, get_user_name, 0},
+    {"pool_size", PG_TYPE_TEXT, get_user_pool_size, 0},
+    {"reserve_pool_size", PG_TYPE_TEXT, get_user_reserve, 0},
+    {"pool_mode", PG_TYPE_TEXT, get_user_pool_mode, 0},
+    {"max_user_connections", PG_TYPE_INT4, get_user_max_servers, 0},
+    {"current_connections", PG_TYPE_INT4, show_get_unsigned, offsetof(struct user_row, servers)},
+    {"max_user_client_connections", PG_TYPE_INT4, get_user_max_clients, 0},
+    {"current_client_connections", PG_TYPE_INT4, show_get_unsigned,
+     offsetof(struct user_row, clients)},
+};
+
+static int
+compare_pools(const void *a, const void *b)
+{
+    return strcmp(((const struct pool_row *)a)->user, ((const struct pool_row *)b)->user);
+}
+
+static unsigned
+pool_clients(const struct pool_row *pool)
+{
+    return pool->cl_active + pool->cl_waiting;
+}
+
+static unsigned
+pool_servers(const struct pool_row *pool)
+{
+    return pool->sv_active + pool->sv_active_cancel + pool->sv_being_canceled + pool->sv_idle +
+           pool->sv_used + pool->sv_tested + pool->sv_login;
+}
+
+/* Users and pools are both walked once, in the order of the users' names. */
+static void
+user_rows(struct show_output *output)
+{
+    struct snapshot *snapshot = output->snapshot;
+    struct user_walk walk = {0};
+    struct user_row row;
+    size_t next = 0;
+
+    if (snapshot->pool_count > 0)
+        qsort(snapshot->pools, snapshot->pool_count, sizeof(*snapshot->pools), compare_pools);
+    while (next_user(output->config, &walk, &row)) {
+        for (; next < snapshot->pool_count; next++) {
+            const struct pool_row *pool = &snapshot->pools[next];
+            const int order = strcmp(pool->user, row.name);
+
+            if (order > 0)
+                break;
+            if (order < 0)
+                continue; /* not a user of ours: forced by a database's entry */
+            row.servers += pool_servers(pool);
+            row.clients += pool_clients(pool);
+        }
+        show_row(output, &row);
+    }
+}
+
+const struct show show_users = {
+    .name = "USERS",
+    .snapshot = SNAPSHOT_POOLS | SNAPSHOT_USERS,
+    .columns = user_columns,
+    .column_count = ARRAY_SIZE(user_columns),
+    .rows = user_rows,
+};
+
+/* ---- LISTS ----------------------------------------------------------------------------------- */
+
+struct list_row {
+    const char *name;
+    unsigned items;
+};
+
+static const struct show_column list_columns[] = {
+    {"list", PG_TYPE_TEXT, show_get_string, offsetof(struct list_row, name)},
+    {"items", PG_TYPE_INT4, show_get_unsigned, offsetof(struct list_row, items)},
+};
+
+static unsigned
+count_users(const struct config *config)
+{
+    struct user_walk walk = {0};
+    struct user_row row;
+    unsigned count = 0;
+
+    while (next_user(config, &walk, &row))
+        count++;
+    return count;
+}
+
+static unsigned
+count_logged_in(const struct snapshot *snapshot)
+{
+    unsigned count = 0;
+
+    for (size_t i = 0; i < snapshot->pool_count; i++)
+        count += pool_clients(&snapshot->pools[i]);
+    return MIN(count, snapshot->clients);
+}
+
+/* The console's database, pool and sessions count; what we have nothing of is 0. */
+static void
+list_rows(struct show_output *output)
+{
+    const struct snapshot *snapshot = output->snapshot;
+    const unsigned logged_in = count_logged_in(snapshot);
+    const struct list_row rows[] = {
+        {"databases", (unsigned)snapshot->database_count + 1},
+        {"users", count_users(output->config)},
+        {"peers", 0},
+        {"pools", (unsigned)snapshot->pool_count + 1},
+        {"peer_pools", 0},
+        {"free_clients", 0},
+        {"used_clients", logged_in + (unsigned)list_count(&output->console->sessions)},
+        {"login_clients", snapshot->clients - logged_in},
+        {"free_servers", 0},
+        {"used_servers", snapshot->servers},
+        {"dns_names", 0},
+        {"dns_zones", 0},
+        {"dns_queries", 0},
+        {"dns_pending", 0},
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+        show_row(output, &rows[i]);
+}
+
+const struct show show_lists = {
+    .name = "LISTS",
+    .snapshot = SNAPSHOT_POOLS | SNAPSHOT_DATABASES,
+    .columns = list_columns,
+    .column_count = ARRAY_SIZE(list_columns),
+    .rows = list_rows,
+};
