@@ -225,10 +225,10 @@ void config_errors_print(const struct config_errors *errors, FILE *file);
  */
 int config_load(const char *path, struct config_errors *errors, struct config **ret_config);
 /*
- * Reads old->conffile again for a running daemon. What needs a restart keeps its old value, with a
+ * Reads running->conffile again for a running daemon. What needs a restart keeps its old value, with a
  * warning that says so.
  */
-int config_reload(const struct config *old, struct config_errors *errors,
+int config_reload(const struct config *running, struct config_errors *errors,
                   struct config **ret_config);
 /*
  * A copy of old in which one key of the general section has another value. A key that needs a

@@ -1,0 +1,257 @@
+/*
+ * Making, copying, sharing and searching a configuration.
+ */
+#include "config_int.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "buf.h"
+
+/* What find_entry, and the sorting in load.c, rely on. */
+static_assert(offsetof(struct config_database, name) == 0, "the name comes first");
+static_assert(offsetof(struct config_user, name) == 0, "the name comes first");
+static_assert(offsetof(struct config_auth_user, name) == 0, "the name comes first");
+
+/* object is fresh memory. On failure it may be given to table_done all the same. */
+static int
+table_init(const struct option_table *table, void *object)
+{
+    CLEANUP(buf_done) struct buf why = BUF_INIT;
+    int r;
+
+    for (const struct option *row = table->rows; row < option_table_end(table); row++)
+        option_unset(row, object);
+    for (const struct option *row = table->rows; row < option_table_end(table); row++) {
+        if (row->def == NULL)
+            continue;
+        r = option_parse(row, row->def, object, &why);
+        if (r < 0)
+            return r;
+    }
+    return 0;
+}
+
+static void
+table_done(const struct option_table *table, void *object)
+{
+    for (const struct option *row = table->rows; row < option_table_end(table); row++)
+        option_done(row, object);
+}
+
+static int
+table_copy(const struct option_table *table, const void *from, void *to)
+{
+    int r = 0;
+
+    for (const struct option *row = table->rows; row < option_table_end(table) && r == 0; row++)
+        r = option_copy(row, from, to);
+    return r;
+}
+
+struct config_database *
+config_database_new(const char *name)
+{
+    CLEANUP(config_database_free) struct config_database *db = calloc(1, sizeof(*db));
+
+    if (db == NULL || table_init(&database_table, db) < 0)
+        return NULL;
+    db->name = strdup(name);
+    return db->name != NULL ? TAKE(db) : NULL;
+}
+
+void
+config_database_free(struct config_database *db)
+{
+    if (db == NULL)
+        return;
+    table_done(&database_table, db);
+    free(db->name);
+    free(db);
+}
+
+struct config_user *
+config_user_new(const char *name)
+{
+    CLEANUP(config_user_free) struct config_user *user = calloc(1, sizeof(*user));
+
+    if (user == NULL || table_init(&user_table, user) < 0)
+        return NULL;
+    user->name = strdup(name);
+    return user->name != NULL ? TAKE(user) : NULL;
+}
+
+void
+config_user_free(struct config_user *user)
+{
+    if (user == NULL)
+        return;
+    table_done(&user_table, user);
+    free(user->name);
+    free(user);
+}
+
+struct config_auth_user *
+config_auth_user_new(const char *name, const char *secret)
+{
+    CLEANUP(config_auth_user_free) struct config_auth_user *user = calloc(1, sizeof(*user));
+
+    if (user == NULL)
+        return NULL;
+    user->name = strdup(name);
+    user->secret = strdup(secret);
+    return user->name != NULL && user->secret != NULL ? TAKE(user) : NULL;
+}
+
+void
+config_auth_user_free(struct config_auth_user *user)
+{
+    if (user == NULL)
+        return;
+    if (user->secret != NULL)
+        explicit_bzero(user->secret, strlen(user->secret));
+    free(user->secret);
+    free(user->name);
+    free(user);
+}
+
+struct config *
+config_new(void)
+{
+    CLEANUP(config_unref) struct config *config = calloc(1, sizeof(*config));
+
+    if (config == NULL)
+        return NULL;
+    ref_init(&config->ref);
+    return table_init(&option_table, config) == 0 ? TAKE(config) : NULL;
+}
+
+static void
+config_free(struct config *config)
+{
+    for (size_t i = 0; i < config->n_databases; i++)
+        config_database_free(config->databases[i]);
+    for (size_t i = 0; i < config->n_users; i++)
+        config_user_free(config->users[i]);
+    for (size_t i = 0; i < config->n_auth_users; i++)
+        config_auth_user_free(config->auth_users[i]);
+    config_database_free(config->autodb);
+    free(config->databases);
+    free(config->users);
+    free(config->auth_users);
+    table_done(&option_table, config);
+    free(config);
+}
+
+struct config *
+config_ref(struct config *config)
+{
+    ref_get(&config->ref);
+    return config;
+}
+
+void
+config_unref(struct config *config)
+{
+    if (config != NULL && ref_put(&config->ref))
+        config_free(config);
+}
+
+static struct config_database *
+database_copy(const struct config_database *from)
+{
+    CLEANUP(config_database_free) struct config_database *db = config_database_new(from->name);
+
+    return db != NULL && table_copy(&database_table, from, db) == 0 ? TAKE(db) : NULL;
+}
+
+static struct config_user *
+user_copy(const struct config_user *from)
+{
+    CLEANUP(config_user_free) struct config_user *user = config_user_new(from->name);
+
+    return user != NULL && table_copy(&user_table, from, user) == 0 ? TAKE(user) : NULL;
+}
+
+/* What is there when memory ends belongs to config already. */
+static int
+copy_entries(const struct config *from, struct config *config)
+{
+    config->databases = calloc(from->n_databases + 1, sizeof(*config->databases));
+    config->users = calloc(from->n_users + 1, sizeof(*config->users));
+    config->auth_users = calloc(from->n_auth_users + 1, sizeof(*config->auth_users));
+    if (config->databases == NULL || config->users == NULL || config->auth_users == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < from->n_databases; i++, config->n_databases++)
+        if ((config->databases[i] = database_copy(from->databases[i])) == NULL)
+            return -ENOMEM;
+    for (size_t i = 0; i < from->n_users; i++, config->n_users++)
+        if ((config->users[i] = user_copy(from->users[i])) == NULL)
+            return -ENOMEM;
+    for (size_t i = 0; i < from->n_auth_users; i++, config->n_auth_users++) {
+        const struct config_auth_user *user = from->auth_users[i];
+
+        if ((config->auth_users[i] = config_auth_user_new(user->name, user->secret)) == NULL)
+            return -ENOMEM;
+    }
+    if (from->autodb == NULL)
+        return 0;
+    config->autodb = database_copy(from->autodb);
+    return config->autodb != NULL ? 0 : -ENOMEM;
+}
+
+int
+config_copy(const struct config *from, struct config **ret_config)
+{
+    CLEANUP(config_unref) struct config *config = config_new();
+    int r;
+
+    if (config == NULL)
+        return -ENOMEM;
+    r = table_copy(&option_table, from, config);
+    if (r == 0)
+        r = copy_entries(from, config);
+    if (r < 0)
+        return r;
+    *ret_config = TAKE(config);
+    return 0;
+}
+
+static int
+compare_name(const void *name, const void *element)
+{
+    const char *const *const *entry = element; /* each begins with its name */
+
+    return strcmp(name, **entry);
+}
+
+static const void *
+find_entry(const void *list, size_t count, const char *name)
+{
+    const void *const *found;
+
+    if (count == 0)
+        return NULL;
+    found = bsearch(name, list, count, sizeof(void *), compare_name);
+    return found != NULL ? *found : NULL;
+}
+
+const struct config_database *
+config_find_database(const struct config *config, const char *name)
+{
+    return find_entry(config->databases, config->n_databases, name);
+}
+
+const struct config_user *
+config_find_user(const struct config *config, const char *name)
+{
+    return find_entry(config->users, config->n_users, name);
+}
+
+const struct config_auth_user *
+config_find_auth_user(const struct config *config, const char *name)
+{
+    return find_entry(config->auth_users, config->n_auth_users, name);
+}

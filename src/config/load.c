@@ -1,0 +1,527 @@
+/*
+ * From files to a configuration: reads all of it, complains about all of it, and gives it away only
+ * when nothing is wrong.
+ */
+#include "config_int.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "buf.h"
+#include "str.h"
+
+/* A database, user or auth_file line; each begins with its name. */
+struct entry {
+    void *object; /* owned */
+    size_t order; /* in which it was read */
+    struct place place;
+};
+
+struct entries {
+    struct entry *list; /* owned */
+    size_t count;
+    void (*free)(void *object);
+};
+
+struct load {
+    struct config *config; /* owned; under construction */
+    struct ini ini;
+    struct place *places; /* owned; for each row of option_table where it was set */
+    struct entries databases, users, auth_users;
+    const struct section *section; /* that keys belong to now */
+    struct config_errors *errors;  /* borrowed */
+};
+
+struct section {
+    const char *name;
+    int (*key)(struct load *load, const struct place *place, const char *name, char *value);
+};
+
+/* ---- entries ---- */
+
+static void
+free_database(void *object)
+{
+    config_database_free(object);
+}
+
+static void
+free_user(void *object)
+{
+    config_user_free(object);
+}
+
+static void
+free_auth_user(void *object)
+{
+    config_auth_user_free(object);
+}
+
+/* Takes over object, also on failure; NULL is "no memory for it". */
+static int
+entries_add(struct entries *entries, void *object, const struct place *place)
+{
+    struct entry *list = entries->list;
+
+    if (object == NULL)
+        return -ENOMEM;
+    if ((entries->count & (entries->count - 1)) == 0) /* doubles at each power of two */
+        list = realloc(list, MAX(2 * entries->count, (size_t)1) * sizeof(*list));
+    if (list == NULL) {
+        entries->free(object);
+        return -ENOMEM;
+    }
+    entries->list = list;
+    list[entries->count] = (struct entry){object, entries->count, *place};
+    entries->count++;
+    return 0;
+}
+
+static void
+entries_done(struct entries *entries)
+{
+    for (size_t i = 0; i < entries->count; i++)
+        entries->free(entries->list[i].object);
+    free(entries->list);
+}
+
+static const char *
+entry_name(const struct entry *entry)
+{
+    return *(char *const *)entry->object;
+}
+
+static int
+compare_entries(const void *a, const void *b)
+{
+    const struct entry *one = a, *other = b;
+    const int names = strcmp(entry_name(one), entry_name(other));
+
+    if (names != 0)
+        return names;
+    return one->order < other->order ? -1 : 1;
+}
+
+/* Sorts by name; of several of one name the last stays, as it overrides the others. */
+static void
+entries_sort(struct entries *entries)
+{
+    const size_t count = entries->count;
+    struct entry *list = entries->list;
+
+    if (count == 0)
+        return;
+    qsort(list, count, sizeof(*list), compare_entries);
+    entries->count = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (i + 1 < count && str_eq(entry_name(&list[i]), entry_name(&list[i + 1])))
+            entries->free(list[i].object);
+        else
+            list[entries->count++] = list[i];
+    }
+}
+
+/* The objects alone, which the caller owns now; NULL: no memory. */
+static void *
+entries_take(struct entries *entries, size_t *ret_count)
+{
+    void **objects = calloc(entries->count + 1, sizeof(*objects));
+
+    if (objects == NULL)
+        return NULL;
+    for (size_t i = 0; i < entries->count; i++)
+        objects[i] = entries->list[i].object;
+    *ret_count = entries->count;
+    entries->count = 0;
+    return objects;
+}
+
+/* ---- keys ---- */
+
+static int
+complain_key(const struct option_table *table, const char *where, const char *key,
+             const struct place *place, struct config_errors *errors)
+{
+    const char *nearest = option_nearest(table, key);
+
+    if (option_is_planned(key))
+        errors_add(errors, place, "%s%s is not supported yet", where, key);
+    else if (nearest == NULL)
+        errors_add(errors, place, "%sunknown key \"%s\"", where, key);
+    else
+        errors_add(errors, place, "%sunknown key \"%s\"; did you mean \"%s\"?", where, key,
+                   nearest);
+    return -EINVAL;
+}
+
+int
+config_set_key(const struct option_table *table, const char *where, const char *key,
+               const char *value, void *object, const struct place *place,
+               struct config_errors *errors, const struct option **ret_row)
+{
+    CLEANUP(buf_done) struct buf why = BUF_INIT;
+    const struct option *row = option_find(table, key);
+    int r;
+
+    *ret_row = row;
+    if (row == NULL)
+        return complain_key(table, where, key, place, errors);
+    r = option_parse(row, value, object, &why);
+    if (r == -EINVAL)
+        errors_add(errors, place, "%s%s: %s", where, key, buf_str(&why));
+    return r;
+}
+
+/* A bad value is in the list of errors; only the end of memory ends the load. */
+static int
+go_on(int r)
+{
+    return r == -ENOMEM ? r : 0;
+}
+
+static int
+general_key(struct load *load, const struct place *place, const char *name, char *value)
+{
+    const struct option *row;
+    const int r =
+        config_set_key(&option_table, "", name, value, load->config, place, load->errors, &row);
+
+    if (row != NULL)
+        load->places[row - option_table.rows] = *place;
+    return go_on(r);
+}
+
+/* The list of key=value behind the name of an entry. */
+static int
+parse_pairs(struct load *load, const struct option_table *table, const char *kind, const char *name,
+            char *text, void *object, const struct place *place)
+{
+    CLEANUP(buf_done) struct buf where = BUF_INIT;
+    const struct option *row;
+    const char *key;
+    char *value;
+    int r, found;
+
+    if (buf_printf(&where, "%s \"%s\": ", kind, name) < 0)
+        return -ENOMEM;
+    while ((found = pairs_next(&text, &key, &value)) > 0) {
+        r = config_set_key(table, buf_str(&where), key, value, object, place, load->errors, &row);
+        if (r == -ENOMEM)
+            return r;
+    }
+    if (found < 0)
+        errors_add(load->errors, place, "%s%s", buf_str(&where), key);
+    return 0;
+}
+
+static bool
+is_name_good(struct load *load, const char *kind, const char *name, size_t max,
+             const struct place *place)
+{
+    if (*name != '\0' && strlen(name) <= max)
+        return true;
+    errors_add(load->errors, place, "a %s name has 1 to %zu bytes", kind, max);
+    return false;
+}
+
+static int
+database_key(struct load *load, const struct place *place, const char *name, char *value)
+{
+    CLEANUP(config_database_free) struct config_database *db = NULL;
+    int r;
+
+    if (!is_name_good(load, "database", name, DATABASE_NAME_MAX, place))
+        return 0;
+    if (str_eq(name, "pgbouncer") || str_eq(name, "pgweir")) {
+        errors_add(load->errors, place, "database name \"%s\" is reserved", name);
+        return 0;
+    }
+    db = config_database_new(name);
+    if (db == NULL)
+        return -ENOMEM;
+    r = parse_pairs(load, &database_table, "database", name, value, db, place);
+    if (r < 0)
+        return r;
+    if (db->dbname == NULL && !str_eq(name, "*") && (db->dbname = strdup(name)) == NULL)
+        return -ENOMEM;
+    return entries_add(&load->databases, TAKE(db), place);
+}
+
+static int
+user_key(struct load *load, const struct place *place, const char *name, char *value)
+{
+    CLEANUP(config_user_free) struct config_user *user = NULL;
+    int r;
+
+    if (!is_name_good(load, "user", name, USER_NAME_MAX, place))
+        return 0;
+    user = config_user_new(name);
+    if (user == NULL)
+        return -ENOMEM;
+    r = parse_pairs(load, &user_table, "user", name, value, user, place);
+    if (r < 0)
+        return r;
+    return entries_add(&load->users, TAKE(user), place);
+}
+
+/* ---- sections ---- */
+
+static int
+homeless_key(struct load *load, const struct place *place, const char *name, char *value)
+{
+    (void)value;
+    errors_add(load->errors, place, "\"%s\" stands before the first [section]", name);
+    return 0;
+}
+
+static int
+skipped_key(struct load *load, const struct place *place, const char *name, char *value)
+{
+    (void)load;
+    (void)place;
+    (void)name;
+    (void)value;
+    return 0;
+}
+
+static const struct section no_section = {"", homeless_key};
+static const struct section unknown_section = {"", skipped_key}; /* it was one error already */
+static const struct section sections[] = {
+    {"databases", database_key},
+    {"pgbouncer", general_key},
+    {"users", user_key},
+};
+
+static void
+complain_section(struct load *load, const struct place *place, const char *name)
+{
+    struct nearest nearest;
+
+    if (str_eq(name, "peers")) {
+        errors_add(load->errors, place, "section [peers] is not supported yet");
+        return;
+    }
+    nearest_init(&nearest, name);
+    for (size_t i = 0; i < ARRAY_SIZE(sections); i++)
+        nearest_offer(&nearest, sections[i].name);
+    if (nearest.name == NULL)
+        errors_add(load->errors, place, "unknown section [%s]", name);
+    else
+        errors_add(load->errors, place, "unknown section [%s]; did you mean [%s]?", name,
+                   nearest.name);
+}
+
+static int
+load_section(void *arg, const struct place *place, const char *name)
+{
+    struct load *load = arg;
+
+    for (size_t i = 0; i < ARRAY_SIZE(sections); i++) {
+        if (str_eq(name, sections[i].name)) {
+            load->section = &sections[i];
+            return 0;
+        }
+    }
+    load->section = &unknown_section;
+    complain_section(load, place, name);
+    return 0;
+}
+
+static int
+load_key(void *arg, const struct place *place, const char *name, char *value)
+{
+    struct load *load = arg;
+
+    return load->section->key(load, place, name, value);
+}
+
+static const struct ini_handler handler = {load_section, load_key};
+
+/* ---- a whole load ---- */
+
+static int
+load_init(struct load *load, const char *path, struct config_errors *errors)
+{
+    load->errors = errors;
+    load->section = &no_section;
+    load->databases.free = free_database;
+    load->users.free = free_user;
+    load->auth_users.free = free_auth_user;
+    load->ini = (struct ini){.handler = &handler, .arg = load, .errors = errors};
+    load->config = config_new();
+    load->places = calloc(option_table.count, sizeof(*load->places));
+    if (load->config == NULL || load->places == NULL)
+        return -ENOMEM;
+    for (size_t i = 0; i < option_table.count; i++)
+        load->places[i].file = path;
+    return str_set(&load->config->conffile, path);
+}
+
+static void
+load_done(struct load *load)
+{
+    entries_done(&load->databases);
+    entries_done(&load->users);
+    entries_done(&load->auth_users);
+    ini_done(&load->ini);
+    free(load->places);
+    config_unref(load->config);
+}
+DEFINE_CLEANUP_IN_PLACE(struct load, load_done);
+
+static const struct place *
+load_place_of(const struct load *load, const char *key)
+{
+    return &load->places[option_find(&option_table, key) - option_table.rows];
+}
+
+static int
+add_auth_user(void *arg, const char *user, const char *secret)
+{
+    struct load *load = arg;
+
+    return entries_add(&load->auth_users, config_auth_user_new(user, secret), &(struct place){0});
+}
+
+static int
+load_auth_file(struct load *load)
+{
+    CLEANUP(buf_done) struct buf text = BUF_INIT;
+    const char *path = load->config->auth_file;
+    int r;
+
+    if (*path == '\0')
+        return 0;
+    r = file_read(path, &text);
+    if (r == -ENOMEM)
+        return r;
+    if (r == 0)
+        r = auth_file_parse(text.data, path, load->errors, add_auth_user, load);
+    else
+        errors_add(load->errors, load_place_of(load, "auth_file"),
+                   "auth_file: could not read \"%s\": %s", path,
+                   r == -EINVAL ? "it is not a text file" : strerror(-r));
+    if (text.data != NULL)
+        explicit_bzero(text.data, text.cap);
+    return go_on(r);
+}
+
+/* The entry "*" is no database, but the template of some. */
+static void
+take_autodb(struct load *load)
+{
+    struct entries *databases = &load->databases;
+
+    for (size_t i = 0; i < databases->count; i++) {
+        if (!str_eq(entry_name(&databases->list[i]), "*"))
+            continue;
+        load->config->autodb = databases->list[i].object;
+        databases->count--;
+        memmove(&databases->list[i], &databases->list[i + 1],
+                (databases->count - i) * sizeof(struct entry));
+        return;
+    }
+}
+
+static int
+load_entries(struct load *load)
+{
+    struct config *config = load->config;
+
+    entries_sort(&load->databases);
+    entries_sort(&load->users);
+    entries_sort(&load->auth_users);
+    for (size_t i = 0; i < load->databases.count; i++)
+        config_check_database(config, load->databases.list[i].object,
+                              &load->databases.list[i].place, load->errors);
+    take_autodb(load);
+    config->databases = entries_take(&load->databases, &config->n_databases);
+    config->users = entries_take(&load->users, &config->n_users);
+    config->auth_users = entries_take(&load->auth_users, &config->n_auth_users);
+    if (config->databases == NULL || config->users == NULL || config->auth_users == NULL)
+        return -ENOMEM;
+    return 0;
+}
+
+/* What cannot change while the daemon runs stays as it is in running, with a warning. */
+static int
+keep_running_values(struct load *load, const struct config *running)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < option_table.count && r == 0; i++) {
+        const struct option *row = &option_table.rows[i];
+
+        if (row->reload != RELOAD_RESTART || option_equal(row, running, load->config))
+            continue;
+        errors_warn(load->errors, &load->places[i], "%s keeps its value until a restart",
+                    row->name);
+        r = option_copy(row, running, load->config);
+    }
+    return r;
+}
+
+/* running is NULL at the start. */
+static int
+load_file(const char *path, const struct config *running, struct config_errors *errors,
+          struct config **ret_config)
+{
+    CLEANUP(load_done) struct load load = {0};
+    int r;
+
+    r = load_init(&load, path, errors);
+    if (r == 0)
+        r = ini_parse(&load.ini, path);
+    if (r == 0)
+        r = load_auth_file(&load);
+    if (r == 0)
+        r = load_entries(&load);
+    if (r < 0)
+        return r;
+    config_check(load.config, load.places, errors);
+    if (running != NULL)
+        r = keep_running_values(&load, running);
+    if (r < 0 || errors->out_of_memory)
+        return -ENOMEM;
+    if (config_errors_fatal(errors))
+        return -EINVAL;
+    *ret_config = TAKE(load.config);
+    return 0;
+}
+
+int
+config_load(const char *path, struct config_errors *errors, struct config **ret_config)
+{
+    return load_file(path, NULL, errors, ret_config);
+}
+
+int
+config_reload(const struct config *running, struct config_errors *errors,
+              struct config **ret_config)
+{
+    return load_file(running->conffile, running, errors, ret_config);
+}
+
+int
+config_set(const struct config *old, const char *key, const char *value,
+           struct config_errors *errors, struct config **ret_config)
+{
+    CLEANUP(config_unref) struct config *config = NULL;
+    const struct option *row;
+    int r;
+
+    r = config_copy(old, &config);
+    if (r == 0)
+        r = config_set_key(&option_table, "", key, value, config, NULL, errors, &row);
+    if (r < 0)
+        return r;
+    if (row->reload == RELOAD_RESTART) {
+        errors_warn(errors, NULL, "%s keeps its value until a restart", row->name);
+        r = option_copy(row, old, config);
+        if (r < 0)
+            return r;
+    }
+    *ret_config = TAKE(config);
+    return 0;
+}

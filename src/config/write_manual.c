@@ -1,0 +1,180 @@
+/*
+ * The manual page, pgweir(5), in mdoc.
+ */
+#include "config_int.h"
+
+#include <string.h>
+
+/*
+ * Text of the table for roff: backslashes escaped, and no line that begins like a request. Each
+ * sentence starts a line, as mdoc wants it.
+ */
+static void
+write_text(FILE *file, const char *text)
+{
+    for (bool starts_line = true; *text != '\0'; text++) {
+        if (starts_line && (*text == '.' || *text == '\''))
+            (void)fputs("\\&", file);
+        starts_line = text[0] == ' ' && text[-1] == '.';
+        if (*text == '\\')
+            (void)fputs("\\e", file);
+        else
+            (void)fputc(starts_line ? '\n' : *text, file);
+    }
+    (void)fputc('\n', file);
+}
+
+static const char *
+type_name(const struct option *row)
+{
+    static const char *const names[] = {
+        [OPT_STRING] = "string", [OPT_LIST] = "list",           [OPT_BOOL] = "boolean",
+        [OPT_INT] = "number",    [OPT_AUTO] = "number or auto", [OPT_SIZE] = "size",
+        [OPT_DURATION] = "time", [OPT_MODE] = "file mode",      [OPT_ENUM] = "word",
+    };
+
+    return names[row->type];
+}
+
+/* "time, default 120, changes need a restart" */
+static void
+write_properties(FILE *file, const struct option *row, bool has_defaults)
+{
+    (void)fprintf(file, "(%s", type_name(row));
+    if (row->def != NULL)
+        (void)fprintf(file, ", default %s", *row->def != '\0' ? row->def : "nothing");
+    else if (has_defaults)
+        (void)fputs(", required", file);
+    if (row->alias != NULL)
+        (void)fprintf(file, ", also called %s", row->alias);
+    if (row->no_effect)
+        (void)fputs(", accepted without effect", file);
+    else if (row->reload == RELOAD_RESTART)
+        (void)fputs(", a change needs a restart", file);
+    else if (row->reload == RELOAD_NEW)
+        (void)fputs(", a change replaces the server connections", file);
+    (void)fputs(")\n", file);
+}
+
+static void
+write_key(FILE *file, const struct option *row, bool has_defaults)
+{
+    (void)fprintf(file, ".It Ic %s\n", row->name);
+    write_properties(file, row, has_defaults);
+    (void)fputs(".br\n", file);
+    write_text(file, row->help);
+}
+
+static void
+write_group(FILE *file, enum option_group group)
+{
+    (void)fprintf(file, ".Ss %s\n.Bl -tag -width Ds\n", option_group_titles[group]);
+    for (const struct option *row = option_table.rows; row < option_table_end(&option_table); row++)
+        if (row->group == group)
+            write_key(file, row, true);
+    (void)fputs(".El\n", file);
+}
+
+static void
+write_entry_keys(FILE *file, const struct option_table *table)
+{
+    (void)fputs(".Bl -tag -width Ds\n", file);
+    for (const struct option *row = table->rows; row < option_table_end(table); row++)
+        write_key(file, row, false);
+    (void)fputs(".El\n", file);
+}
+
+static const char head[] =
+    ".\\\" Made from the option table by config-gen; do not edit.\n"
+    ".Dd November 21, 2026\n"
+    ".Dt PGWEIR 5\n"
+    ".Os\n"
+    ".Sh NAME\n"
+    ".Nm pgweir.conf\n"
+    ".Nd configuration of the connection pooler pgweir\n"
+    ".Sh DESCRIPTION\n"
+    "The file has PgBouncer's grammar and keys.\n"
+    "It is read at the start and on a reload (SIGHUP, or RELOAD on the console).\n"
+    "A file with an error changes nothing; every error is reported with its file and line.\n"
+    ".Dq pgweir --check FILE\n"
+    "does only that.\n"
+    ".Pp\n"
+    "A line is empty, a comment that begins with\n"
+    ".Ql \\&;\n"
+    "or\n"
+    ".Ql # ,\n"
+    "the head of a section such as\n"
+    ".Ql [databases] ,\n"
+    "or\n"
+    ".Ql key = value ,\n"
+    "where the value goes to the end of the line.\n"
+    "Sections may come in any order and more than once; a later key overrides an earlier one.\n"
+    "A name of other characters than letters, digits and\n"
+    ".Ql _.-*\n"
+    "stands in single quotes, a single quote in it is doubled.\n"
+    ".Ql %include FILE\n"
+    "reads another file, relative to the working directory.\n"
+    ".Pp\n"
+    "A time is in seconds, with a fraction or not, or has a unit: us, ms, s, min, h, d.\n"
+    "A size is in bytes or has a unit: kB, MB, GB, TB.\n"
+    "A boolean is 0 or 1, off or on, no or yes, false or true.\n"
+    "A number may be decimal, hexadecimal (0x) or octal (0).\n"
+    "A list has commas between its items.\n";
+
+static const char databases[] = ".Sh DATABASES\n"
+                                "The section\n"
+                                ".Ql [databases]\n"
+                                "lists what clients can connect to, as\n"
+                                ".Ql name = key=value ... ;\n"
+                                "a value with blanks in it stands in single quotes.\n"
+                                "The entry\n"
+                                ".Ql *\n"
+                                "is the template of every database that is not listed.\n"
+                                "Without an entry of its own a key is as in the general section.\n"
+                                "The names pgbouncer and pgweir are those of the console.\n";
+
+static const char users[] = ".Sh USERS\n"
+                            "The section\n"
+                            ".Ql [users]\n"
+                            "says what is special about a user, as\n"
+                            ".Ql name = key=value ... .\n";
+
+static const char tail[] =
+    ".Sh AUTH FILE\n"
+    "Each line of\n"
+    ".Ic auth_file\n"
+    "has a user and a password, both in double quotes; a double quote in them is doubled.\n"
+    "The password is plain, or the digest that PostgreSQL keeps: md5 and 32 hexadecimal digits, "
+    "or\n"
+    ".Ql SCRAM-SHA-256$... .\n"
+    "What follows on the line is ignored, as are lines that begin with\n"
+    ".Ql \\&; .\n"
+    ".Sh EXAMPLES\n"
+    ".Bd -literal\n"
+    "[databases]\n"
+    "shop = host=10.0.0.7 pool_size=30\n"
+    "\n"
+    "[pgbouncer]\n"
+    "listen_addr = *\n"
+    "pool_mode = transaction\n"
+    "max_client_conn = 5000\n"
+    "auth_type = trust\n"
+    "auth_file = /etc/pgweir/userlist.txt\n"
+    "admin_users = postgres\n"
+    ".Ed\n";
+
+void
+config_write_manual(FILE *file)
+{
+    (void)fputs(head, file);
+    (void)fputs(".Sh GENERAL SECTION\nThe section\n.Ql [pgbouncer]\nis about the daemon as a "
+                "whole.\n",
+                file);
+    for (int group = 0; group < GROUP_COUNT; group++)
+        write_group(file, (enum option_group)group);
+    (void)fputs(databases, file);
+    write_entry_keys(file, &database_table);
+    (void)fputs(users, file);
+    write_entry_keys(file, &user_table);
+    (void)fputs(tail, file);
+}
