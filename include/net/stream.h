@@ -43,6 +43,7 @@ struct stream {
     struct list link;               /* the outbox's, while it owes the stream a call */
     uint64_t received;              /* bytes of payload since stream_open */
     uint64_t sent;
+    uint32_t answered;              /* TLS: sent at the peer's request while it takes nothing */
     int fd;                         /* owned unless keep_fd; -1 when closed */
     unsigned char reading;          /* stream_set_reading's last word */
     unsigned char keep_fd;          /* somebody else (libpq) closes the descriptor */

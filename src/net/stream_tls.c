@@ -30,6 +30,9 @@
 /* Twice a record. */
 #define TLS_GAP (2 * (SSL3_RT_MAX_PLAIN_LENGTH + SSL3_RT_MAX_ENCRYPTED_OVERHEAD))
 
+/* A peer may make OpenSSL answer (a new key, an alert) so much at most, while it takes nothing. */
+#define TLS_ANSWERS_MAX (64 * 1024)
+
 static BIO_METHOD *tls_bio_method;
 static pthread_once_t tls_bio_once = PTHREAD_ONCE_INIT;
 
@@ -139,27 +142,42 @@ stream_tls_close(struct stream *stream, bool polite)
     stream->tls = NULL;
 }
 
-/* What OpenSSL said instead of giving bytes; false when it only wants more. */
-static bool
-tls_has_ended(struct stream *stream, int result)
+/* What OpenSSL said instead of giving bytes: that it only wants more, or the end. */
+static void
+tls_note_end(struct stream *stream, int result)
 {
     switch (SSL_get_error(stream->tls, result)) {
     case SSL_ERROR_WANT_READ:
     case SSL_ERROR_WANT_WRITE:
-        return false;
+        break;
     case SSL_ERROR_ZERO_RETURN:
         stream->end = STREAM_END;
-        return true;
+        break;
     default:
         stream->end = STREAM_BROKEN;
-        return true;
+        break;
     }
+}
+
+/* What decrypting has added to the backlog: without a bound a peer could fill our memory so. */
+static void
+tls_count_answers(struct stream *stream, size_t backlog)
+{
+    const size_t now = stream_backlog_size(stream);
+
+    if (now == 0)
+        stream->answered = 0;
+    else if (now > backlog)
+        stream->answered += (uint32_t)(now - backlog);
+    if (stream->answered > TLS_ANSWERS_MAX)
+        stream->end = STREAM_BROKEN;
 }
 
 /* Decrypts n bytes at ciphertext (none: what OpenSSL has) to start. Returns how many came of it. */
 static size_t
 tls_decrypt(struct stream *stream, char *start, const char *ciphertext, size_t n)
 {
+    const size_t backlog = stream_backlog_size(stream);
     struct outbox *outbox = stream->outbox;
     char *to = start;
     int r;
@@ -178,14 +196,16 @@ tls_decrypt(struct stream *stream, char *start, const char *ciphertext, size_t n
         ERR_clear_error();
         r = SSL_read(stream->tls, to, (int)MIN(gap, (size_t)INT_MAX));
         if (r <= 0) {
-            if (tls_has_ended(stream, r) && to > start)
-                stream_hold(stream); /* first the bytes, then the end */
+            tls_note_end(stream, r);
             break;
         }
         to += r;
     }
     outbox->ciphertext = NULL;
     outbox->ciphertext_end = NULL;
+    tls_count_answers(stream, backlog);
+    if (stream->end != STREAM_OPEN && to > start)
+        stream_hold(stream); /* first the bytes, then the end */
     return (size_t)(to - start);
 }
 
