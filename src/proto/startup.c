@@ -17,27 +17,29 @@
 
 // clang-format off
 static const struct {
-    const char *text;
     const char *sqlstate;
+    const char *text;
 } errors[] = {
-    [STARTUP_ERROR_NONE]             = {"", SQLSTATE_SUCCESSFUL_COMPLETION},
-    [STARTUP_ERROR_LENGTH]           = {"invalid packet length", SQLSTATE_PROTOCOL_VIOLATION},
-    [STARTUP_ERROR_V2]               = {"old V2 protocol not supported", SQLSTATE_PROTOCOL_VIOLATION},
-    [STARTUP_ERROR_VERSION]          = {"unsupported frontend protocol, 3.0 is supported",
-                                        SQLSTATE_FEATURE_NOT_SUPPORTED},
-    [STARTUP_ERROR_LAYOUT]           = {"invalid startup packet layout: expected terminator as last byte",
-                                        SQLSTATE_PROTOCOL_VIOLATION},
-    [STARTUP_ERROR_NO_USER]          = {"no username supplied", SQLSTATE_INVALID_AUTHORIZATION},
-    [STARTUP_ERROR_USER_TOO_LONG]    = {"username too long", SQLSTATE_INVALID_AUTHORIZATION},
-    [STARTUP_ERROR_DB_TOO_LONG]      = {"database name too long", SQLSTATE_UNDEFINED_DATABASE},
-    [STARTUP_ERROR_PASSWORD_FIRST]   = {"client password pkt before startup packet",
-                                        SQLSTATE_PROTOCOL_VIOLATION},
-    [STARTUP_ERROR_OPTIONS_SHAPE]    = {"unsupported options startup parameter: only '-c config=val' "
-                                        "and '--config=val' are allowed", SQLSTATE_PROTOCOL_VIOLATION},
-    [STARTUP_ERROR_OPTIONS_TOO_LONG] = {"unsupported options startup parameter: parameter too long",
-                                        SQLSTATE_PROTOCOL_VIOLATION},
-    [STARTUP_ERROR_OPTIONS_REFUSED]  = {"unsupported startup parameter in options",
-                                        SQLSTATE_PROTOCOL_VIOLATION},
+    [STARTUP_ERROR_NONE]             = { SQLSTATE_SUCCESSFUL_COMPLETION, "" },
+    [STARTUP_ERROR_LENGTH]           = { SQLSTATE_PROTOCOL_VIOLATION, "invalid packet length" },
+    [STARTUP_ERROR_V2]               = { SQLSTATE_PROTOCOL_VIOLATION,
+        "old V2 protocol not supported" },
+    [STARTUP_ERROR_VERSION]          = { SQLSTATE_FEATURE_NOT_SUPPORTED,
+        "unsupported frontend protocol, only 3.0 is supported" },
+    [STARTUP_ERROR_LAYOUT]           = { SQLSTATE_PROTOCOL_VIOLATION,
+        "invalid startup packet layout: expected terminator as last byte" },
+    [STARTUP_ERROR_NO_USER]          = { SQLSTATE_INVALID_AUTHORIZATION, "no username supplied" },
+    [STARTUP_ERROR_USER_TOO_LONG]    = { SQLSTATE_INVALID_AUTHORIZATION, "username too long" },
+    [STARTUP_ERROR_DB_TOO_LONG]      = { SQLSTATE_UNDEFINED_DATABASE, "database name too long" },
+    [STARTUP_ERROR_PASSWORD_FIRST]   = { SQLSTATE_PROTOCOL_VIOLATION,
+        "client password pkt before startup packet" },
+    [STARTUP_ERROR_OPTIONS_SHAPE]    = { SQLSTATE_PROTOCOL_VIOLATION,
+        "unsupported options startup parameter: "
+        "only '-c config=val' and '--config=val' are allowed" },
+    [STARTUP_ERROR_OPTIONS_TOO_LONG] = { SQLSTATE_PROTOCOL_VIOLATION,
+        "unsupported options startup parameter: parameter too long" },
+    [STARTUP_ERROR_OPTIONS_REFUSED]  = { SQLSTATE_PROTOCOL_VIOLATION,
+        "unsupported startup parameter in options" },
 };
 // clang-format on
 
