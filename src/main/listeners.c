@@ -1,0 +1,245 @@
+#include "listeners.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <netdb.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "config.h"
+#include "log.h"
+#include "sdnotify.h"
+#include "str.h"
+#include "units.h"
+
+/* More addresses than that, all names' together, are a mistake. */
+#define LISTENERS_MAX 64
+
+/* Seconds that the kernel waits for a client's first bytes before it shows us the connection. */
+#define DEFER_ACCEPT 1
+
+struct listeners {
+    struct loop *loop;     /* borrowed */
+    listener_fn *accepted; /* with arg */
+    void *arg;
+    struct listener_options options;
+    struct listener *list[LISTENERS_MAX]; /* owned */
+    size_t count;
+};
+
+DEFINE_CLEANUP(struct listeners *, listeners_free);
+
+static void
+listeners_add(struct listeners *listeners, struct listener *listener)
+{
+    listeners->list[listeners->count++] = listener;
+    log_info("listening on %s", listener_name(listener));
+}
+
+static bool
+listeners_full(const struct listeners *listeners)
+{
+    return listeners->count == LISTENERS_MAX;
+}
+
+/* ---- TCP ------------------------------------------------------------------------------------- */
+
+/* Every address that a name stands for; returns how many are listened on. */
+static size_t
+open_host(struct listeners *listeners, const char *host, int port)
+{
+    const struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
+                                   .ai_socktype = SOCK_STREAM};
+    const size_t before = listeners->count;
+    struct addrinfo *addresses;
+    char service[16];
+    int r;
+
+    snprintf(service, sizeof(service), "%d", port);
+    r = getaddrinfo(host, service, &hints, &addresses);
+    if (r != 0) {
+        log_warning("cannot resolve listen_addr %s: %s", host, gai_strerror(r));
+        return 0;
+    }
+    for (struct addrinfo *a = addresses; a != NULL && !listeners_full(listeners); a = a->ai_next) {
+        struct listener *listener;
+
+        r = listener_open_tcp(listeners->loop, a->ai_addr, a->ai_addrlen, &listeners->options,
+                              listeners->accepted, listeners->arg, &listener);
+        if (r < 0)
+            log_warning("cannot listen on %s:%d: %s", host, port, strerror(-r));
+        else
+            listeners_add(listeners, listener);
+    }
+    freeaddrinfo(addresses);
+    return listeners->count - before;
+}
+
+static int
+open_tcp(struct listeners *listeners, const struct config *config)
+{
+    const char *rest = config->listen_addr;
+    const char *item;
+    size_t len, wanted = 0, opened = 0;
+
+    while (str_list_next(&rest, &item, &len)) {
+        CLEANUP(free) char *host = strndup(item, len);
+
+        if (host == NULL)
+            return -ENOMEM;
+        wanted++;
+        if (str_eq(host, "*")) {
+            opened += open_host(listeners, "0.0.0.0", config->listen_port);
+            opened += open_host(listeners, "::", config->listen_port);
+        } else
+            opened += open_host(listeners, host, config->listen_port);
+    }
+    if (wanted > 0 && opened == 0) {
+        log_fatal("failed to listen on any address in listen_addr list");
+        return -EADDRNOTAVAIL;
+    }
+    return 0;
+}
+
+/* ---- unix ------------------------------------------------------------------------------------ */
+
+/* A name or a number. */
+static int
+find_group(const char *name, gid_t *ret_gid)
+{
+    const struct group *group = getgrnam(name);
+    int64_t number;
+
+    if (group != NULL)
+        *ret_gid = group->gr_gid;
+    else if (units_parse_int(name, &number) == 0 && number >= 0 && number < (gid_t)-1)
+        *ret_gid = (gid_t)number;
+    else
+        return -ENOENT;
+    return 0;
+}
+
+static int
+open_unix(struct listeners *listeners, const struct config *config)
+{
+    struct listener *listener;
+    char path[128];
+    int r;
+
+    if (*config->unix_socket_dir == '\0')
+        return 0;
+    if (*config->unix_socket_group != '\0' &&
+        find_group(config->unix_socket_group, &listeners->options.unix_group) < 0) {
+        log_fatal("no such group: unix_socket_group = %s", config->unix_socket_group);
+        return -ENOENT;
+    }
+    if (snprintf(path, sizeof(path), "%s/.s.PGSQL.%d", config->unix_socket_dir,
+                 config->listen_port) >= (int)sizeof(path)) {
+        log_fatal("too long for a unix socket: unix_socket_dir = %s", config->unix_socket_dir);
+        return -ENAMETOOLONG;
+    }
+    r = listener_open_unix(listeners->loop, path, &listeners->options, listeners->accepted,
+                           listeners->arg, &listener);
+    if (r == -EADDRINUSE)
+        log_fatal("unix socket is in use, cannot continue: %s", path);
+    else if (r < 0)
+        log_fatal("cannot listen on unix socket %s: %s", path, strerror(-r));
+    else
+        listeners_add(listeners, listener);
+    return r;
+}
+
+/* ---- systemd --------------------------------------------------------------------------------- */
+
+/* Returns how many there are. */
+static int
+open_passed(struct listeners *listeners)
+{
+    int first, count, r;
+
+    count = listen_fds_take(&first);
+    if (count < 0) {
+        log_fatal("cannot take the sockets of the service manager: %s", strerror(-count));
+        return count;
+    }
+    for (int i = 0; i < count; i++) {
+        struct listener *listener;
+
+        if (listeners_full(listeners))
+            return -E2BIG;
+        r = listener_open_fd(listeners->loop, first + i, listeners->accepted, listeners->arg,
+                             &listener);
+        if (r < 0) {
+            log_fatal("cannot use socket %d of the service manager: %s", first + i, strerror(-r));
+            return r;
+        }
+        listeners_add(listeners, listener);
+    }
+    if (count > 0)
+        log_warning("sockets come from the service manager, "
+                    "listen_addr and unix_socket_dir are not looked at");
+    return count;
+}
+
+/* ---- all of them ----------------------------------------------------------------------------- */
+
+int
+listeners_open(const struct config *config, struct loop *loop, listener_fn *accepted, void *arg,
+               struct listeners **ret_listeners)
+{
+    CLEANUP(listeners_free) struct listeners *listeners = calloc(1, sizeof(*listeners));
+    int r;
+
+    if (listeners == NULL)
+        return -ENOMEM;
+    listeners->loop = loop;
+    listeners->accepted = accepted;
+    listeners->arg = arg;
+    listeners->options = (struct listener_options){
+        .backlog = config->listen_backlog,
+        .reuseport = config->so_reuseport,
+        .defer_accept = config->tcp_defer_accept ? DEFER_ACCEPT : 0,
+        .unix_mode = config->unix_socket_mode,
+        .unix_group = (gid_t)-1,
+    };
+    r = open_passed(listeners);
+    if (r == 0) {
+        r = open_tcp(listeners, config);
+        if (r == 0)
+            r = open_unix(listeners, config);
+    }
+    if (r < 0)
+        return r;
+    if (listeners->count == 0) {
+        log_fatal("nowhere to listen on");
+        return -EDESTADDRREQ;
+    }
+    *ret_listeners = TAKE(listeners);
+    return 0;
+}
+
+void
+listeners_close_tcp(struct listeners *listeners)
+{
+    size_t kept = 0;
+
+    for (size_t i = 0; i < listeners->count; i++) {
+        if (listener_is_unix(listeners->list[i]))
+            listeners->list[kept++] = listeners->list[i];
+        else
+            listener_close(listeners->list[i]);
+    }
+    listeners->count = kept;
+}
+
+void
+listeners_free(struct listeners *listeners)
+{
+    if (listeners == NULL)
+        return;
+    for (size_t i = 0; i < listeners->count; i++)
+        listener_close(listeners->list[i]);
+    free(listeners);
+}

@@ -1,0 +1,305 @@
+#include "service.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backend.h"
+#include "config.h"
+#include "daemon.h"
+#include "executor.h"
+#include "fd.h"
+#include "listeners.h"
+#include "log.h"
+#include "loop.h"
+#include "outbox.h"
+#include "reloader.h"
+#include "sdnotify.h"
+#include "service_int.h"
+#include "signals.h"
+#include "timer.h"
+
+#define EXECUTOR_THREADS 4
+#define EXECUTOR_QUEUE   1024
+
+/* Descriptors that are no connection: loops, mailboxes, listeners, log, libraries' files. */
+#define OWN_DESCRIPTORS 64
+
+/* ---- making ---------------------------------------------------------------------------------- */
+
+static void
+on_visit(void *arg, struct console_visitor *visitor)
+{
+    struct service *service = arg;
+
+    console_visit(service->console, visitor);
+}
+
+static void
+on_accepted(void *arg, int fd, const struct sockaddr *peer, socklen_t peer_len, bool is_unix)
+{
+    struct service *service = arg;
+
+    engine_accept(service->engine, fd, peer, peer_len, is_unix);
+}
+
+static void
+on_watchdog(void *arg)
+{
+    struct service *service = arg;
+
+    notify_watchdog();
+    (void)timer_start(service->watchdog, notify_watchdog_interval());
+}
+
+static int
+make_loop(struct service *service)
+{
+    int r;
+
+    r = loop_new("main", &service->loop);
+    if (r < 0)
+        return r;
+    loop_set_slow_callback(service->loop, service->config->slow_callback_duration);
+    /* Nothing but the console sends here: there is no batch to make. */
+    r = outbox_new(service->loop, OUTBOX_SEND, &service->outbox);
+    if (r < 0)
+        return r;
+    service->patience = timer_new(service->loop, "shutdown", lifecycle_give_up, service);
+    return service->patience != NULL ? 0 : -ENOMEM;
+}
+
+static int
+make_threads(struct service *service)
+{
+    int r;
+
+    r = executor_new("executor", EXECUTOR_THREADS, EXECUTOR_QUEUE, &service->executor);
+    if (r < 0)
+        return r;
+    r = connector_new(service->executor, &service->connector);
+    if (r < 0)
+        return r;
+    connector_set_dns_ttl(service->connector, service->config->dns_max_ttl,
+                          service->config->dns_nxdomain_ttl);
+    return 0;
+}
+
+static int
+make_engine(struct service *service)
+{
+    const struct engine_hooks hooks = {.arg = service, .visit = on_visit};
+
+    return engine_new(service->loop, service->config, service->connector, service->executor, &hooks,
+                      &service->engine);
+}
+
+static int
+make_console(struct service *service)
+{
+    const struct console_hooks hooks = {
+        .arg = service,
+        .reload = lifecycle_reload,
+        .shutdown = lifecycle_shutdown,
+        .set = lifecycle_set,
+    };
+
+    return console_new(service->engine, service->loop, service->outbox, &hooks, &service->console);
+}
+
+static int
+make_reloader(struct service *service)
+{
+    const struct reloader_hooks hooks = {
+        .arg = service,
+        .current = lifecycle_config,
+        .apply = lifecycle_apply,
+    };
+
+    return reloader_new(service->loop, service->executor, &hooks, &service->reloader);
+}
+
+static int
+make_signals(struct service *service)
+{
+    return signals_new(service->loop, lifecycle_signal, service, &service->signals);
+}
+
+/* systemd wants to hear from us now and then, if it says so. */
+static int
+make_watchdog(struct service *service)
+{
+    if (notify_watchdog_interval() == 0)
+        return 0;
+    service->watchdog = timer_new(service->loop, "watchdog", on_watchdog, service);
+    if (service->watchdog == NULL)
+        return -ENOMEM;
+    return timer_start(service->watchdog, notify_watchdog_interval());
+}
+
+int
+service_new(struct config *config, const struct backend_features *features,
+            const struct log_setup *log_setup, struct service **ret_service)
+{
+    static const struct {
+        const char *what;
+        int (*make)(struct service *service);
+    } parts[] = {
+        {"main loop", make_loop},    {"threads", make_threads},   {"engine", make_engine},
+        {"console", make_console},   {"reloader", make_reloader}, {"signals", make_signals},
+        {"watchdog", make_watchdog},
+    };
+    CLEANUP(service_free) struct service *service = calloc(1, sizeof(*service));
+
+    if (service == NULL)
+        return -ENOMEM;
+    service->features = features;
+    service->log_setup = log_setup;
+    service->config = config_ref(config);
+    for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
+        const int r = parts[i].make(service);
+
+        if (r < 0) {
+            log_fatal("cannot make the %s: %s", parts[i].what, strerror(-r));
+            return r;
+        }
+    }
+    *ret_service = TAKE(service);
+    return 0;
+}
+
+/* ---- running --------------------------------------------------------------------------------- */
+
+/* As many as the file allows for; users of auth_file count where none is forced. */
+static unsigned long long
+max_expected_fds(const struct config *config)
+{
+    const unsigned long long users = MAX(config->n_auth_users, (size_t)1);
+    unsigned long long count = (unsigned long long)config->max_client_conn + OWN_DESCRIPTORS;
+
+    for (size_t i = 0; i < config->n_databases; i++) {
+        const struct config_database *db = config->databases[i];
+        const unsigned long long size = (unsigned long long)config_pool_size(config, db, NULL) +
+                                        (unsigned)config_reserve_pool_size(config, db, NULL);
+
+        count += db->user != NULL ? size : size * users;
+    }
+    return count;
+}
+
+static void
+raise_limits(const struct config *config)
+{
+    const unsigned long long expected = max_expected_fds(config);
+    uint64_t soft, hard;
+    const int r = fd_raise_limit(&soft, &hard);
+
+    if (r < 0) {
+        log_warning("cannot raise the limit of file descriptors: %s", strerror(-r));
+        return;
+    }
+    log_info("kernel file descriptor limit: %llu (hard: %llu); max_client_conn: %d, "
+             "max expected fd use: %llu",
+             (unsigned long long)soft, (unsigned long long)hard, config->max_client_conn, expected);
+    if (soft < expected)
+        log_warning("more file descriptors may be needed than the kernel allows: "
+                    "raise LimitNOFILE, or lower max_client_conn");
+}
+
+static void
+log_process_up(const struct service *service)
+{
+    const int libpq = service->features->libpq_version;
+
+    log_info("process up: %s, libpq %d.%d, tls: %s, workers: %u", CONSOLE_VERSION, libpq / 10000,
+             libpq % 10000, OpenSSL_version(OPENSSL_VERSION), engine_worker_count(service->engine));
+}
+
+int
+service_run(struct service *service)
+{
+    int r;
+
+    raise_limits(service->config);
+    r = engine_start(service->engine);
+    if (r < 0) {
+        log_fatal("cannot start the workers: %s", strerror(-r));
+        return r;
+    }
+    r = listeners_open(service->config, service->loop, on_accepted, service, &service->listeners);
+    if (r < 0)
+        return r;
+    log_process_up(service);
+    notify_ready();
+    daemon_report_ready();
+    loop_run(service->loop);
+    return 0;
+}
+
+/* ---- taking apart ---------------------------------------------------------------------------- */
+
+/* The last message: all that was posted before it has arrived. */
+struct last_message {
+    struct message message;
+    struct loop *loop;
+};
+
+static void
+last_arrives(struct message *message)
+{
+    loop_stop(container_of(message, struct last_message, message)->loop);
+}
+
+/* Lets arrive what the workers have posted to the main loop before they ended. */
+static void
+settle(struct loop *loop)
+{
+    struct last_message last = {.message = {.fn = last_arrives}, .loop = loop};
+
+    loop_post(loop, &last.message);
+    loop_run(loop);
+}
+
+static void
+stop_engine(struct service *service)
+{
+    if (service->engine == NULL)
+        return;
+    engine_stop(service->engine);
+    settle(service->loop);
+}
+
+/* No thread is left that could post anything. */
+static void
+stop_threads(struct service *service)
+{
+    if (service->connector != NULL)
+        connector_close(service->connector);
+    if (service->executor != NULL)
+        executor_close(service->executor);
+    connector_free(service->connector);
+    executor_free(service->executor);
+}
+
+void
+service_free(struct service *service)
+{
+    if (service == NULL)
+        return;
+    listeners_free(service->listeners);
+    signals_free(service->signals);
+    timer_free(service->watchdog);
+    timer_free(service->patience);
+    if (service->reloader != NULL)
+        reloader_close(service->reloader);
+    stop_engine(service);
+    console_free(service->console);
+    engine_free(service->engine);
+    stop_threads(service);
+    outbox_free(service->outbox);
+    loop_free(service->loop);
+    reloader_free(service->reloader);
+    config_unref(service->config);
+    free(service);
+}

@@ -1,0 +1,47 @@
+/*
+ * service_int.h - what service.c (how the parts are made and taken apart) and lifecycle.c (what
+ * happens in between: signals, reload, shutdown) share.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "console.h"
+#include "engine.h"
+
+struct backend_features;
+struct log_setup;
+
+struct service {
+    const struct backend_features *features; /* borrowed */
+    const struct log_setup *log_setup;       /* borrowed */
+    struct config *config;                   /* owned: a reference to what is in force */
+
+    /* owned, in the order in which they are made */
+    struct loop *loop;
+    struct outbox *outbox;
+    struct executor *executor;
+    struct connector *connector;
+    struct engine *engine;
+    struct console *console;
+    struct reloader *reloader;
+    struct signals *signals;
+    struct timer *watchdog; /* NULL without one */
+    struct timer *patience; /* runs while a shutdown with a bound is under way */
+    struct listeners *listeners;
+
+    struct engine_drain pause; /* SIGUSR1's */
+};
+
+/* lifecycle.c */
+
+/* Puts another configuration in force. 0, or -errno after it is logged, and nothing has changed. */
+int lifecycle_apply(void *service, struct config *config);
+struct config *lifecycle_config(void *service);
+void lifecycle_reload(void *service, struct reload_waiter *waiter);
+int lifecycle_set(void *service, const char *key, const char *value, struct buf *message);
+/* Begins to shut down, or goes on to a harder mode. */
+void lifecycle_shutdown(void *service, enum engine_shutdown mode);
+void lifecycle_signal(void *service, int signal);
+/* Patience is over: what is not done by now is cut off. */
+void lifecycle_give_up(void *service);
