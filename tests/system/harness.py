@@ -422,7 +422,13 @@ class Pgweir:
 
 
 def conninfo(**options):
-    return " ".join(f"{key}='{value}'" for key, value in options.items())
+    def quoted(value):
+        text = str(value)
+        if re.fullmatch(r"[\w./:-]+", text):
+            return text
+        return "'" + re.sub(r"(['\\])", r"\\\1", text) + "'"
+
+    return " ".join(f"{key}={quoted(value)}" for key, value in options.items())
 
 
 def psql(postgres, sql, target, *format):

@@ -1,0 +1,17 @@
+"""Latencies out of the per-transaction logs of pgbench -l."""
+
+import glob
+
+
+def read_latencies(prefix):
+    """Microseconds of each logged transaction; pgbench writes one file per thread."""
+    latencies = []
+    for path in glob.glob(glob.escape(prefix) + ".*"):
+        with open(path) as log:
+            latencies += [int(line.split(" ", 3)[2]) for line in log]
+    return latencies
+
+
+def percentile(ordered, percent):
+    """The smallest value that percent of all are not above."""
+    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)] if ordered else float("nan")
