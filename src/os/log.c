@@ -84,36 +84,51 @@ log_set_level(enum log_level level)
     atomic_store_explicit(&log_level_max, (int)level, memory_order_relaxed);
 }
 
-/* What a byte is written as; NULL is itself. C1 controls come in UTF-8 as C2 and one more byte. */
-static const char *
-escape(const char *at, char escaped[static 8])
+static bool
+is_c1(unsigned char c)
 {
-    const unsigned char c = (unsigned char)*at;
+    return c >= 0x80 && c < 0xa0;
+}
 
-    if (c == '\n')
+/* Whether c steers terminals or ends lines. In UTF-8 the C1 controls are two bytes, the first C2.
+ */
+static bool
+is_control(unsigned char before, unsigned char c, unsigned char after)
+{
+    return c < 0x20 || c == 0x7f || (c == 0xc2 && is_c1(after)) || (before == 0xc2 && is_c1(c));
+}
+
+static const char *
+escape(unsigned char c, char escaped[static 8])
+{
+    switch (c) {
+    case '\n':
         return "\\n";
-    if (c == '\r')
+    case '\r':
         return "\\r";
-    if (c == '\t')
+    case '\t':
         return "\\t";
-    if (c >= 0x20 && c != 0x7f && !(c == 0xc2 && (unsigned char)at[1] - 0x80u < 0x20))
-        return NULL;
-    (void)snprintf(escaped, 8, "\\x%02x", c);
-    return escaped;
+    default:
+        (void)snprintf(escaped, 8, "\\x%02x", c);
+        return escaped;
+    }
 }
 
 /* Appends str with its control characters escaped; room for the newline is left. */
 static void
 line_add(struct log_line *line, const char *str)
 {
-    for (; *str != '\0'; str++) {
+    unsigned char before = '\0';
+
+    for (; *str != '\0'; before = (unsigned char)*str++) {
+        const bool control = is_control(before, (unsigned char)str[0], (unsigned char)str[1]);
         char escaped[8];
-        const char *as = escape(str, escaped);
-        const size_t len = as != NULL ? strlen(as) : 1;
+        const char *as = control ? escape((unsigned char)*str, escaped) : str;
+        const size_t len = control ? strlen(as) : 1;
 
         if (line->len + len >= sizeof(line->text))
             return;
-        memcpy(line->text + line->len, as != NULL ? as : str, len);
+        memcpy(line->text + line->len, as, len);
         line->len += len;
     }
 }

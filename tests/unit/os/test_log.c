@@ -135,7 +135,7 @@ test_control_characters_cannot_forge(void **state)
     log_msg(LOG_LEVEL_INFO, "C-1: a\nb",
             "x\r\n2026 LOG forged\t\x1b[2J\x7f \xc2\x9b gr\xc3\xbc\xc3\x9f\\");
     assert_string_equal(only_line(*state), "LOG C-1: a\\nb x\\r\\n2026 LOG forged\\t\\x1b[2J\\x7f "
-                                           "\\xc2\x9b gr\xc3\xbc\xc3\x9f\\\n");
+                                           "\\xc2\\x9b gr\xc3\xbc\xc3\x9f\\\n");
 }
 
 static void
