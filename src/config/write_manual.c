@@ -42,7 +42,7 @@ write_properties(FILE *file, const struct option *row, bool has_defaults)
 {
     (void)fprintf(file, "(%s", type_name(row));
     if (row->def != NULL)
-        (void)fprintf(file, ", default %s", *row->def != '\0' ? row->def : "nothing");
+        (void)fprintf(file, ", default %s", *row->def != '\0' ? row->def : "empty");
     else if (has_defaults)
         (void)fputs(", required", file);
     if (row->alias != NULL)
