@@ -3,8 +3,8 @@
 #include "macros.h"
 
 #define SUB_BITS    3
-#define SUB_BUCKETS (1u << SUB_BITS)  /* for each doubling */
-#define LINEAR_MAX  (2 * SUB_BUCKETS) /* below, a bucket holds one value */
+#define SUB_BUCKETS ((size_t)1 << SUB_BITS) /* for each doubling */
+#define LINEAR_MAX  (2 * SUB_BUCKETS)       /* below, a bucket holds one value */
 
 static size_t
 bucket_of(usec_t value)
