@@ -78,21 +78,25 @@ check_listen_addr(const struct config *config, const struct place *place,
 static void
 check_auth(const struct config *config, const struct place *places, struct config_errors *errors)
 {
-    if (config->auth_type == CONFIG_UNSET)
-        errors_add(errors, place_of(places, "auth_type"),
-                   "auth_type is not set; set it to trust, or to any");
+    const struct place *place = place_of(places, "auth_type");
+
+    if (config->auth_type == CONFIG_UNSET && place->line == 0) /* else it was a bad word */
+        errors_add(errors, place, "auth_type is not set; set it to trust, or to any");
     if (config->auth_type == AUTH_TYPE_TRUST && *config->auth_file == '\0')
         errors_warn(errors, place_of(places, "auth_file"),
                     "auth_file is not set: with auth_type = trust nobody can log in");
 }
 
+/* name is that of a database, NULL for the general section. */
 static void
-check_certificate(const char *cert_file, const char *key_file, const char *where,
+check_certificate(const char *cert_file, const char *key_file, const char *name,
                   const struct place *place, struct config_errors *errors)
 {
     if ((*cert_file == '\0') != (*key_file == '\0'))
-        errors_add(errors, place, "%sserver_tls_cert_file and server_tls_key_file need each other",
-                   where);
+        errors_add(errors, place,
+                   "%s%s%sserver_tls_cert_file and server_tls_key_file need each other",
+                   name != NULL ? "database \"" : "", name != NULL ? name : "",
+                   name != NULL ? "\": " : "");
 }
 
 static void
@@ -109,7 +113,7 @@ config_check(const struct config *config, const struct place *places, struct con
 {
     check_listen_addr(config, place_of(places, "listen_addr"), errors);
     check_auth(config, places, errors);
-    check_certificate(config->server_tls_cert_file, config->server_tls_key_file, "",
+    check_certificate(config->server_tls_cert_file, config->server_tls_key_file, NULL,
                       place_of(places, "server_tls_cert_file"), errors);
     check_no_effect(places, errors);
 }
@@ -133,5 +137,5 @@ config_check_database(const struct config *config, const struct config_database 
                     db->name);
     if (db->server_tls_cert_file != NULL || db->server_tls_key_file != NULL)
         check_certificate(config_server_tls_cert_file(config, db),
-                          config_server_tls_key_file(config, db), "database: ", place, errors);
+                          config_server_tls_key_file(config, db), db->name, place, errors);
 }

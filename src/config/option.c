@@ -39,8 +39,8 @@ complain_range(const struct option *row, const char *text, uint64_t max, struct 
 {
     const uint64_t unit = row->type == OPT_DURATION ? duration_unit(row) : 1;
 
-    return complain(why, "%s is out of range (%g to %g)", text, (double)row->min / (double)unit,
-                    (double)max / (double)unit);
+    return complain(why, "%s is out of range (%.12g to %.12g)", text,
+                    (double)row->min / (double)unit, (double)max / (double)unit);
 }
 
 static int
