@@ -1,0 +1,138 @@
+/*
+ * Memory that ends at the first allocation, the second, and so on: each time the load says so,
+ * gives nothing and loses nothing (ASan counts), until it has enough.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fixture.h"
+
+static long allocations_left = -1; /* negative: no end */
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *pointer, size_t size);
+char *__real_strdup(const char *str);
+char *__real_strndup(const char *str, size_t len);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *pointer, size_t size);
+char *__wrap_strdup(const char *str);
+char *__wrap_strndup(const char *str, size_t len);
+
+static bool
+is_memory_left(void)
+{
+    if (allocations_left == 0)
+        return false;
+    if (allocations_left > 0)
+        allocations_left--;
+    return true;
+}
+
+void *
+__wrap_malloc(size_t size)
+{
+    return is_memory_left() ? __real_malloc(size) : NULL;
+}
+
+void *
+__wrap_calloc(size_t count, size_t size)
+{
+    return is_memory_left() ? __real_calloc(count, size) : NULL;
+}
+
+void *
+__wrap_realloc(void *pointer, size_t size)
+{
+    return is_memory_left() ? __real_realloc(pointer, size) : NULL;
+}
+
+char *
+__wrap_strdup(const char *str)
+{
+    return is_memory_left() ? __real_strdup(str) : NULL;
+}
+
+char *
+__wrap_strndup(const char *str, size_t len)
+{
+    return is_memory_left() ? __real_strndup(str, len) : NULL;
+}
+
+static const char good[] = "[pgbouncer]\n"
+                           "auth_type = trust\n"
+                           "auth_file = users.txt\n"
+                           "job_name = x\n"
+                           "server_tls_protocols = tlsv1.3\n"
+                           "[databases]\n"
+                           "a = host=h user=x pool_size=1 min_pool_size=2\n"
+                           "a = host=h user=x\n"
+                           "b = dbname=c\n"
+                           "* = host=i\n"
+                           "[users]\n"
+                           "u = pool_mode=session\n";
+
+/* -ENOMEM for every number of allocations but enough; returns what the load says then. */
+static int
+load_until_enough(const char *path, struct config **ret_config)
+{
+    for (long enough = 0;; enough++) {
+        CLEANUP(config_errors_done) struct config_errors errors = CONFIG_ERRORS_INIT;
+        int r;
+
+        allocations_left = enough;
+        r = config_load(path, &errors, ret_config);
+        if (allocations_left > 0) {
+            allocations_left = -1;
+            return r;
+        }
+        allocations_left = -1;
+        if (r == 0 || r == -EINVAL) /* just enough */
+            return r;
+        assert_int_equal(r, -ENOMEM);
+        assert_null(*ret_config);
+    }
+}
+
+static void
+test_good_file(void **state)
+{
+    CLEANUP(config_unref) struct config *config = NULL;
+
+    (void)state;
+    fixture_write("users.txt", "\"zoe\" \"one\"\n\"bob\" \"two\"\n\"zoe\" \"three\"\n");
+    fixture_write("t.ini", good);
+    assert_int_equal(load_until_enough("t.ini", &config), 0);
+    assert_int_equal(config->n_databases, 2);
+}
+
+static void
+test_set(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(config_unref) struct config *set = NULL;
+    int r = -ENOMEM;
+
+    fixture_write("users.txt", "\"zoe\" \"one\"\n");
+    assert_int_equal(fixture_load(f, good), 0);
+    for (long enough = 0; r < 0; enough++) {
+        allocations_left = enough;
+        r = config_set(f->config, "admin_users", "zoe", &f->errors, &set);
+        allocations_left = -1;
+        assert_true(r == 0 || r == -ENOMEM);
+    }
+    assert_string_equal(set->admin_users, "zoe");
+}
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        fixture_test(test_good_file),
+        fixture_test(test_set),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
