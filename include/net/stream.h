@@ -62,6 +62,8 @@ int stream_open(struct stream *stream, struct outbox *outbox, int fd, struct ssl
                 bool keep_fd, const struct stream_ops *ops);
 /* Forgets what is not sent yet; flush first if it matters. Idempotent. */
 void stream_close(struct stream *stream);
+/* The same, but the descriptor (with nothing left to send) is the caller's now. */
+int stream_take_fd(struct stream *stream);
 /* Whether opened and not closed. */
 bool stream_is_open(const struct stream *stream);
 

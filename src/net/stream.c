@@ -108,6 +108,17 @@ stream_close(struct stream *stream)
     stream->ops = NULL;
 }
 
+int
+stream_take_fd(struct stream *stream)
+{
+    const int fd = stream->fd;
+
+    outbox_flush(stream->outbox);
+    stream->keep_fd = true;
+    stream_close(stream);
+    return fd;
+}
+
 bool
 stream_is_open(const struct stream *stream)
 {

@@ -589,6 +589,24 @@ test_moves_with_its_failure(void **state)
     (void)teardown((void **)&other);
 }
 
+/* The descriptor goes to somebody else; what was to be sent is sent before. */
+static void
+test_descriptor_taken(void **state)
+{
+    struct fixture *f = *state;
+    struct end end;
+    int fd;
+
+    end_open(&end, f->outbox);
+    stream_send_copy(&end.stream, "hello", 5);
+    fd = stream_take_fd(&end.stream);
+    assert_false(stream_is_open(&end.stream));
+    assert_int_equal(write(fd, " you", 4), 4);
+    peer_expect_string(&end, "hello you");
+    fd_close(fd);
+    end_done(&end);
+}
+
 /* The outbox may go while its message still waits in the loop. */
 static void
 test_outbox_freed_with_a_call_owed(void **state)
@@ -641,6 +659,7 @@ run(enum outbox_method with)
         TEST(test_backlog_while_not_reading),
         TEST(test_moves_with_its_backlog),
         TEST(test_moves_with_its_failure),
+        TEST(test_descriptor_taken),
         TEST(test_outbox_freed_with_a_call_owed),
     };
 
