@@ -25,10 +25,10 @@ struct snapshot;
 
 /* Where a connection comes from, as the log and SHOW print it. */
 struct peer_address {
-    char host[64];  /* "10.0.0.7", "::1", "unix", "unix(4711)" */
-    int port;       /* of a unix socket: the listening port */
+    char host[64]; /* "10.0.0.7", "::1", "unix", "unix(4711)" */
+    int port;      /* of a unix socket: the listening port */
     bool is_unix;
-    uid_t uid;      /* of a unix socket's peer; (uid_t)-1 if not known */
+    uid_t uid; /* of a unix socket's peer; (uid_t)-1 if not known */
 };
 
 /*
@@ -41,13 +41,13 @@ struct console_visitor {
     struct message message; /* the engine's */
     struct engine *engine;
     int fd;
-    uint64_t id;            /* SHOW CLIENTS' id */
-    char *database;         /* "pgbouncer" or "pgweir", as asked for */
+    uint64_t id;    /* SHOW CLIENTS' id */
+    char *database; /* "pgbouncer" or "pgweir", as asked for */
     char *user;
     char *application_name; /* or NULL */
     struct peer_address peer;
     struct peer_address local;
-    usec_t connect_time;    /* wall clock */
+    usec_t connect_time; /* wall clock */
     int protocol_minor;
 };
 void engine_visitor_free(struct console_visitor *visitor);
@@ -80,7 +80,7 @@ void engine_reload(struct engine *engine, struct config *config);
 enum engine_result {
     ENGINE_OK,
     ENGINE_NO_SUCH_DATABASE,
-    ENGINE_ALREADY,       /* already paused */
+    ENGINE_ALREADY, /* already paused */
     ENGINE_NOT_PAUSED,
     ENGINE_SHUTTING_DOWN,
     ENGINE_NO_MEMORY,
@@ -90,8 +90,6 @@ enum engine_result {
 struct engine_drain {
     void (*done)(struct engine_drain *drain);
     struct engine *engine; /* the engine's from here on */
-    struct message message;
-    unsigned pending;
     bool waiting;
     void *waits;
 };
@@ -115,8 +113,8 @@ enum engine_shutdown {
 };
 
 /*
- * Begins to shut down, or goes on to a harder mode; done (may be replaced by a later call) is called
- * on the main loop when nothing is left to wait for. Listeners are the caller's to close.
+ * Begins to shut down, or goes on to a harder mode; done (may be replaced by a later call) is
+ * called on the main loop when nothing is left to wait for. Listeners are the caller's to close.
  */
 void engine_shutdown(struct engine *engine, enum engine_shutdown mode, void (*done)(void *arg),
                      void *arg);
@@ -133,10 +131,11 @@ void engine_stop(struct engine *engine);
 /* Embedded by the asker; done gets a snapshot that it owns (snapshot_free), NULL: no memory. */
 struct snapshot_request {
     void (*done)(struct snapshot_request *request, struct snapshot *snapshot);
-    unsigned what; /* SNAPSHOT_* of snapshot.h */
+    unsigned what;         /* SNAPSHOT_* of snapshot.h */
     struct engine *engine; /* the engine's from here on */
     struct snapshot *snapshot;
     unsigned pending;
 };
-/* Each worker copies its rows at its next turn. Never cancelled: done comes before engine_stop returns. */
+/* Each worker copies its rows at its next turn. Never cancelled: done comes before engine_stop
+ * returns. */
 void engine_snapshot(struct engine *engine, struct snapshot_request *request);

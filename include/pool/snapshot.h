@@ -49,12 +49,12 @@ struct socket_row { /* a client or a server */
     char addr[64], local_addr[64];
     int port, local_port;
     usec_t connect_time, request_time;
-    usec_t wait;             /* of a waiting client */
-    const char *wait_cause;  /* static, or NULL */
+    usec_t wait;            /* of a waiting client */
+    const char *wait_cause; /* static, or NULL */
     bool close_needed;
-    uint64_t id, link_id;    /* link_id 0: not linked */
-    int remote_pid;          /* server: of its process; client: of a unix socket's peer, else 0 */
-    char tls[48];            /* "TLSv1.3/TLS_AES_256_GCM_SHA384" or "" */
+    uint64_t id, link_id; /* link_id 0: not linked */
+    int remote_pid;       /* server: of its process; client: of a unix socket's peer, else 0 */
+    char tls[48];         /* "TLSv1.3/TLS_AES_256_GCM_SHA384" or "" */
     unsigned prepared_statements;
     unsigned worker;
 };
@@ -89,8 +89,8 @@ struct snapshot {
     size_t database_count;
     struct task_row *tasks;
     size_t task_count;
-    unsigned clients;  /* connections now, logins in progress included */
+    unsigned clients; /* connections now, logins in progress included */
     unsigned servers;
-    bool incomplete;   /* memory ran out on the way: rows are missing */
+    bool incomplete; /* memory ran out on the way: rows are missing */
 };
 void snapshot_free(struct snapshot *snapshot);

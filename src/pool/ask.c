@@ -1,0 +1,142 @@
+/*
+ * ask.c - what the daemon itself asks a server, on the raw stream, and what comes of the answer.
+ */
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "build.h"
+#include "engine_int.h"
+#include "pg.h"
+#include "policy.h"
+#include "pool.h"
+#include "server.h"
+#include "settings.h"
+#include "worker.h"
+
+static const char *
+ask_connect_query(const struct policy *policy)
+{
+    return policy->connect_query;
+}
+
+static const char *
+ask_check_query(const struct policy *policy)
+{
+    return policy->check_query != NULL ? policy->check_query : "";
+}
+
+static const char *
+ask_rollback_query(const struct policy *policy)
+{
+    (void)policy;
+    return "ROLLBACK";
+}
+
+static const char *
+ask_reset_query(const struct policy *policy)
+{
+    return policy->reset_query;
+}
+
+/*
+ * sql NULL: a Sync, the smallest round trip there is. It proves that the stream is in step after
+ * the hand-off, and that the server has dealt with a cancel that came late.
+ */
+static const struct {
+    const char *name;
+    const char *(*sql)(const struct policy *policy);
+    enum close_reason failure;
+    bool error_is_fine;
+} asks[] = {
+    /* clang-format off */
+    [ASK_NOTHING]       = { "nothing",       NULL,               CLOSE_SV_OUT_OF_STEP,   false },
+    [ASK_PROBE]         = { "probe",         NULL,               CLOSE_SV_OUT_OF_STEP,   false },
+    [ASK_CONNECT_QUERY] = { "connect query", ask_connect_query,  CLOSE_SV_CONNECT_QUERY, false },
+    [ASK_CHECK]         = { "check",         ask_check_query,    CLOSE_SV_TEST_FAILED,   false },
+    [ASK_ROLLBACK]      = { "rollback",      ask_rollback_query, CLOSE_SV_RESET_FAILED,  false },
+    [ASK_RESET]         = { "reset",         ask_reset_query,    CLOSE_SV_RESET_FAILED,  false },
+    [ASK_SYNC]          = { "sync",          NULL,               CLOSE_SV_OUT_OF_STEP,   true },
+    /* clang-format on */
+};
+
+/* The deadline is over, or the worker stops. */
+static void
+ask_cancel(struct task *task, enum task_why why)
+{
+    struct server *const server = container_of(task, struct server, task);
+
+    server_close(server, why == TASK_TIMED_OUT ? CLOSE_SV_TIMEOUT : CLOSE_SV_STOP);
+}
+
+static int
+ask_send(struct server *server, const char *sql)
+{
+    CLEANUP(buf_done) struct buf message = BUF_INIT;
+    int r;
+
+    server->ready = false;
+    r = requests_push(&server->requests, sql != NULL ? FRONTEND_QUERY : FRONTEND_SYNC,
+                      REQUEST_SKIP);
+    if (r == 0)
+        r = sql != NULL ? msg_query(&message, sql) : msg_sync(&message);
+    if (r == 0)
+        stream_send_copy(&server->stream, message.data, message.len);
+    return r;
+}
+
+void
+server_begin_ask(struct server *server, enum ask ask)
+{
+    struct shard *const shard = server->shard;
+    const struct policy *const policy = shard->policy;
+    const char *const sql = asks[ask].sql != NULL ? asks[ask].sql(policy) : NULL;
+    char owner[32];
+
+    assert(server->state == SERVER_SETUP || server->state == SERVER_TESTED);
+    server->ask = ask;
+    server->ask_failed = false;
+    (void)snprintf(owner, sizeof owner, "S-%llu", (unsigned long long)server->id);
+    if (ask_send(server, sql) < 0 || task_start(&server->task, shard->worker->tasks, asks[ask].name,
+                                                owner, policy->ask_timeout, ask_cancel) < 0)
+        server_close(server, CLOSE_NO_MEMORY);
+}
+
+static void
+server_setup_done(struct server *server)
+{
+    shard_welcome(server->shard, server->settings);
+    server->ask = ASK_NOTHING;
+    if (server->state == SERVER_SETUP)
+        pool_put(server);
+}
+
+void
+server_ask_done(struct server *server)
+{
+    const enum ask ask = server->ask;
+
+    task_finish(&server->task);
+    if ((server->ask_failed && !asks[ask].error_is_fine) ||
+        (server->status != 'I' && ask != ASK_SYNC)) {
+        server_close(server, asks[ask].failure);
+        return;
+    }
+    switch (ask) {
+    case ASK_PROBE:
+        if (server->shard->policy->connect_query != NULL)
+            server_begin_ask(server, ASK_CONNECT_QUERY);
+        else
+            server_setup_done(server);
+        return;
+    case ASK_CONNECT_QUERY:
+        server_setup_done(server);
+        return;
+    case ASK_CHECK:
+        server->ask = ASK_NOTHING;
+        pool_put(server);
+        return;
+    default:
+        server_release(server);
+    }
+}

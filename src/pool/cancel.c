@@ -1,0 +1,161 @@
+/*
+ * cancel.c - from a cancel request to the client that it means, and to what that client is doing.
+ *
+ * The key is all that a request says. No table is shared for it: the request visits one worker
+ * after the other, each with the keys of its own clients. Queued clients leave the queue, running
+ * queries are cancelled by the connector, and whoever is idle stays so.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "build.h"
+#include "client.h"
+#include "engine_int.h"
+#include "entropy.h"
+#include "log.h"
+#include "pg.h"
+#include "relay.h"
+#include "server.h"
+#include "stream.h"
+#include "worker.h"
+
+struct cancel_route {
+    struct message message;
+    struct engine *engine;
+    uint64_t key;
+    unsigned visited;
+    unsigned at; /* index of the worker that it is at */
+};
+
+int
+cancel_enter(struct client *client)
+{
+    const int r =
+        map_add(&client->worker->cancel_keys, &client->key_node, hash_u64(client->cancel_key));
+
+    client->can_be_cancelled = r == 0;
+    return r;
+}
+
+void
+cancel_leave(struct client *client)
+{
+    if (client->can_be_cancelled)
+        map_remove(&client->worker->cancel_keys, &client->key_node);
+    client->can_be_cancelled = false;
+}
+
+/* Bit 7 of the first byte is clear: a process id is a positive number. */
+int
+cancel_draw_key(struct client *client)
+{
+    const struct map *const keys = &client->worker->cancel_keys;
+    uint64_t key;
+    int r;
+
+    do {
+        r = entropy_fill(&key, sizeof key);
+        key &= UINT64_C(0x7fffffffffffffff);
+    } while (r == 0 && (key == 0 || map_get(keys, hash_u64(key), &key) != NULL));
+    if (r == 0)
+        client->cancel_key = key;
+    return r;
+}
+
+bool
+cancel_key_equal(const struct map_node *node, const void *key)
+{
+    return container_of(node, struct client, key_node)->cancel_key == *(const uint64_t *)key;
+}
+
+static void
+cancel_visit(struct message *message)
+{
+    struct cancel_route *const route = container_of(message, struct cancel_route, message);
+    struct worker *const worker = &route->engine->workers[route->at];
+    struct client *const client = map_entry(
+        map_get(&worker->cancel_keys, hash_u64(route->key), &route->key), struct client, key_node);
+
+    if (client != NULL) {
+        client_cancel(client);
+    } else if (++route->visited < route->engine->worker_count) {
+        route->at = (route->at + 1) % route->engine->worker_count;
+        loop_post(route->engine->workers[route->at].loop, &route->message);
+        return;
+    } else {
+        log_debug("failed cancel request");
+    }
+    engine_release_object(route->engine);
+    free(route);
+}
+
+void
+cancel_route(struct worker *worker, uint64_t key)
+{
+    struct cancel_route *const route = calloc(1, sizeof *route);
+
+    if (route == NULL || key == 0) {
+        free(route);
+        return; /* a cancel may always come to nothing */
+    }
+    route->engine = worker->engine;
+    route->key = key;
+    route->at = worker->index;
+    route->message.fn = cancel_visit;
+    engine_hold_object(worker->engine);
+    cancel_visit(&route->message);
+}
+
+/*
+ * The request at the head of a queued client's bytes is answered with the error that PostgreSQL has
+ * for it, and dropped: one message of the simple protocol, or all up to the next Sync.
+ */
+static int
+cancel_queued(struct client *client)
+{
+    CLEANUP(buf_done) struct buf message = BUF_INIT;
+    struct buf *const pending = &client->pending;
+    const bool simple =
+        pending->data[0] == FRONTEND_QUERY || pending->data[0] == FRONTEND_FUNCTION_CALL;
+    int r;
+
+    r = msg_error(&message, "ERROR", SQLSTATE_QUERY_CANCELED,
+                  "canceling statement due to user request",
+                  "The statement was waiting for a server and has not been sent.", NULL);
+    if (r == 0 && simple)
+        r = msg_ready(&message, READY_IDLE);
+    if (r < 0)
+        return r;
+    client_send(client, &message);
+    client->skip_to_sync = !simple;
+    if (simple)
+        buf_consume(pending, (size_t)pg_get_uint32(pending->data + 1) + 1);
+    return 0;
+}
+
+void
+client_cancel(struct client *client)
+{
+    client_log(client, LOG_LEVEL_DEBUG, "cancel request");
+    switch (client->state) {
+    case CLIENT_WAITING:
+        pool_leave(client->shard, &client->waiter);
+        client->query_start = 0;
+        client->xact_start = 0;
+        client_set_state(client, CLIENT_IDLE);
+        if (cancel_queued(client) < 0) {
+            client_close(client, CLOSE_NO_MEMORY);
+            return;
+        }
+        relay_client_pending(client);
+        if (client->state != CLIENT_CLOSING)
+            stream_set_reading(&client->stream, true);
+        return;
+    case CLIENT_ACTIVE:
+        if (client->server->state == SERVER_ACTIVE && !client->server->ready)
+            server_cancel(client->server);
+        return;
+    default:
+        return; /* nothing is running */
+    }
+}

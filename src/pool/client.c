@@ -1,0 +1,593 @@
+#include "client.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "build.h"
+#include "clock.h"
+#include "engine_int.h"
+#include "fd.h"
+#include "log.h"
+#include "login.h"
+#include "outbox.h"
+#include "policy.h"
+#include "relay.h"
+#include "server.h"
+#include "settings.h"
+#include "timer.h"
+#include "worker.h"
+
+#define TO(state) (1u << CLIENT_##state)
+
+static const struct {
+    const char *name;
+    const char *shown; /* PgBouncer's word */
+    unsigned next;     /* mask of the states that may follow */
+} states[] = {
+    /* clang-format off */
+    [CLIENT_STARTUP] = { "startup", "login",   TO(AUTH) | TO(CLOSING) },
+    [CLIENT_AUTH]    = { "auth",    "login",   TO(MOVING) | TO(CLOSING) },
+    [CLIENT_MOVING]  = { "moving",  "login",   TO(WELCOME) | TO(IDLE) | TO(CLOSING) },
+    [CLIENT_WELCOME] = { "welcome", "waiting", TO(IDLE) | TO(CLOSING) },
+    [CLIENT_IDLE]    = { "idle",    "idle",    TO(MOVING) | TO(WAITING) | TO(ACTIVE) | TO(CLOSING) },
+    [CLIENT_WAITING] = { "waiting", "waiting", TO(IDLE) | TO(ACTIVE) | TO(CLOSING) },
+    [CLIENT_ACTIVE]  = { "active",  "active",  TO(IDLE) | TO(CLOSING) },
+    [CLIENT_CLOSING] = { "closing", "closing", 0 },
+    /* clang-format on */
+};
+
+const char *
+client_state_name(enum client_state state)
+{
+    return states[state].shown;
+}
+
+/* What holds in each state; checked at every change of state. */
+static void
+client_verify(const struct client *client)
+{
+    assert((client->server != NULL) == (client->state == CLIENT_ACTIVE));
+    assert(!list_is_linked(&client->waiter.link) || client->state == CLIENT_WAITING ||
+           client->state == CLIENT_IDLE); /* is about to wait */
+    assert(client->shard != NULL || client->state < CLIENT_MOVING ||
+           client->state == CLIENT_CLOSING);
+}
+
+void
+client_set_state(struct client *client, enum client_state next)
+{
+    const enum client_state before = client->state;
+
+    assert(states[before].next & (1u << next));
+    client->state = next;
+    if (log_level_enabled(LOG_LEVEL_NOISE))
+        client_log(client, LOG_LEVEL_NOISE, "%s -> %s", states[before].name, states[next].name);
+    client_verify(client);
+}
+
+const char *
+client_database(const struct client *client)
+{
+    if (client->shard != NULL)
+        return client->shard->pool->database->name;
+    return client->login != NULL ? login_database(client->login) : "(nodb)";
+}
+
+const char *
+client_user(const struct client *client)
+{
+    if (client->user != NULL)
+        return client->user->name;
+    return client->login != NULL ? login_user(client->login) : "(nouser)";
+}
+
+void
+client_log(const struct client *client, enum log_level level, const char *format, ...)
+{
+    char subject[400], address[ADDRESS_TEXT_MAX];
+    va_list args;
+
+    if (!log_level_enabled(level))
+        return;
+    (void)snprintf(subject, sizeof subject, "C-%llu: %s/%s@%s", (unsigned long long)client->id,
+                   client_database(client), client_user(client),
+                   address_text(&client->address, address));
+    va_start(args, format);
+    log_vmsg(level, subject, format, args);
+    va_end(args);
+}
+
+void
+client_send(struct client *client, const struct buf *buf)
+{
+    if (buf->len > 0 && stream_is_open(&client->stream))
+        stream_send_copy(&client->stream, buf->data, buf->len);
+}
+
+/* ---- stream -----------------------------------------------------------------------------------
+ */
+
+static struct client *
+client_of(struct stream *stream)
+{
+    return container_of(stream, struct client, stream);
+}
+
+static void
+client_on_login_readable(struct client *client)
+{
+    const char *data;
+    const ssize_t n = stream_recv(&client->stream, &data, NULL);
+
+    if (n > 0)
+        login_input(client, data, (size_t)n);
+    else if (n != -EAGAIN)
+        client_close(client, CLOSE_CLIENT_GONE);
+}
+
+static void
+client_on_readable(struct stream *stream)
+{
+    struct client *const client = client_of(stream);
+
+    if (client->state <= CLIENT_AUTH)
+        client_on_login_readable(client);
+    else
+        relay_client_readable(client);
+}
+
+static void
+client_on_drained(struct stream *stream)
+{
+    struct client *const client = client_of(stream);
+
+    if (client->state >= CLIENT_IDLE)
+        relay_client_drained(client);
+}
+
+static void
+client_on_gone(struct stream *stream)
+{
+    client_close(client_of(stream), CLOSE_CLIENT_GONE);
+}
+
+static void
+client_on_failed(struct stream *stream, int error)
+{
+    struct client *const client = client_of(stream);
+
+    client_log(client, LOG_LEVEL_DEBUG, "sending to the client failed: %s", strerror(error));
+    client_close(client, CLOSE_CLIENT_GONE);
+}
+
+static const struct stream_ops client_stream_ops = {
+    .name = "client",
+    .readable = client_on_readable,
+    .drained = client_on_drained,
+    .hung_up = client_on_gone,
+    .failed = client_on_failed,
+};
+
+/* ---- waiting for a server ---------------------------------------------------------------------
+ */
+
+static struct client *
+client_of_waiter(struct waiter *waiter)
+{
+    return container_of(waiter, struct client, waiter);
+}
+
+static void
+client_granted(struct waiter *waiter, struct server *server)
+{
+    struct client *const client = client_of_waiter(waiter);
+
+    client->shard->stats.wait_time += loop_now(client->worker->loop) - waiter->since;
+    relay_begin(client, server);
+    if (client->state != CLIENT_ACTIVE)
+        return;
+    relay_client_pending(client);
+    if (client->state != CLIENT_CLOSING)
+        stream_set_reading(&client->stream, true);
+}
+
+static void
+client_wait_refused(struct waiter *waiter, const struct refusal *refusal)
+{
+    client_refuse(client_of_waiter(waiter), refusal);
+}
+
+static void
+client_wait_notice(struct waiter *waiter, usec_t waited)
+{
+    CLEANUP(buf_done) struct buf message = BUF_INIT;
+    struct client *const client = client_of_waiter(waiter);
+    const struct pool *const pool = client->shard->pool;
+    char text[200], detail[300];
+
+    (void)snprintf(text, sizeof text,
+                   "No server connection available in pgweir, client being queued");
+    (void)snprintf(detail, sizeof detail,
+                   "Waiting for %.1f s, place %zu in the queue of pool %s/%s (%u servers): %s.",
+                   (double)waited / USEC_PER_SEC, pool_place(client->shard, waiter),
+                   pool->database->name, pool->user->name, permits_used(&pool->servers),
+                   wait_cause_text(client->shard->cause));
+    if (msg_notice(&message, "NOTICE", SQLSTATE_SUCCESSFUL_COMPLETION, text, detail, NULL) == 0)
+        client_send(client, &message);
+}
+
+static const struct waiter_ops client_waiter_ops = {
+    .granted = client_granted,
+    .refused = client_wait_refused,
+    .notice = client_wait_notice,
+};
+
+/* ---- timeouts ---------------------------------------------------------------------------------
+ */
+
+/* The timeout that comes first, and the reason that it closes for; USEC_NEVER: none applies. */
+static usec_t
+client_next_timeout(const struct client *client, enum close_reason *ret_reason)
+{
+    const struct policy *const policy = client->shard->policy;
+    const bool in_xact =
+        client->server != NULL && client->server->status != READY_IDLE && client->query_start == 0;
+    const struct {
+        usec_t since, timeout;
+        enum close_reason reason;
+    } timeouts[] = {
+        {client->query_start, policy->query_timeout, CLOSE_QUERY_TIMEOUT},
+        {client->xact_start, policy->transaction_timeout, CLOSE_TRANSACTION_TIMEOUT},
+        {in_xact ? client->last_active : 0, policy->idle_transaction_timeout,
+         CLOSE_IDLE_TRANSACTION_TIMEOUT},
+        {client->state == CLIENT_IDLE ? client->last_active : 0, policy->client_idle_timeout,
+         CLOSE_CLIENT_IDLE_TIMEOUT},
+    };
+    usec_t next = USEC_NEVER;
+
+    for (size_t i = 0; i < ARRAY_SIZE(timeouts); i++) {
+        if (timeouts[i].since == 0 || timeouts[i].timeout == 0)
+            continue;
+        if (timeouts[i].since + timeouts[i].timeout < next) {
+            next = timeouts[i].since + timeouts[i].timeout;
+            *ret_reason = timeouts[i].reason;
+        }
+    }
+    return next;
+}
+
+static void
+client_check_timeouts(void *arg)
+{
+    struct client *const client = arg;
+    enum close_reason reason = CLOSE_CLIENT_IDLE_TIMEOUT;
+    usec_t next;
+
+    client->timer_at = USEC_NEVER;
+    if (client->state < CLIENT_IDLE) {
+        login_timed_out(client);
+        return;
+    }
+    next = client_next_timeout(client, &reason);
+    if (next <= loop_now(client->worker->loop))
+        client_close(client, reason);
+    else if (next != USEC_NEVER)
+        client_schedule(client, next);
+}
+
+void
+client_schedule(struct client *client, usec_t at)
+{
+    if (at >= client->timer_at)
+        return;
+    if (client->timer == NULL)
+        client->timer =
+            timer_new(client->worker->loop, "client timeout", client_check_timeouts, client);
+    if (client->timer == NULL ||
+        timer_start(client->timer, usec_sub(at, loop_now(client->worker->loop))) < 0)
+        return; /* no memory: the timeout is missed rather than the client dropped */
+    client->timer_at = at;
+}
+
+void
+client_stop_timer(struct client *client)
+{
+    timer_free(client->timer);
+    client->timer = NULL;
+    client->timer_at = USEC_NEVER;
+}
+
+/* ---- life -------------------------------------------------------------------------------------
+ */
+
+static void client_arrive(struct message *message);
+static void client_free_message(struct message *message);
+
+int
+client_accept(struct worker *worker, int fd, const struct address *address, uint64_t id)
+{
+    struct client *const client = calloc(1, sizeof *client);
+    int r;
+
+    if (client == NULL) {
+        fd_close(fd);
+        permits_give(&worker->engine->logins);
+        engine_release_object(worker->engine);
+        return -ENOMEM;
+    }
+    client->worker = worker;
+    client->address = *address;
+    client->id = id;
+    client->settings = settings_empty();
+    client->waiter.ops = &client_waiter_ops;
+    client->timer_at = USEC_NEVER;
+    client->connect_time = loop_now(worker->loop);
+    client->connect_wall = clock_wall();
+    client->last_active = client->connect_time;
+    framer_init(&client->framer,
+                (uint32_t)MIN(worker->config->max_packet_size, (uint64_t)FRAMER_NO_LIMIT));
+    list_push_back(&worker->clients, &client->link);
+    atomic_fetch_add(&worker->client_count, 1);
+    r = stream_open(&client->stream, worker->outbox, fd, NULL, false, &client_stream_ops);
+    if (r == 0)
+        r = login_new(client);
+    if (r < 0) {
+        client_close(client, CLOSE_NO_MEMORY);
+        return r;
+    }
+    if (worker->config->client_login_timeout != 0)
+        client_schedule(client, client->connect_time + worker->config->client_login_timeout);
+    return 0;
+}
+
+static void
+client_free_message(struct message *message)
+{
+    struct client *const client = container_of(message, struct client, message);
+
+    login_free(client->login);
+    buf_done(&client->held);
+    buf_done(&client->pending);
+    settings_unref(client->settings);
+    free(client);
+}
+
+/* The server is closed in mid-work, or cleaned up and reused. */
+static void
+client_leave_server(struct client *client)
+{
+    struct server *const server = client->server;
+
+    if (server->ready && !client_is_mid_message(client)) {
+        server_release(server); /* unlinks the client */
+        return;
+    }
+    client->server = NULL;
+    server->client = NULL;
+    server_close(server, requests_empty(&server->requests) ? CLOSE_SV_CLIENT_GONE
+                                                           : CLOSE_SV_CLIENT_IN_QUERY);
+}
+
+static void
+client_uncount(struct client *client)
+{
+    struct engine *const engine = client->worker->engine;
+
+    atomic_fetch_sub(&client->worker->client_count, 1);
+    if (client->shard == NULL) {
+        permits_give(&engine->logins);
+    } else {
+        atomic_fetch_sub(&client->shard->client_count, 1);
+        permits_give(&client->shard->pool->database->clients);
+        permits_give(&client->user->clients);
+        permits_give(&engine->clients);
+    }
+    engine_release_object(engine);
+}
+
+/* Whether the stream of a closing client still says something that matters. */
+static void
+client_say_goodbye(struct client *client, const struct refusal *refusal)
+{
+    const struct close_reason_row *const row = close_reason_row(refusal->reason);
+    const char *const sqlstate = refusal->sqlstate != NULL ? refusal->sqlstate : row->sqlstate;
+    const char *const text = refusal->message != NULL ? refusal->message : row->text;
+    CLEANUP(buf_done) struct buf message = BUF_INIT;
+
+    if (*sqlstate == '\0' || !stream_is_open(&client->stream))
+        return;
+    if (msg_error(&message, "FATAL", sqlstate, text, refusal->detail,
+                  refusal->hint != NULL ? refusal->hint : row->hint) == 0) {
+        client_send(client, &message);
+    } else {
+        char array[200];
+        const ssize_t len = msg_error_array(array, sizeof array, "FATAL", sqlstate, text);
+
+        if (len > 0)
+            stream_send_copy(&client->stream, array, (size_t)len);
+    }
+    outbox_flush(client->worker->outbox);
+}
+
+static void
+client_log_end(const struct client *client, const struct refusal *refusal)
+{
+    const struct close_reason_row *const row = close_reason_row(refusal->reason);
+    const char *const text = refusal->message != NULL ? refusal->message : row->text;
+    const bool is_error = row->level < LOG_LEVEL_INFO;
+
+    if (is_error && client->worker->config->log_pooler_errors)
+        client_log(client, row->level, "pooler error: %s%s%s", text,
+                   refusal->detail != NULL ? ": " : "",
+                   refusal->detail != NULL ? refusal->detail : "");
+    if (client->worker->config->log_disconnections)
+        client_log(
+            client, is_error ? LOG_LEVEL_INFO : row->level, "closing because: %s (age=%llus)", text,
+            (unsigned long long)((loop_now(client->worker->loop) - client->connect_time) / SEC));
+}
+
+void
+client_refuse(struct client *client, const struct refusal *refusal)
+{
+    if (client->state == CLIENT_CLOSING)
+        return;
+    client_log_end(client, refusal);
+    if (client->server != NULL)
+        client_leave_server(client);
+    if (client->shard != NULL)
+        pool_leave(client->shard, &client->waiter);
+    client_say_goodbye(client, refusal);
+    client_set_state(client, CLIENT_CLOSING);
+    client_stop_timer(client);
+    cancel_leave(client);
+    list_remove(&client->welcome_link);
+    list_remove(&client->link);
+    stream_close(&client->stream);
+    client_uncount(client);
+    client->message.fn = client_free_message;
+    loop_defer(client->worker->loop, &client->message);
+}
+
+void
+client_close(struct client *client, enum close_reason reason)
+{
+    const struct refusal refusal = {.reason = reason};
+
+    client_refuse(client, &refusal);
+}
+
+/* ---- to the pool's worker ---------------------------------------------------------------------
+ */
+
+void
+client_move(struct client *client, struct shard *to)
+{
+    client_stop_timer(client);
+    cancel_leave(client);
+    list_remove(&client->link);
+    stream_detach(&client->stream);
+    atomic_fetch_sub(&client->worker->client_count, 1);
+    if (client->shard != NULL)
+        atomic_fetch_sub(&client->shard->client_count, 1);
+    client->shard = to;
+    client_set_state(client, CLIENT_MOVING);
+    atomic_fetch_add(&to->worker->client_count, 1);
+    atomic_fetch_add(&to->client_count, 1);
+    client->message.fn = client_arrive;
+    loop_post(to->worker->loop, &client->message);
+}
+
+/* From the pool's other shard, where it was idle. */
+static void
+client_settle(struct client *client)
+{
+    const struct policy *const policy = client->shard->policy;
+
+    if (cancel_enter(client) < 0) {
+        client_close(client, CLOSE_NO_MEMORY);
+        return;
+    }
+    client_set_state(client, CLIENT_IDLE);
+    if (policy->client_idle_timeout != 0)
+        client_schedule(client, client->last_active + policy->client_idle_timeout);
+}
+
+/* From its login: the pool may know what its servers report, or has to ask one first. */
+static void
+client_await_welcome(struct client *client)
+{
+    struct shard *const shard = client->shard;
+    const usec_t timeout = client->worker->config->client_login_timeout;
+    bool known;
+
+    (void)pthread_mutex_lock(&shard->pool->mutex);
+    known = shard->pool->welcome != NULL;
+    (void)pthread_mutex_unlock(&shard->pool->mutex);
+    if (known) {
+        client_welcome(client);
+        return;
+    }
+    client_set_state(client, CLIENT_WELCOME);
+    stream_set_reading(&client->stream, false);
+    if (timeout != 0)
+        client_schedule(client, client->connect_time + timeout);
+    list_push_back(&shard->welcoming, &client->welcome_link);
+    shard_grow(shard);
+}
+
+static void
+client_arrive(struct message *message)
+{
+    struct client *const client = container_of(message, struct client, message);
+    struct worker *const worker = client->shard->worker;
+
+    client->worker = worker;
+    list_push_back(&client->shard->clients, &client->link);
+    if (stream_attach(&client->stream, worker->outbox) < 0)
+        client_close(client, CLOSE_NO_MEMORY);
+    else if (worker->stopping)
+        client_close(client, CLOSE_SHUTDOWN);
+    else if (client->login != NULL)
+        client_await_welcome(client);
+    else
+        client_settle(client);
+}
+
+void
+client_welcome(struct client *client)
+{
+    client_stop_timer(client);
+    if (login_answer(client) < 0) {
+        client_close(client, CLOSE_NO_MEMORY);
+        return;
+    }
+    login_free(TAKE(client->login));
+    client->shard->stats.client_logins++;
+    client->last_active = loop_now(client->worker->loop);
+    client_set_state(client, CLIENT_IDLE);
+    stream_set_reading(&client->stream, true);
+    if (client->shard->policy->client_idle_timeout != 0)
+        client_schedule(client, client->last_active + client->shard->policy->client_idle_timeout);
+    if (client->shard->policy->min_size > 0)
+        shard_grow(client->shard);
+    /* What the client sent along with its password. */
+    if (client->pending.len > 0)
+        relay_client_pending(client);
+}
+
+void
+client_unlink(struct client *client)
+{
+    const usec_t idle_timeout = client->shard->policy->client_idle_timeout;
+
+    client->server = NULL;
+    client->query_start = 0;
+    client->xact_start = 0;
+    client_set_state(client, CLIENT_IDLE);
+    if (stream_backlog_size(&client->stream) == 0)
+        stream_set_reading(&client->stream, true);
+    if (idle_timeout != 0)
+        client_schedule(client, client->last_active + idle_timeout);
+    sharing_client_idle(client->shard);
+}
+
+/* The client learns why its server has gone; it cannot go on, since its state is lost with it. */
+void
+client_server_lost(struct client *client, enum close_reason server_reason, const char *detail)
+{
+    const struct refusal refusal = {
+        .reason =
+            *close_reason_row(server_reason)->sqlstate != '\0' || server_reason == CLOSE_SENT_ERROR
+                ? server_reason
+                : CLOSE_SERVER_LOST,
+        .detail = detail,
+    };
+
+    client->server = NULL;
+    client_set_state(client, CLIENT_IDLE);
+    client_refuse(client, &refusal);
+}

@@ -1,0 +1,129 @@
+/*
+ * client.h - one application connected to the daemon.
+ *
+ *   accept --> STARTUP --> AUTH --> MOVING --> WELCOME --> IDLE <--> WAITING
+ *                 |          |         |          |         ^ \         |
+ *                 |          |         |          |         |  v        v
+ *                 |          |         |          |         +- ACTIVE <-+
+ *                 +----------+---------+----------+---------+--> CLOSING --> freed
+ *
+ * STARTUP and AUTH run on the worker that the connection was given to; MOVING takes it to the
+ * worker of its pool, where it stays. WELCOME waits for what the pool's first server reports. IDLE
+ * has no server (and may be moved to another worker if the pool gets one), WAITING has a place in
+ * the queue, ACTIVE has a server.
+ *
+ * Thread: its worker's. Life: client_accept ... client_close; freed later, from the loop.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "address.h"
+#include "buf.h"
+#include "close_reason.h"
+#include "frame.h"
+#include "list.h"
+#include "loop.h"
+#include "map.h"
+#include "pool.h"
+#include "stream.h"
+#include "usec.h"
+
+struct login;
+struct server;
+struct settings;
+struct shard;
+struct timer;
+struct worker;
+
+enum client_state {
+    CLIENT_STARTUP,
+    CLIENT_AUTH,
+    CLIENT_MOVING,
+    CLIENT_WELCOME,
+    CLIENT_IDLE,
+    CLIENT_WAITING,
+    CLIENT_ACTIVE,
+    CLIENT_CLOSING,
+};
+const char *client_state_name(enum client_state state); /* PgBouncer's word */
+
+struct client {
+    struct stream stream;
+    struct message message;   /* moving; freeing */
+    struct list link;         /* in worker->clients, later in shard->clients */
+    struct list welcome_link; /* in shard->welcoming while WELCOME */
+    struct worker *worker;    /* borrowed, as the next three */
+    struct shard *shard;      /* NULL before MOVING */
+    struct user *user;        /* who the client is; its servers may be another's */
+    struct server *server;    /* NULL unless ACTIVE */
+    struct waiter waiter;
+    struct framer framer;
+    struct buf held;           /* a message of which only the beginning has come */
+    struct buf pending;        /* whole messages that wait for a server */
+    struct settings *settings; /* a reference: what the client expects of a server */
+    struct login *login;       /* owned; NULL once logged in */
+    struct timer *timer;       /* owned; NULL while no timeout can apply */
+    usec_t timer_at;
+    struct map_node key_node; /* in worker->cancel_keys, once logged in */
+    uint64_t cancel_key;
+    bool can_be_cancelled; /* key_node is in the map */
+    struct address address;
+    enum client_state state;
+    bool passing;      /* the message under way goes to the server piece by piece */
+    bool discarding;   /* ... or nowhere */
+    bool skip_to_sync; /* its queued request was cancelled: the rest of it is dropped */
+    uint64_t id;
+    usec_t connect_wall;
+    usec_t connect_time;
+    usec_t request_time; /* when its last request came */
+    usec_t xact_start;   /* 0: in none */
+    usec_t query_start;  /* 0: nothing is running */
+    usec_t last_active;  /* when it last had an answer */
+};
+
+/*
+ * Takes over fd, also on failure, and with it a permit of engine->logins and an object of the
+ * engine's count.
+ */
+int client_accept(struct worker *worker, int fd, const struct address *address, uint64_t id);
+/* Tells the client why, if the reason has something to say, and closes. Idempotent. */
+void client_close(struct client *client, enum close_reason reason);
+/* The same in other words. */
+void client_refuse(struct client *client, const struct refusal *refusal);
+/* The only place where the state changes. */
+void client_set_state(struct client *client, enum client_state next);
+/* To its pool's worker after the login; or, while IDLE, to another shard of the pool. */
+void client_move(struct client *client, struct shard *to);
+/* WELCOME: the parameters are known; or they cannot be had. */
+void client_welcome(struct client *client);
+/* Sees to it that client_check_timeouts comes at that time or earlier. */
+void client_schedule(struct client *client, usec_t at);
+void client_stop_timer(struct client *client);
+/* A cancel request has arrived for it. */
+void client_cancel(struct client *client);
+/* The link to its server ends; the client is IDLE. */
+void client_unlink(struct client *client);
+/* Its server is lost in mid-work. */
+void client_server_lost(struct client *client, enum close_reason server_reason, const char *detail);
+
+const char *client_database(const struct client *client);
+const char *client_user(const struct client *client);
+void client_log(const struct client *client, enum log_level level, const char *format, ...)
+    PRINTF_LIKE(3, 4);
+/* Sends what is in buf. */
+void client_send(struct client *client, const struct buf *buf);
+
+/* Whether part of a message has been passed on to the server, and the rest has not come yet. */
+static inline bool
+client_is_mid_message(const struct client *client)
+{
+    return client->passing && !framer_is_between(&client->framer);
+}
+
+/* cancel.c: draws a key; by it the client can be found on its worker, and then no more. */
+int cancel_draw_key(struct client *client);
+int cancel_enter(struct client *client);
+void cancel_leave(struct client *client);

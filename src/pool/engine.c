@@ -1,0 +1,464 @@
+#include "engine.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "build.h"
+#include "cleanup.h"
+#include "client.h"
+#include "close_reason.h"
+#include "config.h"
+#include "engine_int.h"
+#include "fd.h"
+#include "listener.h"
+#include "log.h"
+#include "pool.h"
+#include "process.h"
+#include "settings.h"
+
+/* How long engine_stop waits for server processes to go before it gives up on them. */
+#define ENGINE_STOP_SECONDS 30
+
+/* ---- life -------------------------------------------------------------------------------------
+ */
+
+static unsigned
+engine_workers_wanted(const struct config *config)
+{
+    if (config->worker_threads > 0)
+        return (unsigned)config->worker_threads;
+    return MAX(cpu_count() / 2, 1u);
+}
+
+static int
+engine_init_workers(struct engine *engine)
+{
+    const unsigned count = engine_workers_wanted(engine->config);
+    int r = 0;
+
+    engine->workers = calloc(count, sizeof engine->workers[0]);
+    if (engine->workers == NULL)
+        return -ENOMEM;
+    while (r == 0 && engine->worker_count < count) {
+        const unsigned index = engine->worker_count++;
+
+        r = worker_init(&engine->workers[index], engine, index);
+    }
+    return r;
+}
+
+int
+engine_new(struct loop *main_loop, struct config *config, struct connector *connector,
+           struct executor *executor, const struct engine_hooks *hooks, struct engine **ret_engine)
+{
+    struct engine *const engine = calloc(1, sizeof *engine);
+    int r;
+
+    if (engine == NULL)
+        return -ENOMEM;
+    engine->main_loop = main_loop;
+    engine->connector = connector;
+    engine->executor = executor;
+    engine->hooks = *hooks;
+    engine->config = config_ref(config);
+    atomic_init(&engine->max_client_conn, (unsigned)config->max_client_conn);
+    (void)pthread_mutex_init(&engine->config_mutex, NULL);
+    (void)pthread_mutex_init(&engine->objects_mutex, NULL);
+    (void)pthread_cond_init(&engine->objects_gone, NULL);
+    permits_init(&engine->clients);
+    permits_init(&engine->logins);
+    registry_init(&engine->registry, engine);
+    r = engine_init_workers(engine);
+    if (r < 0) {
+        engine_free(engine);
+        return r;
+    }
+    *ret_engine = engine;
+    return 0;
+}
+
+int
+engine_start(struct engine *engine)
+{
+    int r = 0;
+
+    for (unsigned i = 0; i < engine->worker_count && r == 0; i++)
+        r = worker_start(&engine->workers[i]);
+    if (r == 0)
+        r = registry_open_minimum(&engine->registry, engine->config);
+    return r;
+}
+
+unsigned
+engine_worker_count(const struct engine *engine)
+{
+    return engine->worker_count;
+}
+
+void
+engine_free(struct engine *engine)
+{
+    if (engine == NULL || engine->objects > 0) /* what leaked may still refer to it */
+        return;
+    for (unsigned i = 0; i < engine->worker_count; i++)
+        worker_done(&engine->workers[i]);
+    free(engine->workers);
+    registry_done(&engine->registry);
+    permits_done(&engine->clients);
+    permits_done(&engine->logins);
+    config_unref(engine->config);
+    (void)pthread_mutex_destroy(&engine->config_mutex);
+    (void)pthread_mutex_destroy(&engine->objects_mutex);
+    (void)pthread_cond_destroy(&engine->objects_gone);
+    free(engine);
+}
+
+void
+engine_hold_object(struct engine *engine)
+{
+    (void)pthread_mutex_lock(&engine->objects_mutex);
+    engine->objects++;
+    (void)pthread_mutex_unlock(&engine->objects_mutex);
+}
+
+void
+engine_release_object(struct engine *engine)
+{
+    (void)pthread_mutex_lock(&engine->objects_mutex);
+    assert(engine->objects > 0);
+    if (--engine->objects == 0)
+        (void)pthread_cond_broadcast(&engine->objects_gone);
+    (void)pthread_mutex_unlock(&engine->objects_mutex);
+}
+
+static void
+engine_control_workers(struct engine *engine)
+{
+    for (unsigned i = 0; i < engine->worker_count; i++)
+        worker_control(&engine->workers[i]);
+}
+
+/* ---- clients ----------------------------------------------------------------------------------
+ */
+
+struct engine_arrival {
+    struct message message;
+    struct worker *worker;
+    struct address address;
+    int fd;
+};
+
+static void
+engine_arrive(struct message *message)
+{
+    struct engine_arrival *const arrival = container_of(message, struct engine_arrival, message);
+    struct worker *const worker = arrival->worker;
+
+    if (worker->stopping) {
+        fd_close(arrival->fd);
+        permits_give(&worker->engine->logins);
+        engine_release_object(worker->engine);
+    } else {
+        (void)client_accept(worker, arrival->fd, &arrival->address, engine_new_id(worker->engine));
+    }
+    free(arrival);
+}
+
+static struct worker *
+engine_pick_worker(struct engine *engine)
+{
+    struct worker *best = &engine->workers[0];
+
+    for (unsigned i = 1; i < engine->worker_count; i++) {
+        if (atomic_load(&engine->workers[i].client_count) < atomic_load(&best->client_count))
+            best = &engine->workers[i];
+    }
+    return best;
+}
+
+/* One try to say why; then the door closes. */
+static void
+engine_turn_away(int fd, enum close_reason reason)
+{
+    const struct close_reason_row *const row = close_reason_row(reason);
+    char message[200];
+    const ssize_t len = msg_error_array(message, sizeof message, "FATAL", row->sqlstate, row->text);
+
+    if (len > 0)
+        (void)send(fd, message, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    fd_close(fd);
+}
+
+static void
+engine_set_socket(const struct engine *engine, int fd, bool is_unix)
+{
+    const struct config *const config = engine->config;
+    const struct tcp_options options = {
+        .keepalive = config->tcp_keepalive,
+        .keepcnt = config->tcp_keepcnt,
+        .keepidle = (int)(config->tcp_keepidle / SEC),
+        .keepintvl = (int)(config->tcp_keepintvl / SEC),
+        .socket_buffer = (int)config->tcp_socket_buffer,
+        .user_timeout = (unsigned)(config->tcp_user_timeout / MSEC),
+    };
+
+    if (!is_unix && tcp_set_options(fd, &options) < 0)
+        log_debug("could not set the options of a client's socket: %s", strerror(errno));
+}
+
+void
+engine_accept(struct engine *engine, int fd, const struct sockaddr *addr, socklen_t len,
+              bool is_unix)
+{
+    const unsigned limit = MAX(atomic_load(&engine->max_client_conn), (unsigned)ENGINE_LOGINS_MIN);
+    struct engine_arrival *const arrival = calloc(1, sizeof *arrival);
+    struct sockaddr_storage any = {.ss_family = AF_UNIX};
+
+    if (arrival == NULL || !permits_try(&engine->logins, limit)) {
+        log_warning("pooler error: %s",
+                    arrival == NULL ? "out of memory" : "too many logins are in progress");
+        engine_turn_away(fd, arrival == NULL ? CLOSE_NO_MEMORY : CLOSE_MAX_CLIENT_CONN);
+        free(arrival);
+        return;
+    }
+    if (addr != NULL && len > 0 && len <= sizeof any)
+        memcpy(&any, addr, len);
+    if (is_unix)
+        any.ss_family = AF_UNIX;
+    engine_set_socket(engine, fd, is_unix);
+    address_from_socket(&arrival->address, fd, (struct sockaddr *)&any,
+                        (unsigned)engine->config->listen_port);
+    arrival->fd = fd;
+    arrival->worker = engine_pick_worker(engine);
+    arrival->message.fn = engine_arrive;
+    engine_hold_object(engine);
+    loop_post(arrival->worker->loop, &arrival->message);
+}
+
+/* ---- configuration ----------------------------------------------------------------------------
+ */
+
+struct config *
+engine_config(const struct engine *engine)
+{
+    return engine->config;
+}
+
+struct config *
+engine_take_config(struct engine *engine)
+{
+    struct config *config;
+
+    (void)pthread_mutex_lock(&engine->config_mutex);
+    config = config_ref(engine->config);
+    (void)pthread_mutex_unlock(&engine->config_mutex);
+    return config;
+}
+
+void
+engine_reload(struct engine *engine, struct config *config)
+{
+    struct config *before;
+
+    (void)pthread_mutex_lock(&engine->config_mutex);
+    before = engine->config;
+    engine->config = config_ref(config);
+    (void)pthread_mutex_unlock(&engine->config_mutex);
+    atomic_store(&engine->max_client_conn, (unsigned)config->max_client_conn);
+    registry_reload(&engine->registry, config);
+    (void)registry_open_minimum(&engine->registry, config);
+    engine_control_workers(engine);
+    config_unref(before);
+}
+
+/* ---- pause ------------------------------------------------------------------------------------
+ */
+
+bool
+engine_is_paused(const struct engine *engine)
+{
+    return engine_all_paused(engine);
+}
+
+static enum engine_result
+engine_set_paused(struct engine *engine, const char *name, bool paused,
+                  struct database **ret_database)
+{
+    struct database *database = NULL;
+    atomic_bool *flag = &engine->paused;
+
+    if (name != NULL) {
+        database = registry_need_database(&engine->registry, engine->config, name);
+        if (database == NULL)
+            return ENGINE_NO_SUCH_DATABASE;
+        flag = &database->paused;
+    }
+    if (atomic_load(flag) == paused)
+        return paused ? ENGINE_ALREADY : ENGINE_NOT_PAUSED;
+    atomic_store(flag, paused);
+    *ret_database = database;
+    return ENGINE_OK;
+}
+
+enum engine_result
+engine_pause(struct engine *engine, const char *name, struct engine_drain *drain)
+{
+    struct database *database;
+    enum engine_result result;
+
+    if (atomic_load(&engine->shutdown) != ENGINE_RUNNING)
+        return ENGINE_SHUTTING_DOWN;
+    result = engine_set_paused(engine, name, true, &database);
+    if (result != ENGINE_OK)
+        return result;
+    engine_control_workers(engine);
+    return drain_begin(engine, database, drain);
+}
+
+enum engine_result
+engine_resume(struct engine *engine, const char *name)
+{
+    struct database *database;
+    enum engine_result result;
+
+    if (atomic_load(&engine->shutdown) != ENGINE_RUNNING)
+        return ENGINE_SHUTTING_DOWN;
+    result = engine_set_paused(engine, name, false, &database);
+    if (result == ENGINE_OK)
+        engine_control_workers(engine);
+    return result;
+}
+
+/* ---- shutdown ---------------------------------------------------------------------------------
+ */
+
+enum engine_shutdown
+engine_shutdown_mode(const struct engine *engine)
+{
+    return (enum engine_shutdown)atomic_load(&engine->shutdown);
+}
+
+static void
+engine_shutdown_call(struct engine *engine)
+{
+    if (engine->shutdown_done != NULL)
+        engine->shutdown_done(engine->shutdown_arg);
+}
+
+static void
+engine_servers_gone(struct engine_drain *drain)
+{
+    engine_shutdown_call(drain->engine);
+}
+
+static void
+engine_clients_gone(struct message *message)
+{
+    struct engine *const engine = container_of(message, struct engine, clients_gone.message);
+
+    permits_woken(&engine->clients_gone);
+    engine_shutdown_call(engine);
+}
+
+static void
+engine_nothing_to_wait_for(struct message *message)
+{
+    struct engine *const engine = container_of(message, struct engine, shutdown_message);
+
+    engine->shutdown_posted = false;
+    engine_shutdown_call(engine);
+}
+
+/* Also where nothing is to be waited for, done comes later, not from inside the caller. */
+static void
+engine_post_shutdown(struct engine *engine)
+{
+    if (engine->shutdown_posted)
+        return;
+    engine->shutdown_posted = true;
+    engine->shutdown_message.fn = engine_nothing_to_wait_for;
+    loop_post(engine->main_loop, &engine->shutdown_message);
+}
+
+static void
+engine_wait_for_clients(struct engine *engine)
+{
+    engine->clients_gone.loop = engine->main_loop;
+    engine->clients_gone.message.fn = engine_clients_gone;
+    if (permits_watch_empty(&engine->clients, &engine->clients_gone))
+        engine_post_shutdown(engine);
+}
+
+void
+engine_shutdown(struct engine *engine, enum engine_shutdown mode, void (*done)(void *arg),
+                void *arg)
+{
+    const enum engine_shutdown before = engine_shutdown_mode(engine);
+
+    engine->shutdown_done = done;
+    engine->shutdown_arg = arg;
+    engine->shutdown_drain.done = engine_servers_gone;
+    if (mode == before)
+        return;
+    atomic_store(&engine->shutdown, mode);
+    if (before == ENGINE_WAIT_FOR_CLIENTS)
+        (void)permits_leave(&engine->clients_gone);
+    if (mode == ENGINE_WAIT_FOR_SERVERS)
+        atomic_store(&engine->paused, true);
+    engine_control_workers(engine);
+    switch (mode) {
+    case ENGINE_WAIT_FOR_SERVERS:
+        if (drain_begin(engine, NULL, &engine->shutdown_drain) != ENGINE_OK)
+            engine_post_shutdown(engine);
+        break;
+    case ENGINE_WAIT_FOR_CLIENTS:
+        engine_wait_for_clients(engine);
+        break;
+    default:
+        engine_post_shutdown(engine);
+        break;
+    }
+}
+
+/* Everything that lives on the workers has gone, or the patience for it has. */
+static void
+engine_await_objects(struct engine *engine)
+{
+    struct timespec until;
+    int r = 0;
+
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += ENGINE_STOP_SECONDS;
+    (void)pthread_mutex_lock(&engine->objects_mutex);
+    while (engine->objects > 0 && r == 0)
+        r = pthread_cond_timedwait(&engine->objects_gone, &engine->objects_mutex, &until);
+    if (engine->objects > 0)
+        log_warning("leaked at exit: %u connections", engine->objects);
+    (void)pthread_mutex_unlock(&engine->objects_mutex);
+}
+
+void
+engine_stop(struct engine *engine)
+{
+    atomic_store(&engine->stopping, true);
+    if (engine->shutdown_drain.waiting)
+        engine_drain_cancel(&engine->shutdown_drain);
+    (void)permits_leave(&engine->clients_gone);
+    engine_control_workers(engine);
+    engine_await_objects(engine);
+    for (unsigned i = 0; i < engine->worker_count; i++) {
+        struct worker *const worker = &engine->workers[i];
+
+        loop_stop(worker->loop);
+        if (worker->started)
+            (void)pthread_join(worker->thread, NULL);
+        worker->started = false;
+    }
+    if (permits_used(&engine->clients) + permits_used(&engine->logins) > 0)
+        log_warning("leaked at exit: %u clients, %u logins", permits_used(&engine->clients),
+                    permits_used(&engine->logins));
+}

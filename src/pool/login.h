@@ -1,0 +1,23 @@
+/*
+ * login.h - what a client is until it has logged in: startup packets, authentication, the choice of
+ * its pool.
+ */
+#pragma once
+
+#include <stddef.h>
+
+struct client;
+struct login;
+
+int login_new(struct client *client);
+void login_free(struct login *login);
+/* Bytes from a client in STARTUP or AUTH. */
+void login_input(struct client *client, const char *data, size_t len);
+/* WELCOME is over: sends AuthenticationOk, the parameters, the key, ReadyForQuery. */
+int login_answer(struct client *client);
+/* client_login_timeout is over. */
+void login_timed_out(struct client *client);
+const char *login_database(const struct login *login);
+const char *login_user(const struct login *login);
+const char *login_application_name(const struct login *login); /* or NULL */
+int login_minor(const struct login *login);                    /* of the protocol */

@@ -1,0 +1,206 @@
+/*
+ * pool.h - the servers of one (database, user), and the queue of those who want one.
+ *
+ * A pool is made of shards, one unless it is too much for one core. A shard lives on one worker,
+ * with its servers, its clients and its first-come queue; only counts and permits are shared by all
+ * shards, and a server goes from one shard to another as a message.
+ *
+ *     pool_acquire --> a server at once (idle, newest first), or a place in the queue
+ *     pool_put     <-- a clean server: to the oldest waiter (of another shard, if that one waits
+ *                      much longer), else idle
+ *
+ * Thread: struct shard belongs to its worker's loop but for the fields marked shared; database,
+ * user and pool are shared, and live until the engine ends.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "backend.h"
+#include "list.h"
+#include "map.h"
+#include "permits.h"
+#include "snapshot.h"
+#include "task.h"
+#include "usec.h"
+
+struct engine;
+struct opening;
+struct policy;
+struct refusal;
+struct server;
+struct settings;
+struct shard;
+struct timer;
+struct waiter;
+struct worker;
+
+struct database {
+    struct map_node node; /* in the registry, by name */
+    char *name;           /* owned */
+    struct permits servers;
+    struct permits clients;
+    atomic_bool paused;
+    bool is_auto; /* made from the template; under the registry's mutex */
+};
+
+struct user {
+    struct map_node node; /* in the registry, by name */
+    char *name;           /* owned */
+    struct permits servers;
+    struct permits clients;
+};
+
+#define POOL_SHARDS_MAX 64
+
+struct pool {
+    struct map_node node;      /* in the registry, by database and user */
+    struct engine *engine;     /* borrowed */
+    struct database *database; /* borrowed, as the next */
+    struct user *user;
+    struct permits servers;
+    bool forced_user;         /* the entry names the user: min_pool_size needs no client */
+    pthread_mutex_t mutex;    /* for policy and welcome */
+    struct policy *policy;    /* a reference: what new shards begin with */
+    struct settings *welcome; /* a reference, or NULL: what the newest server login reported */
+    struct shard *shards[POOL_SHARDS_MAX]; /* owned; [0, shard_count) never change */
+    atomic_uint shard_count;
+    atomic_uint opening;     /* connections being opened */
+    atomic_uint next_target; /* of the policy's targets: whose turn it is */
+};
+
+/* Why a waiter waits; what the notice, the timeout's detail and SHOW say. */
+enum wait_cause {
+    WAIT_NONE,
+    WAIT_POOL_FULL,
+    WAIT_DATABASE_FULL,
+    WAIT_USER_FULL,
+    WAIT_CONNECTING,
+    WAIT_BACKOFF,
+    WAIT_PAUSED,
+    WAIT_CHECKING,
+};
+const char *wait_cause_text(enum wait_cause cause);
+
+struct shard {
+    struct list link;       /* in its worker */
+    struct message message; /* for its first arrival at the worker, and to grow later */
+    struct message evict_message;
+    atomic_bool evict_posted;   /* shared */
+    struct pool *pool;          /* borrowed */
+    struct worker *worker;      /* borrowed */
+    struct policy *policy;      /* a reference */
+    struct policy *next_policy; /* a reference on its way, or NULL; under the pool's mutex */
+    struct message policy_message;
+    struct list servers;   /* all of them, struct server */
+    struct list idle;      /* struct server, newest first */
+    struct list waiters;   /* struct waiter, oldest first */
+    struct list clients;   /* struct client, logged in or waiting for the welcome */
+    struct list welcoming; /* struct client in CLIENT_WELCOME */
+    struct list openings;  /* struct opening */
+    unsigned opening;
+    unsigned checking; /* servers being checked or reset: they come back soon */
+    unsigned server_count;
+    enum wait_cause cause; /* of all its waiters */
+    struct timer *timer;   /* owned; the next deadline of anything here */
+    usec_t timer_at;       /* USEC_NEVER: not running */
+    struct permit_wait pool_wait, database_wait, user_wait;
+    struct backend_error error; /* of the last failed connect */
+    bool failing;               /* the last connect failed */
+    usec_t retry_at;
+    bool grow_deferred;
+    struct message ask;   /* travels to a sibling and back: have you an idle server? */
+    struct message share; /* moves clients at the end of the turn */
+    bool share_deferred;
+    unsigned surplus; /* clients that are to move to other shards once they are idle */
+    bool asking;
+    unsigned ask_next; /* which sibling is asked next */
+    struct stats stats;
+    atomic_uint client_count;   /* shared */
+    _Atomic usec_t oldest_wait; /* shared: since when the oldest waiter waits; 0: none */
+    atomic_uint idle_count;     /* shared */
+    _Atomic usec_t oldest_idle; /* shared: since when the longest idle server is; 0: none */
+};
+
+struct waiter_ops {
+    /* The waiter left the queue and owns the server's use from here on. */
+    void (*granted)(struct waiter *waiter, struct server *server);
+    /* The waiter left the queue: its time is over, or there will be no server. */
+    void (*refused)(struct waiter *waiter, const struct refusal *refusal);
+    /* It has waited for query_wait_notify. */
+    void (*notice)(struct waiter *waiter, usec_t waited);
+};
+
+/* Embedded in who wants a server. */
+struct waiter {
+    struct list link; /* in the shard's queue */
+    const struct waiter_ops *ops;
+    usec_t since;
+    bool notified;
+};
+
+enum acquire { ACQUIRE_GRANTED, ACQUIRE_QUEUED, ACQUIRE_REFUSED };
+
+/*
+ * A server at once, or a place in the queue; refused when servers cannot be logged in to at all:
+ * then pool_refusal tells why.
+ */
+enum acquire pool_acquire(struct shard *shard, struct waiter *waiter, struct server **ret_server);
+/* Fills in what shard->error has to say. detail is the caller's memory. */
+void pool_refusal(const struct shard *shard, struct refusal *ret_refusal, char *detail,
+                  size_t detail_size);
+/* Leaves the queue; nothing happens if it is not in it. */
+void pool_leave(struct shard *shard, struct waiter *waiter);
+/* A server that is clean and free. */
+void pool_put(struct server *server);
+/* Place in the queue, from 1. */
+size_t pool_place(const struct shard *shard, const struct waiter *waiter);
+
+/* Asks for what is missing: servers for waiters, min_pool_size. At the end of this turn. */
+void shard_grow(struct shard *shard);
+/* Somebody waits for the welcome, or a server has gone: the same, at once. */
+void shard_grow_now(struct shard *shard);
+/* See to it that shard_tick comes at that time, or earlier. */
+void shard_schedule(struct shard *shard, usec_t at);
+/* Whether no server may be assigned now. */
+bool shard_is_paused(const struct shard *shard);
+/* The idle lists, with what is published of them. */
+void shard_add_idle(struct shard *shard, struct server *server);
+void shard_remove_idle(struct shard *shard, struct server *server);
+struct server *shard_longest_idle(const struct shard *shard);
+/* Closes idle servers that may not be used any more, or are not needed. */
+void shard_trim(struct shard *shard);
+/* Pause, resume, a new policy: look at everything again. */
+void shard_review(struct shard *shard);
+/* Everything goes: clients, servers, attempts. */
+void shard_stop(struct shard *shard);
+/* A server's permits come back. */
+void shard_return_lease(struct shard *shard);
+
+/* opening.c: one more server, with permits for it. */
+enum wait_cause shard_open_server(struct shard *shard);
+void opening_abandon_all(struct shard *shard);
+/* A server of this shard has proved itself: its parameters are the pool's welcome. */
+void shard_welcome(struct shard *shard, struct settings *settings);
+/* All who wait are told that there is no server to be had. */
+void shard_refuse_all(struct shard *shard, const struct refusal *refusal);
+
+/* sharing.c: between the shards of a pool. */
+bool sharing_is_alone(const struct shard *shard);
+/* The oldest waiter of this shard has changed. */
+void sharing_publish_waiters(struct shard *shard);
+/* Gives server to another shard that needs it more; false: it stays. */
+bool sharing_give(struct shard *shard, struct server *server);
+/* Asks a shard with idle servers for one; whether an answer is on its way. */
+bool sharing_ask(struct shard *shard);
+
+/* Lets clients go to the pool's other shards, each when it is idle, until all have as many. */
+void sharing_spread_clients(struct shard *shard);
+/* A client has come idle. */
+void sharing_client_idle(struct shard *shard);
+
+/* shard.c */
+int shard_new(struct pool *pool, struct worker *worker, struct shard **ret_shard);
+void shard_free(struct shard *shard);

@@ -1,0 +1,232 @@
+#include "requests.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pg.h"
+
+#define REQUESTS_FIRST_SIZE 16
+
+void
+requests_init(struct requests *requests)
+{
+    memset(requests, 0, sizeof *requests);
+}
+
+void
+requests_done(struct requests *requests)
+{
+    free(requests->ring);
+    requests_init(requests);
+}
+
+void
+requests_reset(struct requests *requests)
+{
+    requests->head = 0;
+    requests->count = 0;
+    requests->skipping = false;
+    requests->copy_in = false;
+}
+
+static struct request *
+requests_at(const struct requests *requests, uint32_t index)
+{
+    return &requests->ring[(requests->head + index) & (requests->size - 1)];
+}
+
+static int
+requests_grow(struct requests *requests)
+{
+    const uint32_t size = requests->size == 0 ? REQUESTS_FIRST_SIZE : requests->size * 2;
+    struct request *const ring = malloc(size * sizeof *ring);
+
+    if (ring == NULL)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < requests->count; i++)
+        ring[i] = *requests_at(requests, i);
+    free(requests->ring);
+    requests->ring = ring;
+    requests->size = size;
+    requests->head = 0;
+    return 0;
+}
+
+static bool
+requests_is_copy_end(char type)
+{
+    return type == FRONTEND_COPY_DONE || type == FRONTEND_COPY_FAIL;
+}
+
+/* Whether an end of the COPY that the server reads is on its way. */
+static bool
+requests_copy_end_pending(const struct requests *requests)
+{
+    for (uint32_t i = 0; i < requests->count; i++) {
+        if (requests_is_copy_end(requests_at(requests, i)->type))
+            return true;
+    }
+    return false;
+}
+
+/* Whether the server will pass over a message that is sent now. */
+static bool
+requests_is_ignored(const struct requests *requests, char type)
+{
+    switch (type) {
+    case FRONTEND_COPY_DATA:
+    case FRONTEND_FLUSH:
+        return true; /* no answer */
+    case FRONTEND_COPY_DONE:
+    case FRONTEND_COPY_FAIL:
+        /* Without anything that could begin a COPY they mean nothing. */
+        return requests->count == 0;
+    case FRONTEND_SYNC:
+        return requests->copy_in && !requests_copy_end_pending(requests);
+    default:
+        /* In the middle of COPY data any other message is its end, as an error. */
+        return requests->skipping || (requests->copy_in && !requests_copy_end_pending(requests));
+    }
+}
+
+int
+requests_push(struct requests *requests, char type, enum request_action action)
+{
+    int r;
+
+    if (requests_is_ignored(requests, type))
+        return 0;
+    if (requests->count == requests->size) {
+        r = requests_grow(requests);
+        if (r < 0)
+            return r;
+    }
+    *requests_at(requests, requests->count++) = (struct request){type, (uint8_t)action};
+    if (type == FRONTEND_SYNC)
+        requests->skipping = false;
+    return 0;
+}
+
+static void
+requests_pop(struct requests *requests)
+{
+    requests->head = (requests->head + 1) & (requests->size - 1);
+    requests->count--;
+    /* The end of a COPY has no answer of its own. */
+    while (requests->count > 0 && requests_is_copy_end(requests_head_type(requests))) {
+        requests->head = (requests->head + 1) & (requests->size - 1);
+        requests->count--;
+    }
+}
+
+static void
+requests_pop_if(struct requests *requests, char type)
+{
+    if (requests_head_type(requests) == type)
+        requests_pop(requests);
+}
+
+/* Whether an error in the answer to a message of this type makes the server skip to a Sync. */
+static bool
+requests_is_extended(char type)
+{
+    return type == FRONTEND_PARSE || type == FRONTEND_BIND || type == FRONTEND_DESCRIBE || type == FRONTEND_EXECUTE ||
+           type == FRONTEND_CLOSE;
+}
+
+static void
+requests_fail(struct requests *requests)
+{
+    requests->copy_in = false;
+    if (!requests_is_extended(requests_head_type(requests)))
+        return;
+    requests->skipping = true;
+    while (requests->count > 0) {
+        if (requests_head_type(requests) == FRONTEND_SYNC) {
+            requests->skipping = false;
+            return;
+        }
+        requests->head = (requests->head + 1) & (requests->size - 1);
+        requests->count--;
+    }
+}
+
+/*
+ * The server begins to read COPY data. Syncs that were sent before the end of the data are part of
+ * what it passes over.
+ */
+static void
+requests_begin_copy_in(struct requests *requests)
+{
+    uint32_t kept = 1;
+
+    requests->copy_in = true;
+    for (uint32_t i = 1; i < requests->count; i++) {
+        const struct request request = *requests_at(requests, i);
+
+        if (requests_is_copy_end(request.type)) {
+            while (i < requests->count)
+                *requests_at(requests, kept++) = *requests_at(requests, i++);
+            break;
+        }
+        if (request.type != FRONTEND_SYNC)
+            *requests_at(requests, kept++) = request;
+    }
+    if (requests->count > 0)
+        requests->count = kept;
+}
+
+static bool
+requests_ready(struct requests *requests)
+{
+    requests->copy_in = false;
+    switch (requests_head_type(requests)) {
+    case FRONTEND_QUERY:
+    case FRONTEND_SYNC:
+    case FRONTEND_FUNCTION_CALL:
+        requests_pop(requests);
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool
+requests_answer(struct requests *requests, char type)
+{
+    switch (type) {
+    case BACKEND_READY:
+        return requests_ready(requests);
+    case BACKEND_PARSE_COMPLETE:
+        requests_pop_if(requests, FRONTEND_PARSE);
+        return true;
+    case BACKEND_BIND_COMPLETE:
+        requests_pop_if(requests, FRONTEND_BIND);
+        return true;
+    case BACKEND_CLOSE_COMPLETE:
+        requests_pop_if(requests, FRONTEND_CLOSE);
+        return true;
+    case BACKEND_ROW_DESCRIPTION:
+    case BACKEND_NO_DATA:
+        requests_pop_if(requests, FRONTEND_DESCRIBE);
+        return true;
+    case BACKEND_COMMAND_COMPLETE:
+        requests->copy_in = false;
+        requests_pop_if(requests, FRONTEND_EXECUTE);
+        return true;
+    case BACKEND_EMPTY_QUERY:
+    case BACKEND_PORTAL_SUSPENDED:
+        requests_pop_if(requests, FRONTEND_EXECUTE);
+        return true;
+    case BACKEND_COPY_IN:
+    case BACKEND_COPY_BOTH:
+        requests_begin_copy_in(requests);
+        return true;
+    case BACKEND_ERROR:
+        requests_fail(requests);
+        return true;
+    default:
+        return true;
+    }
+}

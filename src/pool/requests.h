@@ -1,0 +1,79 @@
+/*
+ * requests.h - what a server still has to answer, in order, and to whom each answer goes.
+ *
+ * Every message sent to the server that is answered (or that ends something) is a request here,
+ * from its sending to its last answer; so the queue says where the next answer goes, and an empty
+ * queue that the server is free.
+ *
+ *     Q F S   answered up to ReadyForQuery      P B D E C   answered by one message or an error,
+ *     c f     end a COPY, not answered                      after which all up to S are skipped
+ *
+ * Thread: the server's. Pure: no I/O.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What happens to the answer. */
+enum request_action {
+    REQUEST_FORWARD, /* it goes to the client */
+    REQUEST_SKIP,    /* the daemon asked: it is swallowed */
+};
+
+struct request {
+    char type;      /* of the frontend message */
+    uint8_t action; /* enum request_action */
+};
+
+struct requests {
+    struct request *ring; /* owned, or NULL */
+    uint32_t size;        /* of ring; a power of two */
+    uint32_t head;
+    uint32_t count;
+    bool skipping; /* an error was answered: all up to the next Sync is dropped */
+    bool copy_in;  /* the server reads COPY data */
+};
+
+/* From here on no more is taken in until some are answered; see relay.c. */
+#define REQUESTS_HIGH 65536
+
+void requests_init(struct requests *requests);
+void requests_done(struct requests *requests);
+/* Empty and with the state of a new connection. */
+void requests_reset(struct requests *requests);
+
+static inline bool
+requests_empty(const struct requests *requests)
+{
+    return requests->count == 0;
+}
+
+/*
+ * A message of this type is being sent. Messages without an answer (CopyData, Flush) are not
+ * entered, nor is what the server will ignore. 0 or -ENOMEM.
+ */
+int requests_push(struct requests *requests, char type, enum request_action action);
+
+/* Where the answer that comes next goes; FORWARD when nothing is asked (notices and the like). */
+static inline enum request_action
+requests_action(const struct requests *requests)
+{
+    if (requests->count == 0)
+        return REQUEST_FORWARD;
+    return (enum request_action)requests->ring[requests->head].action;
+}
+
+/* What the server is answering: the frontend message's type, or 0. */
+static inline char
+requests_head_type(const struct requests *requests)
+{
+    return requests->count == 0 ? 0 : requests->ring[requests->head].type;
+}
+
+/*
+ * The server has sent a message of this type (any but DataRow and CopyData may matter). Returns
+ * false for a ReadyForQuery that nobody asked for: then the two are out of step.
+ */
+bool requests_answer(struct requests *requests, char type);

@@ -1,0 +1,451 @@
+#include "server.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "client.h"
+#include "clock.h"
+#include "engine_int.h"
+#include "log.h"
+#include "policy.h"
+#include "pool.h"
+#include "relay.h"
+#include "settings.h"
+#include "worker.h"
+
+#define TO(state) (1u << SERVER_##state)
+
+static const struct {
+    const char *name;
+    const char *shown; /* PgBouncer's word */
+    unsigned next;     /* mask of the states that may follow */
+} states[] = {
+    /* clang-format off */
+    [SERVER_SETUP]    = { "setup",    "new",            TO(IDLE) | TO(ACTIVE) | TO(MOVING) | TO(CLOSING) },
+    [SERVER_IDLE]     = { "idle",     "idle",           TO(ACTIVE) | TO(TESTED) | TO(MOVING) | TO(CLOSING) },
+    [SERVER_ACTIVE]   = { "active",   "active",         TO(IDLE) | TO(ACTIVE) | TO(TESTED) | TO(CANCELED) | TO(MOVING) | TO(CLOSING) },
+    [SERVER_TESTED]   = { "tested",   "tested",         TO(IDLE) | TO(ACTIVE) | TO(TESTED) | TO(MOVING) | TO(CLOSING) },
+    [SERVER_CANCELED] = { "canceled", "being_canceled", TO(TESTED) | TO(CLOSING) },
+    [SERVER_MOVING]   = { "moving",   "idle",           TO(IDLE) | TO(ACTIVE) | TO(MOVING) | TO(CLOSING) },
+    [SERVER_CLOSING]  = { "closing",  "closing",        0 },
+    /* clang-format on */
+};
+
+const char *
+server_state_name(enum server_state state)
+{
+    return states[state].shown;
+}
+
+/* What holds in each state; a broken promise here could show one client another's rows. */
+static void
+server_verify(const struct server *server)
+{
+    assert((server->client != NULL) == (server->state == SERVER_ACTIVE));
+    assert(!list_is_linked(&server->idle_link) || server->state == SERVER_IDLE);
+    assert(server->state != SERVER_IDLE || (server->ready && requests_empty(&server->requests) &&
+                                            server->cancels == 0 && server->status == READY_IDLE));
+}
+
+void
+server_set_state(struct server *server, enum server_state next)
+{
+    const enum server_state before = server->state;
+
+    assert(states[before].next & (1u << next));
+    server->state = next;
+    if (before == SERVER_SETUP || before == SERVER_TESTED)
+        server->shard->checking--;
+    if (next == SERVER_TESTED)
+        server->shard->checking++;
+    if (log_level_enabled(LOG_LEVEL_NOISE))
+        server_log(server, LOG_LEVEL_NOISE, "%s -> %s", states[before].name, states[next].name);
+    server_verify(server);
+}
+
+void
+server_log(const struct server *server, enum log_level level, const char *format, ...)
+{
+    const struct backend *const backend = server->backend;
+    const struct pool *const pool = server->shard->pool;
+    const bool is_v6 = strchr(backend->remote_addr, ':') != NULL;
+    char subject[400];
+    va_list args;
+
+    if (!log_level_enabled(level))
+        return;
+    (void)snprintf(subject, sizeof subject, "S-%llu: %s/%s@%s%s%s:%d",
+                   (unsigned long long)server->id, pool->database->name, pool->user->name,
+                   is_v6 ? "[" : "", backend->remote_addr, is_v6 ? "]" : "", backend->remote_port);
+    va_start(args, format);
+    log_vmsg(level, subject, format, args);
+    va_end(args);
+}
+
+/* ---- stream -----------------------------------------------------------------------------------
+ */
+
+static struct server *
+server_of(struct stream *stream)
+{
+    return container_of(stream, struct server, stream);
+}
+
+static void
+server_on_readable(struct stream *stream)
+{
+    relay_server_readable(server_of(stream));
+}
+
+static void
+server_on_drained(struct stream *stream)
+{
+    relay_server_drained(server_of(stream));
+}
+
+static void
+server_on_failed(struct stream *stream, int error)
+{
+    struct server *const server = server_of(stream);
+
+    server_log(server, LOG_LEVEL_INFO, "sending to the server failed: %s", strerror(error));
+    server_close(server, CLOSE_SV_EOF);
+}
+
+/*
+ * The server has gone while its data waits for a slow client. What it has sent is still to be read:
+ * reading goes on when the client has taken its part.
+ */
+static void
+server_on_hung_up(struct stream *stream)
+{
+    (void)stream;
+}
+
+static const struct stream_ops server_stream_ops = {
+    .name = "server",
+    .readable = server_on_readable,
+    .drained = server_on_drained,
+    .hung_up = server_on_hung_up,
+    .failed = server_on_failed,
+};
+
+/* ---- life -------------------------------------------------------------------------------------
+ */
+
+/* Spread by a tenth to either side, so that what began together does not end together. */
+static usec_t
+server_spread_lifetime(struct shard *shard)
+{
+    const usec_t lifetime = shard->policy->server_lifetime;
+
+    if (lifetime == 0)
+        return 0;
+    return lifetime - lifetime / 10 + rng_below(&shard->worker->rng, lifetime / 5 + 1);
+}
+
+static int
+server_read_parameters(struct server *server)
+{
+    int r = 0;
+
+    for (size_t i = 0; i < server->backend->parameter_count && r == 0; i++)
+        r = settings_put(&server->settings, server->backend->parameters[i].name,
+                         server->backend->parameters[i].value);
+    return r;
+}
+
+static void server_retire(struct server *server, bool polite);
+
+int
+server_new(struct shard *shard, struct backend *backend, unsigned generation,
+           struct server **ret_server)
+{
+    struct server *const server = calloc(1, sizeof *server);
+    int r;
+
+    if (server == NULL) {
+        /* The connector waits for the process to go; the permits come back a little early. */
+        connector_retire(engine_connector(shard->pool->engine), backend, true, NULL, NULL);
+        shard_return_lease(shard);
+        engine_release_object(shard->pool->engine);
+        return -ENOMEM;
+    }
+    server->shard = shard;
+    server->backend = backend;
+    server->generation = generation;
+    server->id = engine_new_id(shard->pool->engine);
+    server->settings = settings_empty();
+    server->status = 'I';
+    server->connect_time = loop_now(shard->worker->loop);
+    server->connect_wall = clock_wall();
+    server->lifetime = server_spread_lifetime(shard);
+    requests_init(&server->requests);
+    framer_init(&server->framer, FRAMER_NO_LIMIT);
+    list_push_back(&shard->servers, &server->link);
+    shard->server_count++;
+    shard->checking++;
+    r = stream_open(&server->stream, shard->worker->outbox, backend->fd, backend->tls, true,
+                    &server_stream_ops);
+    if (r == 0)
+        r = server_read_parameters(server);
+    if (r < 0) {
+        server_close(server, CLOSE_NO_MEMORY);
+        return r;
+    }
+    server_log(server, LOG_LEVEL_INFO, "new connection to server (from %s:%d)%s%s",
+               backend->local_addr, backend->local_port, backend->tls != NULL ? " TLS: " : "",
+               backend->tls != NULL ? backend->tls_version : "");
+    *ret_server = server;
+    server_begin_ask(server, ASK_PROBE);
+    return 0;
+}
+
+static void
+server_free_message(struct message *message)
+{
+    struct server *const server = container_of(message, struct server, message);
+
+    requests_done(&server->requests);
+    buf_done(&server->held);
+    settings_unref(server->settings);
+    free(server);
+}
+
+/* The server's process has gone: now, not before, there may be another connection. */
+static void
+server_retired(struct message *message)
+{
+    struct server *const server = container_of(message, struct server, message);
+    struct shard *const shard = server->shard;
+
+    shard_return_lease(shard);
+    engine_release_object(shard->pool->engine);
+    server_free_message(message);
+}
+
+static void
+server_retire(struct server *server, bool polite)
+{
+    server->retired = true;
+    server->message.fn = server_retired;
+    connector_retire(engine_connector(server->shard->pool->engine), TAKE(server->backend), polite,
+                     server->shard->worker->loop, &server->message);
+}
+
+/* Where the protocol is between two messages, and the server has nothing left to do. */
+static bool
+server_is_quiet(const struct server *server)
+{
+    return server->ready && framer_is_between(&server->framer) &&
+           stream_backlog_size(&server->stream) == 0;
+}
+
+void
+server_close(struct server *server, enum close_reason reason)
+{
+    const struct close_reason_row *const row = close_reason_row(reason);
+    struct client *const client = server->client;
+    struct shard *const shard = server->shard;
+    const bool polite = server_is_quiet(server);
+
+    if (server->state == SERVER_CLOSING)
+        return;
+    server_log(server, row->level, "closing because: %s%s%s (age=%llus)", row->text,
+               *server->trouble != '\0' ? ": " : "", server->trouble,
+               (unsigned long long)((loop_now(shard->worker->loop) - server->connect_time) / SEC));
+    server->client = NULL;
+    task_finish(&server->task);
+    if (server->state == SERVER_IDLE)
+        shard_remove_idle(shard, server);
+    server_set_state(server, SERVER_CLOSING);
+    stream_close(&server->stream);
+    list_remove(&server->link);
+    shard->server_count--;
+    if (client != NULL)
+        client_server_lost(client, server->said_fatal ? CLOSE_SENT_ERROR : reason,
+                           *server->trouble != '\0' ? server->trouble : NULL);
+    /* With cancels under way, the last one to end retires it. */
+    if (server->cancels == 0)
+        server_retire(server, polite);
+    shard_grow(shard);
+}
+
+bool
+server_is_usable(const struct server *server)
+{
+    const struct policy *const policy = server->shard->policy;
+
+    return policy->check_query == NULL ||
+           loop_now(server->shard->worker->loop) - server->idle_since < policy->server_check_delay;
+}
+
+enum close_reason
+server_reason_to_close(const struct server *server)
+{
+    const struct shard *const shard = server->shard;
+    const struct policy *const policy = shard->policy;
+    const usec_t age = loop_now(shard->worker->loop) - server->connect_time;
+    const unsigned used = permits_used(&shard->pool->servers);
+
+    if (shard->worker->stopping)
+        return CLOSE_SV_STOP;
+    if (shard_is_paused(shard))
+        return CLOSE_SV_PAUSED;
+    if (server->generation != policy->generation)
+        return CLOSE_SV_OBSOLETE;
+    if (age >= server->lifetime)
+        return CLOSE_SV_LIFETIME;
+    if (policy->size != 0 && used > policy->size + policy->reserve)
+        return CLOSE_SV_TOO_MANY;
+    /* The reserve is for waiters; without any, what is over the pool's size goes. */
+    if (policy->size != 0 && used > policy->size && list_empty(&shard->waiters))
+        return CLOSE_SV_TOO_MANY;
+    return CLOSE_REASON_COUNT;
+}
+
+void
+server_check(struct server *server)
+{
+    shard_remove_idle(server->shard, server);
+    server_set_state(server, SERVER_TESTED);
+    server_begin_ask(server, ASK_CHECK);
+}
+
+void
+server_link(struct server *server, struct client *client)
+{
+    assert(requests_empty(&server->requests) && server->cancels == 0);
+    server->client = client;
+    server->was_canceled = false;
+    server->said_fatal = false;
+    server->ready = false;
+    *server->trouble = '\0';
+    server->request_time = loop_now(server->shard->worker->loop);
+    server_set_state(server, SERVER_ACTIVE);
+    server->shard->stats.server_assignments++;
+}
+
+/*
+ * The way back to the pool, one obstacle at a time; each ends by coming here again through
+ * server_ask_done or server_cancel_done.
+ */
+void
+server_release(struct server *server)
+{
+    const struct policy *const policy = server->shard->policy;
+    const bool reset = policy->mode == POOL_SESSION || policy->reset_always;
+
+    if (server->state == SERVER_ACTIVE && server->client != NULL) {
+        struct client *const client = TAKE(server->client);
+
+        client_unlink(client);
+    }
+    stream_set_reading(&server->stream, true);
+    if (!server_is_quiet(server)) {
+        server_close(server, CLOSE_SV_CLIENT_GONE);
+        return;
+    }
+    if (server->cancels > 0) {
+        server_set_state(server, SERVER_CANCELED);
+        return;
+    }
+    if (server->was_canceled) {
+        server->was_canceled = false;
+        server_set_state(server, SERVER_TESTED);
+        server_begin_ask(server, ASK_SYNC);
+        return;
+    }
+    if (server->status != 'I') {
+        server_set_state(server, SERVER_TESTED);
+        server_begin_ask(server, ASK_ROLLBACK);
+        return;
+    }
+    if (reset && policy->reset_query != NULL && server->ask != ASK_RESET &&
+        server_reason_to_close(server) == CLOSE_REASON_COUNT) {
+        server_set_state(server, SERVER_TESTED);
+        server_begin_ask(server, ASK_RESET);
+        return;
+    }
+    server->ask = ASK_NOTHING;
+    pool_put(server);
+}
+
+/* ---- cancel -----------------------------------------------------------------------------------
+ */
+
+struct server_cancel {
+    struct cancel_request request;
+    struct server *server; /* waits for us, also when closing */
+};
+
+static void
+server_cancel_done(struct cancel_request *request, int error, const char *text)
+{
+    struct server_cancel *const cancel = container_of(request, struct server_cancel, request);
+    struct server *const server = cancel->server;
+
+    backend_cancel_unref(request->cancel);
+    if (error < 0 && server->backend != NULL)
+        server_log(server, LOG_LEVEL_WARNING, "could not send a cancel request: %s", text);
+    free(cancel);
+    if (--server->cancels > 0)
+        return;
+    if (server->state == SERVER_CLOSING && !server->retired)
+        server_retire(server, false);
+    else if (server->state == SERVER_CANCELED)
+        server_release(server);
+}
+
+void
+server_cancel(struct server *server)
+{
+    struct server_cancel *const cancel = calloc(1, sizeof *cancel);
+
+    if (cancel == NULL)
+        return; /* as if the request had been lost on its way */
+    cancel->server = server;
+    cancel->request.loop = server->shard->worker->loop;
+    cancel->request.cancel = backend_cancel_ref(server->backend->cancel);
+    cancel->request.done = server_cancel_done;
+    server->cancels++;
+    server->was_canceled = true;
+    connector_cancel(engine_connector(server->shard->pool->engine), &cancel->request);
+}
+
+/* ---- moving -----------------------------------------------------------------------------------
+ */
+
+static void
+server_arrive(struct message *message)
+{
+    struct server *const server = container_of(message, struct server, message);
+    struct shard *const shard = server->shard;
+
+    list_push_back(&shard->servers, &server->link);
+    shard->server_count++;
+    if (stream_attach(&server->stream, shard->worker->outbox) < 0) {
+        server_close(server, CLOSE_NO_MEMORY);
+        return;
+    }
+    pool_put(server);
+}
+
+void
+server_move(struct server *server, struct shard *to)
+{
+    struct shard *const from = server->shard;
+
+    server_set_state(server, SERVER_MOVING);
+    list_remove(&server->link);
+    from->server_count--;
+    stream_detach(&server->stream);
+    server->shard = to;
+    server->message.fn = server_arrive;
+    loop_post(to->worker->loop, &server->message);
+}

@@ -1,0 +1,122 @@
+/*
+ * server.h - one connection to PostgreSQL, from the hand-off to its end.
+ *
+ *   SETUP ---> IDLE <---> ACTIVE ----> CANCELED      a cancel is still on its way
+ *     |         ^  \        |  |          |
+ *     |         |   v       v  |          v
+ *     |         +-- TESTED <---+----- (TESTED)        check, rollback, reset, sync: our own queries
+ *     |             |
+ *     +-------------+--> CLOSING --> freed            from any state
+ *
+ * IDLE also goes to MOVING, and back to IDLE on another worker.
+ *
+ * Thread: its worker's. Life: server_new ... server_close; then the connector sees the connection
+ * to its end, and the permits come back when the server's process has gone.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "backend.h"
+#include "buf.h"
+#include "close_reason.h"
+#include "frame.h"
+#include "list.h"
+#include "loop.h"
+#include "requests.h"
+#include "stream.h"
+#include "task.h"
+#include "usec.h"
+
+struct client;
+struct settings;
+struct shard;
+
+enum server_state {
+    SERVER_SETUP,
+    SERVER_IDLE,
+    SERVER_ACTIVE,
+    SERVER_TESTED,
+    SERVER_CANCELED,
+    SERVER_MOVING,
+    SERVER_CLOSING,
+};
+const char *server_state_name(enum server_state state); /* PgBouncer's word */
+
+/* What the daemon itself asks a server, one at a time; see the table in ask.c. */
+enum ask {
+    ASK_NOTHING,
+    ASK_PROBE,
+    ASK_CONNECT_QUERY,
+    ASK_CHECK,
+    ASK_ROLLBACK,
+    ASK_RESET,
+    ASK_SYNC,
+};
+
+struct server {
+    struct stream stream;
+    struct message message;    /* moving; the end of the connection; freeing */
+    struct list link;          /* in shard->servers */
+    struct list idle_link;     /* in shard->idle while IDLE */
+    struct shard *shard;       /* borrowed */
+    struct client *client;     /* linked; NULL unless ACTIVE */
+    struct backend *backend;   /* owned; the connector's from CLOSING on */
+    struct settings *settings; /* a reference: what the server has reported */
+    struct requests requests;
+    struct framer framer;
+    struct buf held;  /* a message of which only the beginning has come */
+    struct task task; /* the ask under way */
+    enum server_state state;
+    enum ask ask;
+    unsigned generation;   /* of the policy it was made with */
+    unsigned cancels;      /* cancel requests on their way to it */
+    char status;           /* of the last ReadyForQuery: I, T, E */
+    bool ready;            /* it has answered all: ReadyForQuery was the last word */
+    bool skip_rest;        /* of the message under way: nobody is to see it */
+    bool ask_failed;       /* the ask under way was answered by an error */
+    bool syncing_settings; /* the first request of this link sets parameters */
+    bool said_fatal;       /* its client was told by itself why it ends */
+    bool was_canceled;     /* a cancel was sent during this link */
+    bool retired;          /* handed to the connector: its message is on its way */
+    uint64_t id;
+    usec_t connect_time; /* loop time */
+    usec_t connect_wall;
+    usec_t request_time;
+    usec_t idle_since;
+    usec_t lifetime;   /* after which it is closed; spread, 0 at the first release */
+    char trouble[200]; /* the error that an ask was answered with */
+};
+
+/* Takes backend over, also on failure. Then the server says SETUP, and comes to pool_put by itself.
+ */
+int server_new(struct shard *shard, struct backend *backend, unsigned generation,
+               struct server **ret_server);
+/* polite if the protocol is between two messages. Idempotent. A linked client is told as well. */
+void server_close(struct server *server, enum close_reason reason);
+
+/* IDLE or TESTED or SETUP becomes ACTIVE, and the two know each other. */
+void server_link(struct server *server, struct client *client);
+/* The client is done: cleans up as needed (rollback, reset, a cancel's end), then pool_put. */
+void server_release(struct server *server);
+/* IDLE: asks whether it is still there; then pool_put. */
+void server_check(struct server *server);
+/* IDLE leaves for another shard, which puts it into its own pool. */
+void server_move(struct server *server, struct shard *to);
+/* Why it may not be given out again; CLOSE_REASON_COUNT if it may. */
+enum close_reason server_reason_to_close(const struct server *server);
+bool server_is_usable(const struct server *server);
+/* A cancel of what it is doing for its client. */
+void server_cancel(struct server *server);
+/* The only place where the state changes. */
+void server_set_state(struct server *server, enum server_state next);
+
+/* ask.c: begins an ask in SETUP or TESTED. */
+void server_begin_ask(struct server *server, enum ask ask);
+/* ReadyForQuery has answered the ask. */
+void server_ask_done(struct server *server);
+
+void server_log(const struct server *server, enum log_level level, const char *format, ...)
+    PRINTF_LIKE(3, 4);

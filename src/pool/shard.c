@@ -1,0 +1,251 @@
+/*
+ * shard.c - a shard's life, its idle servers, and what a reload or a pause does to it.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "client.h"
+#include "engine_int.h"
+#include "policy.h"
+#include "pool.h"
+#include "server.h"
+#include "settings.h"
+#include "timer.h"
+#include "worker.h"
+
+static void
+shard_publish_idle(struct shard *shard)
+{
+    const struct server *const oldest = shard_longest_idle(shard);
+
+    atomic_store(&shard->oldest_idle, oldest != NULL ? oldest->idle_since : 0);
+}
+
+void
+shard_add_idle(struct shard *shard, struct server *server)
+{
+    const struct policy *const policy = shard->policy;
+
+    server->idle_since = loop_now(shard->worker->loop);
+    list_push_front(&shard->idle, &server->idle_link);
+    atomic_fetch_add(&shard->idle_count, 1);
+    if (list_last(&shard->idle) == &server->idle_link)
+        shard_publish_idle(shard);
+    if (policy->server_idle_timeout != 0)
+        shard_schedule(shard, server->idle_since + policy->server_idle_timeout);
+    shard_schedule(shard, usec_add(server->connect_time, server->lifetime));
+}
+
+void
+shard_remove_idle(struct shard *shard, struct server *server)
+{
+    const bool was_oldest = list_last(&shard->idle) == &server->idle_link;
+
+    list_remove(&server->idle_link);
+    atomic_fetch_sub(&shard->idle_count, 1);
+    if (was_oldest)
+        shard_publish_idle(shard);
+}
+
+struct server *
+shard_longest_idle(const struct shard *shard)
+{
+    return list_entry(list_last(&shard->idle), struct server, idle_link);
+}
+
+/* server_idle_timeout, but for min_pool_size. */
+static bool
+shard_is_idle_too_long(const struct shard *shard, const struct server *server, usec_t now)
+{
+    const struct policy *const policy = shard->policy;
+
+    return policy->server_idle_timeout != 0 &&
+           now - server->idle_since >= policy->server_idle_timeout &&
+           permits_used(&shard->pool->servers) > policy->min_size;
+}
+
+void
+shard_trim(struct shard *shard)
+{
+    const usec_t now = loop_now(shard->worker->loop);
+    struct server *server;
+
+    LIST_FOREACH_SAFE (server, &shard->idle, idle_link) {
+        const enum close_reason reason = server_reason_to_close(server);
+
+        if (reason != CLOSE_REASON_COUNT)
+            server_close(server, reason);
+        else if (shard_is_idle_too_long(shard, server, now))
+            server_close(server, CLOSE_SV_IDLE_TIMEOUT);
+    }
+}
+
+void
+shard_review(struct shard *shard)
+{
+    shard_trim(shard);
+    shard->timer_at = USEC_NEVER;
+    shard_schedule(shard, loop_now(shard->worker->loop));
+    shard_grow(shard);
+}
+
+static void
+shard_grow_message(struct message *message)
+{
+    struct shard *const shard = container_of(message, struct shard, message);
+
+    shard->grow_deferred = false;
+    shard_grow_now(shard);
+}
+
+void
+shard_grow(struct shard *shard)
+{
+    if (shard->grow_deferred)
+        return;
+    shard->grow_deferred = true;
+    shard->message.fn = shard_grow_message;
+    loop_defer(shard->worker->loop, &shard->message);
+}
+
+void
+shard_return_lease(struct shard *shard)
+{
+    struct pool *const pool = shard->pool;
+
+    permits_give(&pool->servers);
+    permits_give(&pool->database->servers);
+    permits_give(&pool->user->servers);
+    shard_grow(shard);
+}
+
+/* A permit has come free somewhere. */
+static void
+shard_permit_woken(struct permit_wait *wait, struct shard *shard)
+{
+    permits_woken(wait);
+    shard_grow(shard);
+}
+
+static void
+shard_pool_permit(struct message *message)
+{
+    struct shard *const shard = container_of(message, struct shard, pool_wait.message);
+
+    shard_permit_woken(&shard->pool_wait, shard);
+}
+
+static void
+shard_database_permit(struct message *message)
+{
+    struct shard *const shard = container_of(message, struct shard, database_wait.message);
+
+    shard_permit_woken(&shard->database_wait, shard);
+}
+
+static void
+shard_user_permit(struct message *message)
+{
+    struct shard *const shard = container_of(message, struct shard, user_wait.message);
+
+    shard_permit_woken(&shard->user_wait, shard);
+}
+
+/* Another pool wants the permit of an idle server. */
+static void
+shard_evict(struct message *message)
+{
+    struct shard *const shard = container_of(message, struct shard, evict_message);
+    struct server *const server = shard_longest_idle(shard);
+
+    atomic_store(&shard->evict_posted, false);
+    if (server != NULL && list_empty(&shard->waiters))
+        server_close(server, CLOSE_SV_EVICTED);
+}
+
+/* The policy that the registry has worked out after a reload takes effect. */
+static void
+shard_take_policy(struct message *message)
+{
+    struct shard *const shard = container_of(message, struct shard, policy_message);
+    struct policy *next;
+
+    (void)pthread_mutex_lock(&shard->pool->mutex);
+    next = shard->next_policy;
+    shard->next_policy = NULL;
+    (void)pthread_mutex_unlock(&shard->pool->mutex);
+    if (next == NULL)
+        return;
+    policy_unref(shard->policy);
+    shard->policy = next;
+    shard->failing = false;
+    shard->retry_at = 0;
+    shard_review(shard);
+}
+
+static void
+shard_arrive(struct message *message)
+{
+    struct shard *const shard = container_of(message, struct shard, message);
+
+    list_push_back(&shard->worker->shards, &shard->link);
+    shard_grow(shard);
+}
+
+int
+shard_new(struct pool *pool, struct worker *worker, struct shard **ret_shard)
+{
+    struct shard *const shard = calloc(1, sizeof *shard);
+
+    if (shard == NULL)
+        return -ENOMEM;
+    shard->pool = pool;
+    shard->worker = worker;
+    shard->policy = policy_ref(pool->policy);
+    list_init(&shard->servers);
+    list_init(&shard->idle);
+    list_init(&shard->waiters);
+    list_init(&shard->clients);
+    list_init(&shard->welcoming);
+    list_init(&shard->openings);
+    shard->timer_at = USEC_NEVER;
+    shard->evict_message.fn = shard_evict;
+    shard->policy_message.fn = shard_take_policy;
+    shard->pool_wait = (struct permit_wait){.loop = worker->loop, .message.fn = shard_pool_permit};
+    shard->database_wait =
+        (struct permit_wait){.loop = worker->loop, .message.fn = shard_database_permit};
+    shard->user_wait = (struct permit_wait){.loop = worker->loop, .message.fn = shard_user_permit};
+    shard->message.fn = shard_arrive;
+    loop_post(worker->loop, &shard->message);
+    *ret_shard = shard;
+    return 0;
+}
+
+void
+shard_stop(struct shard *shard)
+{
+    struct client *client;
+    struct server *server;
+
+    LIST_FOREACH_SAFE (client, &shard->clients, link)
+        client_close(client, CLOSE_SHUTDOWN);
+    opening_abandon_all(shard);
+    LIST_FOREACH_SAFE (server, &shard->servers, link)
+        server_close(server, CLOSE_SV_STOP);
+    (void)permits_leave(&shard->pool_wait);
+    (void)permits_leave(&shard->database_wait);
+    (void)permits_leave(&shard->user_wait);
+    timer_free(shard->timer);
+    shard->timer = NULL;
+}
+
+void
+shard_free(struct shard *shard)
+{
+    if (shard == NULL)
+        return;
+    policy_unref(shard->policy);
+    policy_unref(shard->next_policy);
+    free(shard);
+}

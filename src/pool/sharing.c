@@ -1,0 +1,169 @@
+/*
+ * sharing.c - how the shards of one pool share its servers: by messages, triggered by time.
+ *
+ * Each shard publishes since when its oldest waiter waits and how many servers are idle. Who gets a
+ * server back looks at the others' waiters; who needs one looks at the others' idle servers. Both
+ * publish before they look (sequentially consistent), so one of two who pass each other sees the
+ * other.
+ */
+#include <stdlib.h>
+
+#include "client.h"
+#include "engine_int.h"
+#include "policy.h"
+#include "pool.h"
+#include "server.h"
+#include "worker.h"
+
+/* A waiter of another shard must be older by so much: moving a server costs a wake-up there. */
+#define SHARING_TOLERANCE (4 * MSEC)
+
+bool
+sharing_is_alone(const struct shard *shard)
+{
+    return atomic_load_explicit(&shard->pool->shard_count, memory_order_relaxed) < 2;
+}
+
+void
+sharing_publish_waiters(struct shard *shard)
+{
+    const struct waiter *const oldest =
+        list_entry(list_first(&shard->waiters), struct waiter, link);
+
+    if (!sharing_is_alone(shard) || oldest == NULL)
+        atomic_store(&shard->oldest_wait, oldest != NULL ? oldest->since : 0);
+}
+
+/* The sibling whose oldest waiter waits the longest, if that is since before `since`. */
+static struct shard *
+sharing_find_waiter(const struct shard *shard, usec_t since)
+{
+    struct pool *const pool = shard->pool;
+    const unsigned count = atomic_load_explicit(&pool->shard_count, memory_order_acquire);
+    struct shard *found = NULL;
+
+    for (unsigned i = 0; i < count; i++) {
+        struct shard *const other = pool->shards[i];
+        const usec_t waits = other == shard ? 0 : atomic_load(&other->oldest_wait);
+
+        if (waits != 0 && waits < since) {
+            since = waits;
+            found = other;
+        }
+    }
+    return found;
+}
+
+bool
+sharing_give(struct shard *shard, struct server *server)
+{
+    const struct waiter *const oldest =
+        list_entry(list_first(&shard->waiters), struct waiter, link);
+    struct shard *other;
+
+    if (oldest == NULL)
+        other = sharing_find_waiter(shard, USEC_NEVER);
+    else
+        other = sharing_find_waiter(shard, usec_sub(oldest->since, SHARING_TOLERANCE));
+    if (other == NULL)
+        return false;
+    server_move(server, other);
+    return true;
+}
+
+/* The answer: whether it sent a server or not, the asker may look for another way again. */
+static void
+sharing_answered(struct message *message)
+{
+    struct shard *const shard = container_of(message, struct shard, ask);
+
+    shard->asking = false;
+    shard_grow(shard);
+}
+
+/* On the sibling's loop, which shard->ask_next names. */
+static void
+sharing_asked(struct message *message)
+{
+    struct shard *const asker = container_of(message, struct shard, ask);
+    struct shard *const shard = asker->pool->shards[asker->ask_next];
+    struct server *const server = list_entry(list_first(&shard->idle), struct server, idle_link);
+
+    if (server != NULL && list_empty(&shard->waiters) && !shard->worker->stopping) {
+        shard_remove_idle(shard, server);
+        server_move(server, asker);
+    }
+    asker->ask.fn = sharing_answered;
+    loop_post(asker->worker->loop, &asker->ask);
+}
+
+bool
+sharing_ask(struct shard *shard)
+{
+    struct pool *const pool = shard->pool;
+    const unsigned count = atomic_load_explicit(&pool->shard_count, memory_order_acquire);
+
+    if (shard->asking)
+        return false;
+    for (unsigned i = 0; i < count; i++) {
+        struct shard *const other = pool->shards[i];
+
+        if (other == shard || atomic_load(&other->idle_count) == 0)
+            continue;
+        shard->asking = true;
+        shard->ask_next = i;
+        shard->ask.fn = sharing_asked;
+        loop_post(other->worker->loop, &shard->ask);
+        return true;
+    }
+    return false;
+}
+
+/* ---- clients ----------------------------------------------------------------------------------
+ */
+
+static void
+sharing_move_clients(struct message *message)
+{
+    struct shard *const shard = container_of(message, struct shard, share);
+    struct client *client;
+
+    shard->share_deferred = false;
+    if (shard->worker->stopping)
+        return;
+    LIST_FOREACH_SAFE (client, &shard->clients, link) {
+        struct shard *to;
+
+        if (shard->surplus == 0)
+            return;
+        if (client->state != CLIENT_IDLE)
+            continue;
+        to = registry_pick_shard(shard->pool);
+        if (to == shard) {
+            shard->surplus = 0;
+            return;
+        }
+        shard->surplus--;
+        client_move(client, to);
+    }
+}
+
+void
+sharing_client_idle(struct shard *shard)
+{
+    if (shard->surplus == 0 || shard->share_deferred)
+        return;
+    shard->share_deferred = true;
+    shard->share.fn = sharing_move_clients;
+    loop_defer(shard->worker->loop, &shard->share);
+}
+
+void
+sharing_spread_clients(struct shard *shard)
+{
+    const unsigned shards = atomic_load(&shard->pool->shard_count);
+    const unsigned clients = atomic_load(&shard->client_count);
+
+    shard->surplus = clients - clients / shards;
+    sharing_client_idle(shard);
+}

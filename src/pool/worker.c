@@ -1,0 +1,248 @@
+#include "worker.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "cleanup.h"
+#include "client.h"
+#include "clock.h"
+#include "config.h"
+#include "engine_int.h"
+#include "log.h"
+#include "outbox.h"
+#include "pool.h"
+#include "task.h"
+#include "timer.h"
+
+/* A pool gets one more shard when its worker has been this busy for so long. */
+#define WORKER_BUSY_LOAD    800
+#define WORKER_BUSY_SECONDS 3
+
+/* ---- shards as needed -------------------------------------------------------------------------
+ */
+
+static uint64_t
+shard_work(const struct shard *shard)
+{
+    return shard->stats.queries;
+}
+
+/* The shard that does the most is the one to relieve. */
+static struct shard *
+worker_busiest_shard(const struct worker *worker)
+{
+    struct shard *shard, *busiest = NULL;
+
+    LIST_FOREACH (shard, &worker->shards, link) {
+        if (busiest == NULL || shard_work(shard) > shard_work(busiest))
+            busiest = shard;
+    }
+    return busiest;
+}
+
+static void
+worker_tick(void *arg)
+{
+    struct worker *const worker = arg;
+    struct shard *busiest;
+
+    (void)timer_start_common(worker->tick, SEC);
+    worker->busy_seconds =
+        loop_load(worker->loop) >= WORKER_BUSY_LOAD ? worker->busy_seconds + 1 : 0;
+    if (worker->busy_seconds < WORKER_BUSY_SECONDS || worker->config->pool_shards != 0)
+        return;
+    worker->busy_seconds = 0;
+    busiest = worker_busiest_shard(worker);
+    if (busiest == NULL || !registry_add_shard(engine_registry(worker->engine), busiest->pool))
+        return;
+    log_info("%s/%s: %s is busy, the pool has %u shards now", busiest->pool->database->name,
+             busiest->pool->user->name, worker->name, atomic_load(&busiest->pool->shard_count));
+    sharing_spread_clients(busiest);
+}
+
+static void
+worker_watch_load(struct worker *worker)
+{
+    const bool wanted = worker->config->pool_shards == 0 && worker->engine->worker_count > 1;
+
+    if (!wanted || worker->stopping)
+        timer_stop(worker->tick);
+    else if (!timer_is_running(worker->tick))
+        (void)timer_start_common(worker->tick, SEC);
+}
+
+/* ---- control ----------------------------------------------------------------------------------
+ */
+
+static void
+worker_close_logins(struct worker *worker, enum close_reason reason)
+{
+    struct client *client;
+
+    LIST_FOREACH_SAFE (client, &worker->clients, link)
+        client_close(client, reason);
+}
+
+static void
+worker_close_all(struct worker *worker)
+{
+    struct shard *shard;
+
+    worker->stopping = true;
+    worker_close_logins(worker, CLOSE_SHUTDOWN);
+    LIST_FOREACH (shard, &worker->shards, link)
+        shard_stop(shard);
+}
+
+static void
+worker_close_clients(struct worker *worker)
+{
+    struct shard *shard;
+
+    worker_close_logins(worker, CLOSE_SHUTDOWN);
+    LIST_FOREACH (shard, &worker->shards, link) {
+        struct client *client;
+
+        LIST_FOREACH_SAFE (client, &shard->clients, link)
+            client_close(client, CLOSE_SHUTDOWN);
+    }
+}
+
+static void
+worker_refuse_waiters(struct worker *worker)
+{
+    const struct refusal refusal = {.reason = CLOSE_SERVER_SHUTDOWN};
+    struct shard *shard;
+
+    LIST_FOREACH (shard, &worker->shards, link)
+        shard_refuse_all(shard, &refusal);
+}
+
+static void
+worker_follow_shutdown(struct worker *worker)
+{
+    switch (atomic_load(&worker->engine->shutdown)) {
+    case ENGINE_WAIT_FOR_SERVERS:
+        worker_refuse_waiters(worker);
+        break;
+    case ENGINE_IMMEDIATE:
+        worker_close_clients(worker);
+        break;
+    default:
+        break;
+    }
+}
+
+static void
+worker_on_control(struct message *message)
+{
+    struct worker *const worker = container_of(message, struct worker, control);
+    struct shard *shard;
+
+    atomic_store(&worker->control_posted, false);
+    if (worker->stopping)
+        return;
+    config_unref(worker->config);
+    worker->config = engine_take_config(worker->engine);
+    loop_set_slow_callback(worker->loop, worker->config->slow_callback_duration);
+    if (atomic_load(&worker->engine->stopping)) {
+        worker_close_all(worker);
+        return;
+    }
+    worker_follow_shutdown(worker);
+    LIST_FOREACH (shard, &worker->shards, link)
+        shard_review(shard);
+    worker_watch_load(worker);
+}
+
+void
+worker_control(struct worker *worker)
+{
+    if (!atomic_exchange(&worker->control_posted, true))
+        loop_post(worker->loop, &worker->control);
+}
+
+/* ---- life -------------------------------------------------------------------------------------
+ */
+
+static enum outbox_method
+worker_outbox_method(const struct config *config)
+{
+    switch ((enum batch_sends)config->batch_sends) {
+    case BATCH_URING:
+        return OUTBOX_URING;
+    case BATCH_AIO:
+        return OUTBOX_AIO;
+    case BATCH_OFF:
+        return OUTBOX_SEND;
+    default:
+        return OUTBOX_AUTO;
+    }
+}
+
+int
+worker_init(struct worker *worker, struct engine *engine, unsigned index)
+{
+    int r;
+
+    worker->engine = engine;
+    worker->index = index;
+    worker->control.fn = worker_on_control;
+    (void)snprintf(worker->name, sizeof worker->name, "worker-%u", index);
+    list_init(&worker->clients);
+    list_init(&worker->shards);
+    map_init(&worker->cancel_keys, cancel_key_equal);
+    rng_seed(&worker->rng, clock_now() ^ (uint64_t)index << 32);
+    worker->config = engine_take_config(engine);
+    r = loop_new(worker->name, &worker->loop);
+    if (r == 0)
+        r = outbox_new(worker->loop, worker_outbox_method(worker->config), &worker->outbox);
+    if (r < 0)
+        return r;
+    loop_set_slow_callback(worker->loop, worker->config->slow_callback_duration);
+    worker->tasks = task_group_new(worker->loop, worker->name);
+    worker->tick = timer_new(worker->loop, "worker tick", worker_tick, worker);
+    return worker->tasks != NULL && worker->tick != NULL ? 0 : -ENOMEM;
+}
+
+static void *
+worker_run(void *arg)
+{
+    struct worker *const worker = arg;
+
+    (void)pthread_setname_np(pthread_self(), worker->name);
+    worker_watch_load(worker);
+    loop_run(worker->loop);
+    return NULL;
+}
+
+/* Signals are the main thread's. */
+int
+worker_start(struct worker *worker)
+{
+    sigset_t all, before;
+    int r;
+
+    (void)sigfillset(&all);
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    r = pthread_create(&worker->thread, NULL, worker_run, worker);
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    worker->started = r == 0;
+    return -r;
+}
+
+void
+worker_done(struct worker *worker)
+{
+    timer_free(worker->tick);
+    if (worker->tasks != NULL)
+        task_group_free(worker->tasks);
+    if (worker->outbox != NULL)
+        outbox_free(worker->outbox);
+    if (worker->loop != NULL)
+        loop_free(worker->loop);
+    map_done(&worker->cancel_keys);
+    config_unref(worker->config);
+}

@@ -1,0 +1,51 @@
+/*
+ * worker.h - a thread with a loop, and the clients, servers and shards that live on it.
+ *
+ * Thread: its own, but for what is marked shared.
+ */
+#pragma once
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+
+#include "list.h"
+#include "loop.h"
+#include "map.h"
+#include "rng.h"
+#include "snapshot.h"
+
+struct config;
+struct engine;
+struct outbox;
+struct task_group;
+struct timer;
+
+struct worker {
+    struct engine *engine; /* borrowed */
+    unsigned index;
+    char name[16];
+    pthread_t thread;
+    bool started;      /* the engine's */
+    struct loop *loop; /* owned, as the next two */
+    struct outbox *outbox;
+    struct task_group *tasks;
+    struct config *config;  /* a reference */
+    struct list clients;    /* struct client: those who have not logged in yet */
+    struct list shards;     /* struct shard */
+    struct map cancel_keys; /* struct client by its key */
+    struct rng rng;
+    struct timer *tick;         /* owned; once a second, if pools may be sharded */
+    unsigned busy_seconds;      /* in a row with a load over the limit */
+    struct message control;     /* "look at everything", see worker_control */
+    atomic_bool control_posted; /* shared */
+    bool stopping;
+    atomic_uint client_count; /* shared: logins and clients here */
+};
+
+int worker_init(struct worker *worker, struct engine *engine, unsigned index);
+int worker_start(struct worker *worker);
+/* After its thread has ended, or if it was never started. */
+void worker_done(struct worker *worker);
+/* Any thread: the engine's configuration, pause or shutdown mode has changed. */
+void worker_control(struct worker *worker);
