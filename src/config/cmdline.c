@@ -1,3 +1,6 @@
+/*
+ * getopt_long, without its printing and its reordering of argv.
+ */
 #include "cmdline.h"
 
 #include <errno.h>

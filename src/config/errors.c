@@ -1,3 +1,6 @@
+/*
+ * The list of what is wrong with a file.
+ */
 #include "config_int.h"
 
 #include <stdarg.h>

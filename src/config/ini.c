@@ -12,6 +12,7 @@
  */
 #include "config_int.h"
 
+#include <assert.h>
 #include <ctype.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -218,6 +219,7 @@ parse_text(struct ini *ini, char *text, struct ini_file *file)
     struct cursor cursor = {.p = text, .place = {.file = file->name, .line = 1}};
     int r = 0;
 
+    assert(text != NULL);
     while (r == 0) {
         skip_space(&cursor);
         if (*cursor.p == '\0')

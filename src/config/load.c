@@ -508,13 +508,13 @@ config_set(const struct config *old, const char *key, const char *value,
            struct config_errors *errors, struct config **ret_config)
 {
     CLEANUP(config_unref) struct config *config = NULL;
-    const struct option *row;
+    const struct option *row = NULL;
     int r;
 
     r = config_copy(old, &config);
     if (r == 0)
         r = config_set_key(&option_table, "", key, value, config, NULL, errors, &row);
-    if (r < 0)
+    if (r != 0)
         return r;
     if (row->reload == RELOAD_RESTART) {
         errors_warn(errors, NULL, "%s keeps its value until a restart", row->name);

@@ -161,7 +161,7 @@ parse_number(const struct option *row, const char *text, uint64_t type_max, uint
 static int
 parse_int(const struct option *row, const char *text, void *field, struct buf *why)
 {
-    uint64_t number;
+    uint64_t number = 0;
     const int r = parse_number(row, text, INT_MAX, &number, why);
 
     if (r == 0)
@@ -196,7 +196,7 @@ format_auto(const struct option *row, const void *field, struct buf *text)
 static int
 parse_mode(const struct option *row, const char *text, void *field, struct buf *why)
 {
-    uint64_t number;
+    uint64_t number = 0;
     int64_t any;
     int r;
 

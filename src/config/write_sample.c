@@ -3,6 +3,7 @@
  */
 #include "config_int.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "buf.h"
@@ -31,6 +32,7 @@ write_key(FILE *file, const struct option *row)
 {
     const char *value = row->example != NULL ? row->example : row->def;
 
+    assert(value != NULL); /* a key without a default has an example */
     write_comment(file, row->help);
     if (row->no_effect)
         write_comment(file, "Without effect in pgweir.");
