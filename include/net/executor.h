@@ -3,6 +3,8 @@
  *
  * Thread: submit from any loop's thread; run is called on one of the executor's threads, done on
  * the loop that submitted. Order between jobs is not promised. Bounded: a full queue refuses.
+ * Life: closed (executor_close) before the first of the loops that submit is freed; what was still
+ * inside then comes back to them, at the latest in loop_free.
  */
 #pragma once
 
@@ -20,9 +22,10 @@ struct job {
     void (*done)(struct job *job, bool cancelled); /* cancelled: run was never called */
 };
 
+/* name is copied; the threads are called so. */
 int executor_new(const char *name, unsigned threads, unsigned queue_size,
                  struct executor **ret_executor);
-/* 0, or -EAGAIN when the queue is full, -ESHUTDOWN after executor_close. */
+/* job->run and job->done are set. 0, or -EAGAIN when the queue is full, -ESHUTDOWN after executor_close. */
 int executor_submit(struct executor *executor, struct loop *loop, struct job *job);
 /* Jobs not begun are cancelled (done is still posted), those under way are waited for. */
 void executor_close(struct executor *executor);

@@ -1,3 +1,4 @@
+/* io.c - the io of loop.h: what one descriptor waits for, as few libevent events as will do. */
 #include "loop.h"
 
 #include <errno.h>
