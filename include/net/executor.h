@@ -16,16 +16,19 @@ struct executor;
 
 /* Embedded in what the caller wants done; owned by the caller again once done is called. */
 struct job {
-    struct message message;         /* brings it back to loop */
-    struct loop *loop;              /* borrowed; set by executor_submit */
-    void (*run)(struct job *job);   /* may block */
+    struct message message;                        /* brings it back to loop */
+    struct loop *loop;                             /* borrowed; set by executor_submit */
+    void (*run)(struct job *job);                  /* may block */
     void (*done)(struct job *job, bool cancelled); /* cancelled: run was never called */
 };
 
 /* name is copied; the threads are called so. */
 int executor_new(const char *name, unsigned threads, unsigned queue_size,
                  struct executor **ret_executor);
-/* job->run and job->done are set. 0, or -EAGAIN when the queue is full, -ESHUTDOWN after executor_close. */
+/*
+ * job->run and job->done are set by the caller. 0, -EAGAIN when the queue is full, or -ESHUTDOWN
+ * after executor_close.
+ */
 int executor_submit(struct executor *executor, struct loop *loop, struct job *job);
 /* Jobs not begun are cancelled (done is still posted), those under way are waited for. */
 void executor_close(struct executor *executor);
