@@ -1,0 +1,242 @@
+#!/usr/bin/python3
+"""
+pgweir beside PgBouncer and PostgreSQL alone: throughput, latency, and the pooler's CPU per transaction.
+
+Every workload runs against every target in turn, round after round, so that a machine which gets slower gets
+slower for all. Ratios are taken within a round, and their median is printed. Each pooler runs in a session of
+its own and talks to its servers without TLS, like the other.
+
+pgbench reads the clock once a turn, so that an answer which arrives within the turn counts as 0 ms: that happens
+to PostgreSQL alone.
+"""
+
+import argparse
+import json
+import math
+import os
+import statistics
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "system"))
+
+import harness  # noqa: E402
+from latency import percentile, read_latencies  # noqa: E402
+
+PGBOUNCER = "/usr/sbin/pgbouncer"
+SERVERS = 20
+REFERENCE = "pgbouncer"
+
+SELECT_1 = "SELECT 1;\n"
+ONE_MEGABYTE = "SELECT repeat('x', 1000) FROM generate_series(1, 1000);\n"
+
+
+class Workload:
+    """One way to use pgbench. A session workload has a server for each client."""
+
+    def __init__(self, name, clients, *args, script=None, session=False, quick=False):
+        self.name, self.clients, self.args = name, clients, args
+        self.script, self.session, self.quick = script, session, quick
+
+
+WORKLOADS = [
+    Workload("SELECT 1, 64 clients", 64, script=SELECT_1, quick=True),
+    Workload("-S, 1 client", 1, "-S"),
+    Workload("-S, 16 clients", 16, "-S"),
+    Workload("-S, 64 clients", 64, "-S", quick=True),
+    Workload("-S, 256 clients", 256, "-S"),
+    Workload("-S extended, 64 clients", 64, "-S", "-M", "extended"),
+    Workload("-S prepared, 64 sessions", 64, "-S", "-M", "prepared", session=True, quick=True),
+    Workload("TPC-B, 64 clients", 64, quick=True),
+    Workload("1 MB result, 8 clients", 8, script=ONE_MEGABYTE, quick=True),
+    Workload("connect each time, 16", 16, "-S", "-C"),
+]
+
+TARGETS = {  # what a pooler's file says beyond the rest; None is PostgreSQL alone
+    "pgbouncer": {},
+    "pgweir": {"worker_threads": 1, "pool_shards": 1},
+    "pgweir 2 workers": {"worker_threads": 2, "pool_shards": 2},
+    "direct": None,
+}
+
+
+class Target:
+    """One thing that a workload runs against."""
+
+    def __init__(self, name, postgres, workload, binary):
+        self.postgres = postgres
+        self.pooler = None
+        extra = TARGETS[name]
+        if extra is not None:
+            self.pooler = harness.Pgweir(
+                postgres, binary=PGBOUNCER if name == "pgbouncer" else binary,
+                pool_mode="session" if workload.session else "transaction",
+                default_pool_size=workload.clients if workload.session else SERVERS,
+                server_tls_sslmode="disable", log_connections=0, log_disconnections=0, log_stats=0, **extra)
+            self.pooler.start()
+
+    def conninfo(self):
+        return (self.pooler or self.postgres).conninfo("bench")
+
+    def cpu(self):
+        return self.pooler.process.cpu() if self.pooler else math.nan
+
+    def stop(self):
+        if self.pooler:
+            self.pooler.stop()
+
+
+def pgbench(postgres, target, workload, *args):
+    """Runs pgbench as the workload wants it and returns its output."""
+    words = ["-n", "-c", workload.clients, "-j", min(2, workload.clients), *workload.args, *args]
+    if workload.script:
+        script = os.path.join(postgres.dir, "script.sql")
+        with open(script, "w") as file:
+            file.write(workload.script)
+        words += ["-f", script]
+    return harness.run([postgres.tool("pgbench"), *map(str, words), target.conninfo()], cwd=postgres.dir)
+
+
+def measure(postgres, target, workload, seconds):
+    """One run: what it reached and what that cost the pooler."""
+    with tempfile.TemporaryDirectory(dir=postgres.dir) as logs:
+        prefix = os.path.join(logs, "latency")
+        before = target.cpu()
+        output = pgbench(postgres, target, workload, "-T", seconds, "-l", "--log-prefix", prefix)
+        spent = target.cpu() - before
+        latencies = sorted(read_latencies(prefix))
+    return {
+        "tps": float(field(output, "tps = ")),
+        "p50": percentile(latencies, 50) / 1000,
+        "p99": percentile(latencies, 99) / 1000,
+        "cpu": spent * 1e6 / int(field(output, "number of transactions actually processed: ")),
+    }
+
+
+def field(output, label):
+    return output.partition(label)[2].split()[0].partition("/")[0]
+
+
+def run_workload(postgres, workload, options):
+    """The measured rounds of each target: {target: [round, ...]}."""
+    targets = {name: Target(name, postgres, workload, options.pooler_binary) for name in TARGETS}
+    rounds = {name: [] for name in TARGETS}
+    try:
+        for target in targets.values():
+            pgbench(postgres, target, workload, "-t", 5)  # opens the servers
+        for turn in range(options.rounds):
+            order = list(targets) if turn % 2 == 0 else list(reversed(targets))
+            for name in order:
+                rounds[name].append(measure(postgres, targets[name], workload, options.seconds))
+    finally:
+        for target in targets.values():
+            target.stop()
+    return rounds
+
+
+def median_ratio(rounds, name, reference, number):
+    return statistics.median(mine[number] / other[number]
+                             for mine, other in zip(rounds[name], rounds[reference]))
+
+
+def summary(rounds):
+    """Medians of each target, and its ratios to the reference."""
+    return {
+        name: {
+            **{number: statistics.median(turn[number] for turn in turns) for number in turns[0]},
+            "ratio": {number: median_ratio(rounds, name, REFERENCE, number) for number in turns[0]},
+        }
+        for name, turns in rounds.items()
+    }
+
+
+def print_workload(workload, result, rounds):
+    print(f"\n{workload.name}")
+    print(f"  {'':<18}{'tps':>9}{'':>7}{'p50 ms':>9}{'':>7}{'p99 ms':>9}{'':>7}{'CPU us/tx':>11}")
+    for name, numbers in result.items():
+        cells = "".join(cell(numbers, number, width, digits)
+                        for number, width, digits in [("tps", 9, 0), ("p50", 9, 2), ("p99", 9, 2), ("cpu", 11, 1)])
+        print(f"  {name:<18}{cells}")
+    more = median_ratio(rounds, "pgweir 2 workers", "pgweir", "cpu")
+    print(f"  CPU of 2 workers to that of 1: {more:.2f}", flush=True)
+
+
+def cell(numbers, number, width, digits):
+    if math.isnan(numbers[number]):
+        return f"{'-':>{width}}{'':>7}"
+    return f"{numbers[number]:>{width},.{digits}f} {numbers['ratio'][number]:>5.2f}x"
+
+
+def verdict(results):
+    """The workloads in which a promise about CPU is broken."""
+    broken = []
+    for name, (result, rounds) in results.items():
+        if result["pgweir"]["ratio"]["cpu"] > 1:
+            broken.append(f"{name}: {result['pgweir']['ratio']['cpu']:.2f} of PgBouncer's CPU")
+        more = median_ratio(rounds, "pgweir 2 workers", "pgweir", "cpu")
+        if more > 1.15:
+            broken.append(f"{name}: 2 workers take {more:.2f} of the CPU of one")
+    return broken
+
+
+def save(results, options):
+    folder = os.path.join(harness.ROOT, "build", "bench")
+    os.makedirs(folder, exist_ok=True)
+    path = os.path.join(folder, time.strftime("%Y%m%d-%H%M%S.json"))
+    with open(path, "w") as file:
+        json.dump({"seconds": options.seconds,
+                   "workloads": {name: {"summary": result, "rounds": rounds}
+                                 for name, (result, rounds) in results.items()}}, file, indent=1)
+    return path
+
+
+def parse_options():
+    parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="fewer workloads and shorter rounds: under 3 minutes")
+    parser.add_argument("--only", metavar="NAME", help="only workloads that have NAME in their name")
+    parser.add_argument("--rounds", type=int, metavar="N", help="rounds per workload (5; quick: 3)")
+    parser.add_argument("--seconds", type=int, metavar="N", help="length of a run (5; quick: 2)")
+    parser.add_argument("--pooler-binary", metavar="PATH", help="measure this one in the place of build/release/pgweir")
+    options = parser.parse_args()
+    options.rounds = options.rounds or (3 if options.quick else 5)
+    options.seconds = options.seconds or (2 if options.quick else 5)
+    return options
+
+
+def chosen(options):
+    if options.only:
+        return [workload for workload in WORKLOADS if options.only.lower() in workload.name.lower()]
+    return [workload for workload in WORKLOADS if workload.quick or not options.quick]
+
+
+def main():
+    options = parse_options()
+    workloads = chosen(options)
+    if not workloads:
+        sys.exit(f"bench: no such workload: {options.only}; there are: "
+                 + "; ".join(workload.name for workload in WORKLOADS))
+    harness.end_on_signals()
+    results = {}
+    try:
+        with harness.Postgres(max_connections=600) as postgres:
+            postgres.psql("CREATE DATABASE bench")
+            harness.run([postgres.tool("pgbench"), "-i", "-q", "-s", "10", postgres.conninfo("bench")])
+            print(f"{options.rounds} rounds of {options.seconds} s; medians, and ratios to PgBouncer's")
+            for workload in workloads:
+                rounds = run_workload(postgres, workload, options)
+                result = summary(rounds)
+                results[workload.name] = (result, rounds)
+                print_workload(workload, result, rounds)
+    except KeyboardInterrupt:
+        sys.exit("bench: interrupted")
+    except harness.Failed as failure:
+        sys.exit(f"bench: {failure}")
+    print(f"\nall numbers: {save(results, options)}")
+    for line in verdict(results):
+        print(f"too much: {line}")
+
+
+if __name__ == "__main__":
+    main()
