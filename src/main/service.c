@@ -267,6 +267,7 @@ stop_engine(struct service *service)
     if (service->engine == NULL)
         return;
     engine_stop(service->engine);
+    engine_drain_cancel(&service->pause);
     settle(service->loop);
 }
 
