@@ -125,12 +125,12 @@ fixture_teardown(void **state)
 
 /* ---- asking the connector */
 
-static void
+void
 answered(struct fixture *f)
 {
     assert_true(f->waiting > 0);
-    if (--f->waiting == 0)
-        loop_stop(f->loop);
+    f->waiting--;
+    loop_stop(f->loop);
 }
 
 static void
@@ -161,9 +161,8 @@ ask(struct fixture *f, struct asking *asking, struct backend_target *target)
 void
 settle(struct fixture *f)
 {
-    if (f->waiting > 0)
+    while (f->waiting > 0)
         loop_run(f->loop);
-    assert_int_equal(f->waiting, 0);
 }
 
 void
@@ -188,11 +187,6 @@ connect_to(struct fixture *f, struct backend_target *target, struct backend_erro
     return asking.backend;
 }
 
-struct retiring {
-    struct message message;
-    struct fixture *fixture;
-};
-
 static void
 retired(struct message *message)
 {
@@ -200,12 +194,19 @@ retired(struct message *message)
 }
 
 void
+retire_begin(struct fixture *f, struct retiring *retiring, struct backend *backend, bool polite)
+{
+    *retiring = (struct retiring){.message.fn = retired, .fixture = f};
+    f->waiting++;
+    connector_retire(f->connector, backend, polite, f->loop, &retiring->message);
+}
+
+void
 retire(struct fixture *f, struct backend *backend, bool polite)
 {
-    struct retiring retiring = {.message.fn = retired, .fixture = f};
+    struct retiring retiring;
 
-    f->waiting++;
-    connector_retire(f->connector, backend, polite, f->loop, &retiring.message);
+    retire_begin(f, &retiring, backend, polite);
     settle(f);
 }
 

@@ -53,6 +53,8 @@ struct asking {
 
 /* Takes over a reference of target, until asking_done. */
 void ask(struct fixture *f, struct asking *asking, struct backend_target *target);
+/* An answer has come: lets loop_run return. */
+void answered(struct fixture *f);
 /* Runs the loop until everything that was asked is answered. */
 void settle(struct fixture *f);
 void asking_done(struct asking *asking);
@@ -60,6 +62,14 @@ void asking_done(struct asking *asking);
 /* The three in one; NULL if it failed, with the error. */
 struct backend *connect_to(struct fixture *f, struct backend_target *target,
                            struct backend_error *ret_error);
+
+struct retiring {
+    struct message message;
+    struct fixture *fixture;
+};
+
+void retire_begin(struct fixture *f, struct retiring *retiring, struct backend *backend,
+                  bool polite);
 /* Retires, and returns when `retired` has been called. */
 void retire(struct fixture *f, struct backend *backend, bool polite);
 

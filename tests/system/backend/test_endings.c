@@ -4,6 +4,8 @@
 #include "fixture.h"
 
 #include <errno.h>
+#include <openssl/ssl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,8 +59,7 @@ cancel_answered(struct cancel_request *request, int error, const char *text)
     assert_non_null(text);
     cancel->error = error;
     cancel->answers++;
-    if (--cancel->fixture->waiting == 0)
-        loop_stop(cancel->fixture->loop);
+    answered(cancel->fixture);
 }
 
 static void
@@ -211,7 +212,7 @@ test_retire_in_a_large_result(void **state)
     struct backend *backend = connect_to(f, target_new("postgres", "postgres"), NULL);
     const int pid = backend->pid;
 
-    raw_query(backend, "SELECT repeat('x', 1000) FROM generate_series(1, 100000000)");
+    raw_query(backend, "SELECT repeat('x', 1000), generate_series(1, 100000000)");
     await_activity(f, backend, "active ClientWrite");
     retire(f, backend, false);
     expect_gone(f, pid);
@@ -228,6 +229,30 @@ test_retire_in_a_transaction_and_half_a_message(void **state)
     raw_send(backend, "Q\0\0", 3);
     retire(f, backend, false);
     expect_gone(f, pid);
+}
+
+/* A process that does nothing: it is waited for, and nobody else has to wait. */
+static void
+test_retire_of_a_stopped_server(void **state)
+{
+    struct fixture *f = *state;
+    struct backend *backend = connect_to(f, target_new("postgres", "postgres"), NULL);
+    struct retiring retiring;
+    struct asking asking;
+    const int pid = backend->pid;
+
+    assert_int_equal(kill(pid, SIGSTOP), 0);
+    retire_begin(f, &retiring, backend, true);
+    ask(f, &asking, target_new("postgres", "postgres"));
+    while (asking.answers == 0)
+        loop_run(f->loop);
+    assert_non_null(asking.backend);
+    assert_int_equal(f->waiting, 1);
+    assert_int_equal(kill(pid, SIGCONT), 0);
+    settle(f);
+    expect_gone(f, pid);
+    asking_done(&asking);
+    retire(f, asking.backend, true);
 }
 
 static void
@@ -284,6 +309,15 @@ tls_failed(struct stream *stream, int error)
 
 static const struct stream_ops tls_ops = {"test", tls_readable, tls_ignore, tls_ignore, tls_failed};
 
+/* What libpq loads for every connection has done its work. */
+static void
+expect_no_ca(struct backend *backend)
+{
+    X509_STORE *store = SSL_CTX_get_cert_store(SSL_get_SSL_CTX(backend->tls));
+
+    assert_int_equal(sk_X509_OBJECT_num(X509_STORE_get0_objects(store)), 0);
+}
+
 static void
 retire_over_tls(struct fixture *f, bool polite)
 {
@@ -296,6 +330,7 @@ retire_over_tls(struct fixture *f, bool polite)
     const int pid = backend->pid;
 
     assert_non_null(backend->tls);
+    expect_no_ca(backend);
     assert_int_equal(outbox_new(f->loop, OUTBOX_SEND, &outbox), 0);
     assert_int_equal(stream_open(&t.stream, outbox, backend->fd, backend->tls, true, &tls_ops), 0);
     stream_send_copy(&t.stream, header, sizeof(header));
@@ -390,11 +425,8 @@ blocker_run(struct job *job)
 static void
 blocker_done(struct job *job, bool cancelled)
 {
-    struct fixture *f = container_of(job, struct blocker, job)->fixture;
-
     assert_false(cancelled);
-    if (--f->waiting == 0)
-        loop_stop(f->loop);
+    answered(container_of(job, struct blocker, job)->fixture);
 }
 
 static void
@@ -469,6 +501,7 @@ run_ending_tests(void)
         TEST(test_retire_at_the_start_of_a_query),
         TEST(test_retire_in_a_large_result),
         TEST(test_retire_in_a_transaction_and_half_a_message),
+        TEST(test_retire_of_a_stopped_server),
         TEST(test_retire_after_the_server_went),
         TEST(test_retire_over_tls),
         TEST(test_abandon),
