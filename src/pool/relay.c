@@ -57,20 +57,24 @@ span_send(const struct span *span, const char *end)
 
 /*
  * The end of a chunk is the moment to let a server go: nothing that came with it is for another
- * client then.
+ * client then. True: it went, and may be another thread's by now.
  */
-static void
+static bool
 relay_settle(struct server *server)
 {
     const struct client *const client = server->client;
 
     if (!server->ready || !framer_is_between(&server->framer))
-        return;
-    if (server->ask != ASK_NOTHING)
+        return false;
+    if (server->ask != ASK_NOTHING) {
         server_ask_done(server);
-    else if (client != NULL && server->status == READY_IDLE && !client->passing &&
-             server->shard->policy->mode != POOL_SESSION)
-        server_release(server);
+        return true;
+    }
+    if (client == NULL || server->status != READY_IDLE || client->passing ||
+        server->shard->policy->mode == POOL_SESSION)
+        return false;
+    server_release(server);
+    return true;
 }
 
 /* Sends what has gathered up to end, and goes on from there. */
@@ -328,7 +332,7 @@ relay_client_input(struct client *client, const char *data, size_t len, bool bor
     /* The beginning of a header stays with the framer. */
     relay_span_end(&span, MAX(span.start, pos - framer_kept_back(&client->framer)));
     if (client->server != NULL)
-        relay_settle(client->server);
+        (void)relay_settle(client->server);
 }
 
 void
@@ -691,9 +695,7 @@ relay_server_readable(struct server *server)
         relay_server_input(server, data, (size_t)n);
         if (server->state == SERVER_CLOSING)
             return;
-        relay_settle(server);
-        /* What it is now, and whose, is a matter for another event. */
-        if (server->state != SERVER_ACTIVE || server->ready)
+        if (relay_settle(server))
             return;
     }
 }
