@@ -307,10 +307,11 @@ test_silent_server_times_out(void **state)
     struct fixture *f = *state;
     struct backend_target *target = target_new("postgres", "postgres");
     struct backend_error error;
-    CLEANUP(fd_close) int fd = listen_silently(5, &target->port);
+    const int fd = listen_silently(5, &target->port);
 
     target->connect_timeout = 100 * MSEC;
     assert_null(connect_to(f, target, &error));
+    (void)close(fd);
     assert_string_equal(error.sqlstate, "08006");
     assert_non_null(strstr(error.message, "timeout expired"));
     assert_false(error.from_server);
