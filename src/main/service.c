@@ -251,7 +251,7 @@ last_arrives(struct message *message)
     loop_stop(container_of(message, struct last_message, message)->loop);
 }
 
-/* Lets arrive what the workers have posted to the main loop before they ended. */
+/* Lets arrive what other threads have posted to the main loop before they ended. */
 static void
 settle(struct loop *loop)
 {
@@ -261,26 +261,23 @@ settle(struct loop *loop)
     loop_run(loop);
 }
 
-static void
-stop_engine(struct service *service)
-{
-    if (service->engine == NULL)
-        return;
-    engine_stop(service->engine);
-    engine_drain_cancel(&service->pause);
-    settle(service->loop);
-}
-
-/* No thread is left that could post anything. */
+/*
+ * Ends all other threads. Loops are freed later: who has posted to one may still be inside of
+ * loop_post when the message has arrived already.
+ */
 static void
 stop_threads(struct service *service)
 {
+    if (service->engine != NULL) {
+        engine_stop(service->engine);
+        engine_drain_cancel(&service->pause);
+    }
     if (service->connector != NULL)
         connector_close(service->connector);
     if (service->executor != NULL)
         executor_close(service->executor);
-    connector_free(service->connector);
-    executor_free(service->executor);
+    if (service->loop != NULL)
+        settle(service->loop);
 }
 
 void
@@ -294,10 +291,11 @@ service_free(struct service *service)
     timer_free(service->patience);
     if (service->reloader != NULL)
         reloader_close(service->reloader);
-    stop_engine(service);
+    stop_threads(service);
     console_free(service->console);
     engine_free(service->engine);
-    stop_threads(service);
+    connector_free(service->connector);
+    executor_free(service->executor);
     outbox_free(service->outbox);
     loop_free(service->loop);
     reloader_free(service->reloader);
