@@ -548,9 +548,10 @@ attempt_start(struct connector *connector, struct connect_request *request)
     }
     r = attempt_new(connector, request, &attempt);
     if (r < 0) {
-        gates_abandon(&connector->gates, request->target);
         backend_error_set(&request->error, r == -ECANCELED ? "57P01" : "53200", "%s",
                           r == -ECANCELED ? "the daemon is shutting down" : "out of memory");
+        gates_fail(&connector->gates, request->target, FAULT_NONE, loop_now(connector->loop),
+                   &request->error);
         connector_answer(connector, request, NULL);
         return;
     }

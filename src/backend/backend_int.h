@@ -129,7 +129,7 @@ struct gates {
 void gates_init(struct gates *gates, struct rng *rng);
 void gates_done(struct gates *gates);
 /*
- * Whether an attempt may be made now, to be followed by exactly one of the three below. If not,
+ * Whether an attempt may be made now, to be followed by exactly one of the two below. If not,
  * ret_error tells why the last one failed and when to ask again.
  */
 bool gates_pass(struct gates *gates, const struct backend_target *target, usec_t now,
@@ -138,7 +138,6 @@ void gates_succeed(struct gates *gates, const struct backend_target *target);
 /* Sets error->retry_at. */
 void gates_fail(struct gates *gates, const struct backend_target *target, enum fault fault,
                 usec_t now, struct backend_error *error);
-void gates_abandon(struct gates *gates, const struct backend_target *target);
 
 /* ---- drain.c */
 

@@ -229,6 +229,15 @@ gates_succeed(struct gates *gates, const struct backend_target *target)
     gate_succeed(gates, &login);
 }
 
+static void
+gates_abandon(struct gates *gates, const struct backend_target *target)
+{
+    const struct gate_key host = key_of_host(target), login = key_of_login(target);
+
+    gate_abandon(gates, &host);
+    gate_abandon(gates, &login);
+}
+
 void
 gates_fail(struct gates *gates, const struct backend_target *target, enum fault fault, usec_t now,
            struct backend_error *error)
@@ -236,8 +245,9 @@ gates_fail(struct gates *gates, const struct backend_target *target, enum fault 
     const struct gate_key host = key_of_host(target), login = key_of_login(target);
 
     switch (fault) {
-    case FAULT_NONE:
+    case FAULT_NONE: /* but whoever asks again at once would get the same */
         gates_abandon(gates, target);
+        error->retry_at = now + DELAY_BASE;
         break;
     case FAULT_HOST:
         gate_abandon(gates, &login);
@@ -252,13 +262,4 @@ gates_fail(struct gates *gates, const struct backend_target *target, enum fault 
         gate_fail(gates, &login, target->login_retry, now, error);
         break;
     }
-}
-
-void
-gates_abandon(struct gates *gates, const struct backend_target *target)
-{
-    const struct gate_key host = key_of_host(target), login = key_of_login(target);
-
-    gate_abandon(gates, &host);
-    gate_abandon(gates, &login);
 }
