@@ -63,6 +63,7 @@
     X(SV_IDLE_TIMEOUT, "", INFO, "server idle timeout", NULL)                                      \
     X(SV_LIFETIME, "", INFO, "server lifetime over", NULL)                                         \
     X(SV_OBSOLETE, "", INFO, "connect string changed", NULL)                                       \
+    X(SV_REMOVED, "", INFO, "database removed", NULL)                                              \
     X(SV_PAUSED, "", INFO, "pause mode", NULL)                                                     \
     X(SV_TOO_MANY, "", INFO, "too many servers in the pool", NULL)                                 \
     X(SV_EVICTED, "", INFO, "evicted", NULL)                                                       \

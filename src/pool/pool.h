@@ -19,6 +19,7 @@
 #include <stdbool.h>
 
 #include "backend.h"
+#include "close_reason.h"
 #include "list.h"
 #include "map.h"
 #include "permits.h"
@@ -29,7 +30,6 @@
 struct engine;
 struct opening;
 struct policy;
-struct refusal;
 struct server;
 struct settings;
 struct shard;
@@ -174,6 +174,7 @@ struct server *shard_longest_idle(const struct shard *shard);
 void shard_trim(struct shard *shard);
 /* Pause, resume, a new policy: look at everything again. */
 void shard_review(struct shard *shard);
+void shard_close_clients(struct shard *shard, enum close_reason reason);
 /* Everything goes: clients, servers, attempts. */
 void shard_stop(struct shard *shard);
 /* A server's permits come back. */

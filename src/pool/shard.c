@@ -81,9 +81,38 @@ shard_trim(struct shard *shard)
     }
 }
 
+/* One may take others with it, so each time the first that is left. */
+void
+shard_close_clients(struct shard *shard, enum close_reason reason)
+{
+    struct client *client;
+
+    while ((client = list_entry(list_first(&shard->clients), struct client, link)) != NULL)
+        client_close(client, reason);
+}
+
+static void
+shard_close_servers(struct shard *shard, enum close_reason reason)
+{
+    struct server *server;
+
+    while ((server = list_entry(list_first(&shard->servers), struct server, link)) != NULL)
+        server_close(server, reason);
+}
+
+/* Its database is in the file no more: nobody may go on. */
+static void
+shard_remove(struct shard *shard)
+{
+    shard_close_clients(shard, CLOSE_DATABASE_REMOVED);
+    shard_close_servers(shard, CLOSE_SV_REMOVED);
+}
+
 void
 shard_review(struct shard *shard)
 {
+    if (registry_entry(shard->worker->config, shard->pool->database->name) == NULL)
+        shard_remove(shard);
     shard_trim(shard);
     shard->timer_at = USEC_NEVER;
     shard_schedule(shard, loop_now(shard->worker->loop));
@@ -225,14 +254,9 @@ shard_new(struct pool *pool, struct worker *worker, struct shard **ret_shard)
 void
 shard_stop(struct shard *shard)
 {
-    struct client *client;
-    struct server *server;
-
-    LIST_FOREACH_SAFE (client, &shard->clients, link)
-        client_close(client, CLOSE_SHUTDOWN);
+    shard_close_clients(shard, CLOSE_SHUTDOWN);
     opening_abandon_all(shard);
-    LIST_FOREACH_SAFE (server, &shard->servers, link)
-        server_close(server, CLOSE_SV_STOP);
+    shard_close_servers(shard, CLOSE_SV_STOP);
     (void)permits_leave(&shard->pool_wait);
     (void)permits_leave(&shard->database_wait);
     (void)permits_leave(&shard->user_wait);

@@ -81,7 +81,7 @@ worker_close_logins(struct worker *worker, enum close_reason reason)
 {
     struct client *client;
 
-    LIST_FOREACH_SAFE (client, &worker->clients, link)
+    while ((client = list_entry(list_first(&worker->clients), struct client, link)) != NULL)
         client_close(client, reason);
 }
 
@@ -102,12 +102,8 @@ worker_close_clients(struct worker *worker)
     struct shard *shard;
 
     worker_close_logins(worker, CLOSE_SHUTDOWN);
-    LIST_FOREACH (shard, &worker->shards, link) {
-        struct client *client;
-
-        LIST_FOREACH_SAFE (client, &shard->clients, link)
-            client_close(client, CLOSE_SHUTDOWN);
-    }
+    LIST_FOREACH (shard, &worker->shards, link)
+        shard_close_clients(shard, CLOSE_SHUTDOWN);
 }
 
 static void
