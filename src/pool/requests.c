@@ -131,8 +131,8 @@ requests_pop_if(struct requests *requests, char type)
 static bool
 requests_is_extended(char type)
 {
-    return type == FRONTEND_PARSE || type == FRONTEND_BIND || type == FRONTEND_DESCRIBE || type == FRONTEND_EXECUTE ||
-           type == FRONTEND_CLOSE;
+    return type == FRONTEND_PARSE || type == FRONTEND_BIND || type == FRONTEND_DESCRIBE ||
+           type == FRONTEND_EXECUTE || type == FRONTEND_CLOSE;
 }
 
 static void
