@@ -39,7 +39,6 @@ struct backend_target {
     char *sslmode;     /* disable, allow, prefer, require, verify-ca, verify-full; NULL is prefer */
     char *sslrootcert; /* looked at by verify-ca and verify-full only */
     char *sslcert, *sslkey;
-    char *sslciphers; /* OpenSSL's list for up to TLS 1.2; libpq cannot: see docs/handoff.md */
     char *ssl_min_protocol, *ssl_max_protocol; /* "TLSv1.2"; NULL: libpq's default */
     char *application_name, *client_encoding, *datestyle, *timezone; /* of the [databases] entry */
     char *replication; /* "true", "database" or NULL */

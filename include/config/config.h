@@ -47,7 +47,7 @@ struct config_database {
     char *user, *password; /* forced on the server connections */
     char *connect_query;
     char *client_encoding, *datestyle, *timezone, *application_name;
-    char *server_tls_ca_file, *server_tls_cert_file, *server_tls_key_file, *server_tls_ciphers;
+    char *server_tls_ca_file, *server_tls_cert_file, *server_tls_key_file;
     char *server_tls_protocols;
     usec_t query_wait_timeout, server_lifetime;
     int port;               /* never unset */
@@ -225,8 +225,8 @@ void config_errors_print(const struct config_errors *errors, FILE *file);
  */
 int config_load(const char *path, struct config_errors *errors, struct config **ret_config);
 /*
- * Reads running->conffile again for a running daemon. What needs a restart keeps its old value, with a
- * warning that says so.
+ * Reads running->conffile again for a running daemon. What needs a restart keeps its old value,
+ * with a warning that says so.
  */
 int config_reload(const struct config *running, struct config_errors *errors,
                   struct config **ret_config);
@@ -278,8 +278,6 @@ const char *config_server_tls_cert_file(const struct config *config,
                                         const struct config_database *db);
 const char *config_server_tls_key_file(const struct config *config,
                                        const struct config_database *db);
-const char *config_server_tls_ciphers(const struct config *config,
-                                      const struct config_database *db);
 const char *config_server_tls_protocols(const struct config *config,
                                         const struct config_database *db);
 

@@ -38,7 +38,6 @@ backend_target_unref(struct backend_target *target)
     free(target->sslrootcert);
     free(target->sslcert);
     free(target->sslkey);
-    free(target->sslciphers);
     free(target->ssl_min_protocol);
     free(target->ssl_max_protocol);
     free(target->application_name);

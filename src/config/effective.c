@@ -157,12 +157,6 @@ config_server_tls_key_file(const struct config *config, const struct config_data
 }
 
 const char *
-config_server_tls_ciphers(const struct config *config, const struct config_database *db)
-{
-    return TEXT_OF(db, server_tls_ciphers, config->server_tls_ciphers);
-}
-
-const char *
 config_server_tls_protocols(const struct config *config, const struct config_database *db)
 {
     return TEXT_OF(db, server_tls_protocols, config->server_tls_protocols);

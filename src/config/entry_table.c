@@ -50,8 +50,6 @@ static const struct option database_rows[] = {
       .help = "As the key of the general section." },
     { KEY(config_database, server_tls_cert_file), .type = OPT_STRING, .reload = RELOAD_NEW,
       .help = "As the key of the general section." },
-    { KEY(config_database, server_tls_ciphers), .type = OPT_STRING, .reload = RELOAD_NEW,
-      .help = "As the key of the general section." },
     { KEY(config_database, server_tls_key_file), .type = OPT_STRING, .reload = RELOAD_NEW,
       .help = "As the key of the general section." },
     { KEY(config_database, server_tls_protocols), .type = OPT_LIST, .words = words_tls_protocols,

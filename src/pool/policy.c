@@ -52,11 +52,39 @@ policy_set_identity(struct backend_target *target, const struct config *config,
     return r;
 }
 
+/* The lowest and the highest version that the list of server_tls_protocols allows. */
+static int
+policy_set_tls_versions(struct backend_target *target, const char *list)
+{
+    static const char *const versions[] = {"TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"};
+    static const struct {
+        const char *word;
+        size_t lowest, highest; /* of versions */
+    } words[] = {
+        {"secure", 2, 3},  {"all", 0, 3},     {"legacy", 0, 3},  {"tlsv1.0", 0, 0},
+        {"tlsv1.1", 1, 1}, {"tlsv1.2", 2, 2}, {"tlsv1.3", 3, 3},
+    };
+    size_t lowest = ARRAY_SIZE(versions), highest = 0;
+    int r = 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+        if (str_list_contains(list, words[i].word)) {
+            lowest = MIN(lowest, words[i].lowest);
+            highest = MAX(highest, words[i].highest);
+        }
+    }
+    if (lowest < ARRAY_SIZE(versions)) {
+        r = str_set(&target->ssl_min_protocol, versions[lowest]);
+        if (r == 0)
+            r = str_set(&target->ssl_max_protocol, versions[highest]);
+    }
+    return r;
+}
+
 static int
 policy_set_tls(struct backend_target *target, const struct config *config,
                const struct config_database *db)
 {
-    const char *const ciphers = config_server_tls_ciphers(config, db);
     int r;
 
     r = str_set(&target->sslmode, tls_mode_name(config_server_tls_sslmode(config, db)));
@@ -66,8 +94,8 @@ policy_set_tls(struct backend_target *target, const struct config *config,
         r = policy_set_if_given(&target->sslcert, config_server_tls_cert_file(config, db));
     if (r == 0)
         r = policy_set_if_given(&target->sslkey, config_server_tls_key_file(config, db));
-    if (r == 0 && !str_eq(ciphers, "default"))
-        r = policy_set_if_given(&target->sslciphers, ciphers);
+    if (r == 0)
+        r = policy_set_tls_versions(target, config_server_tls_protocols(config, db));
     return r;
 }
 
@@ -182,8 +210,7 @@ policy_target_fits(const struct backend_target *a, const struct backend_target *
     return a->port == b->port && str_eq(a->host, b->host) && str_eq(a->dbname, b->dbname) &&
            str_eq(a->user, b->user) && str_eq(a->sslmode, b->sslmode) &&
            str_eq(a->sslrootcert, b->sslrootcert) && str_eq(a->sslcert, b->sslcert) &&
-           str_eq(a->sslkey, b->sslkey) && str_eq(a->sslciphers, b->sslciphers) &&
-           str_eq(a->application_name, b->application_name) &&
+           str_eq(a->sslkey, b->sslkey) && str_eq(a->application_name, b->application_name) &&
            str_eq(a->client_encoding, b->client_encoding) && str_eq(a->datestyle, b->datestyle) &&
            str_eq(a->timezone, b->timezone);
 }

@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 
 #include "build.h"
@@ -23,8 +24,6 @@
  * ones, and COPY data, are passed on as they come.
  */
 #define RELAY_HOLD_MAX (64 * 1024)
-/* Receive calls for one event; then it is the others' turn. */
-#define RELAY_READS_MAX 5
 /* What a waiting client may send ahead before it is read no more. */
 #define RELAY_PENDING_MAX (64 * 1024)
 
@@ -345,6 +344,15 @@ relay_client_pending(struct client *client)
     buf_done(&pending);
 }
 
+/* Receive calls for one event; then it is the others' turn. */
+static unsigned
+relay_reads_max(const struct worker *worker)
+{
+    const int limit = worker->config->sbuf_loopcnt;
+
+    return limit > 0 ? (unsigned)limit : UINT_MAX;
+}
+
 /* Whether the client is not to be read now. */
 static bool
 relay_client_must_wait(const struct client *client)
@@ -359,9 +367,10 @@ relay_client_must_wait(const struct client *client)
 void
 relay_client_readable(struct client *client)
 {
+    const unsigned limit = relay_reads_max(client->worker);
     bool more = true;
 
-    for (unsigned i = 0; i < RELAY_READS_MAX && more; i++) {
+    for (unsigned i = 0; i < limit && more; i++) {
         const char *data;
         ssize_t n;
 
@@ -676,7 +685,7 @@ relay_server_readable(struct server *server)
     struct shard *const shard = server->shard;
     bool more = true;
 
-    for (unsigned i = 0; i < RELAY_READS_MAX && more; i++) {
+    for (unsigned i = 0; i < relay_reads_max(shard->worker) && more; i++) {
         const char *data;
         ssize_t n;
 
