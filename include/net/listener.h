@@ -1,5 +1,6 @@
 /*
- * listener.h - sockets that clients connect to: TCP (v4, v6, `*`), unix (path, abstract) or inherited.
+ * listener.h - sockets that clients connect to: TCP (v4, v6, `*`), unix (path, abstract) or
+ * inherited.
  *
  * Thread: the loop's. Accepts up to a bounded number a turn. When the process is out of descriptors
  * it pauses for a while, and says so once, instead of spinning.
@@ -17,9 +18,9 @@ struct loop;
 struct listener_options {
     int backlog;
     bool reuseport;
-    int defer_accept;      /* seconds for TCP_DEFER_ACCEPT; 0 is off */
+    int defer_accept; /* seconds for TCP_DEFER_ACCEPT; 0 is off */
     mode_t unix_mode;
-    gid_t unix_group;      /* (gid_t)-1: leave it */
+    gid_t unix_group; /* (gid_t)-1: leave it */
 };
 
 /* What a TCP socket, accepted or connected, is set to; zeros leave the kernel's defaults. */
@@ -34,7 +35,8 @@ struct tcp_options {
 typedef void listener_fn(void *arg, int fd, const struct sockaddr *peer, socklen_t peer_len,
                          bool is_unix);
 
-/* host is an address or a name to bind ("*" has been resolved by the caller into "0.0.0.0" and "::"). */
+/* host is an address or a name to bind ("*" has been resolved by the caller into "0.0.0.0" and
+ * "::"). */
 int listener_open_tcp(struct loop *loop, const struct sockaddr *addr, socklen_t len,
                       const struct listener_options *options, listener_fn *fn, void *arg,
                       struct listener **ret_listener);

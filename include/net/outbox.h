@@ -19,8 +19,8 @@ struct outbox;
 enum outbox_method { OUTBOX_AUTO, OUTBOX_URING, OUTBOX_AIO, OUTBOX_SEND };
 
 #define OUTBOX_ARENA_SIZE (256 * 1024)
-#define OUTBOX_BATCH_MAX 64
-#define OUTBOX_BATCH_MIN 3
+#define OUTBOX_BATCH_MAX  64
+#define OUTBOX_BATCH_MIN  3
 
 /* Installs itself as the loop's turn hook. A method that the kernel refuses falls to the next. */
 int outbox_new(struct loop *loop, enum outbox_method method, struct outbox **ret_outbox);

@@ -19,13 +19,13 @@ struct resolver;
 #define RESOLVER_ADDRESSES_MAX 16
 
 struct resolved {
-    int error;          /* 0, or a getaddrinfo error (EAI_*): gai_strerror */
+    int error; /* 0, or a getaddrinfo error (EAI_*): gai_strerror */
     size_t count;
     char address[RESOLVER_ADDRESSES_MAX][46]; /* numeric, as hostaddr wants them */
 };
 
 struct resolve_query {
-    struct list link;   /* the resolver's */
+    struct list link; /* the resolver's */
     void (*done)(struct resolve_query *query, const struct resolved *answer);
 };
 
@@ -33,6 +33,7 @@ int resolver_new(struct loop *loop, struct executor *executor, struct resolver *
 /* After the executor was closed. */
 void resolver_free(struct resolver *resolver);
 void resolver_set_ttl(struct resolver *resolver, usec_t ttl, usec_t nxdomain_ttl);
-/* done is called from the loop, later, once; unless the query is cancelled. A numeric name needs no look-up. */
+/* done is called from the loop, later, once; unless the query is cancelled. A numeric name needs no
+ * look-up. */
 int resolver_ask(struct resolver *resolver, const char *name, struct resolve_query *query);
 void resolver_cancel(struct resolve_query *query);

@@ -26,10 +26,10 @@ struct stream;
 struct stream_backlog;
 
 struct stream_ops {
-    const char *name;                            /* for the log of slow callbacks */
-    void (*readable)(struct stream *stream);     /* call stream_recv now */
-    void (*drained)(struct stream *stream);      /* the backlog has gone out */
-    void (*hung_up)(struct stream *stream);      /* the peer closed while we do not read */
+    const char *name;                                 /* for the log of slow callbacks */
+    void (*readable)(struct stream *stream);          /* call stream_recv now */
+    void (*drained)(struct stream *stream);           /* the backlog has gone out */
+    void (*hung_up)(struct stream *stream);           /* the peer closed while we do not read */
     void (*failed)(struct stream *stream, int error); /* sending failed (errno); close it */
 };
 
@@ -43,15 +43,15 @@ struct stream {
     struct list link;               /* the outbox's, while it owes the stream a call */
     uint64_t received;              /* bytes of payload since stream_open */
     uint64_t sent;
-    uint32_t answered;              /* TLS: sent at the peer's request while it takes nothing */
-    int fd;                         /* owned unless keep_fd; -1 when closed */
-    unsigned char reading;          /* stream_set_reading's last word */
-    unsigned char keep_fd;          /* somebody else (libpq) closes the descriptor */
-    unsigned char error;            /* sending has failed with this errno */
-    unsigned char end;              /* TLS has ended: an enum of stream_int.h */
-    bool held;                      /* TLS holds bytes, or its end, that no event will announce */
-    bool told_failed;               /* failed was called */
-    bool told_hung_up;              /* hung_up was called */
+    uint32_t answered;     /* TLS: sent at the peer's request while it takes nothing */
+    int fd;                /* owned unless keep_fd; -1 when closed */
+    unsigned char reading; /* stream_set_reading's last word */
+    unsigned char keep_fd; /* somebody else (libpq) closes the descriptor */
+    unsigned char error;   /* sending has failed with this errno */
+    unsigned char end;     /* TLS has ended: an enum of stream_int.h */
+    bool held;             /* TLS holds bytes, or its end, that no event will announce */
+    bool told_failed;      /* failed was called */
+    bool told_hung_up;     /* hung_up was called */
 };
 
 /*
@@ -68,9 +68,9 @@ int stream_take_fd(struct stream *stream);
 bool stream_is_open(const struct stream *stream);
 
 /*
- * Receives once. n > 0: that many bytes at *ret_data, valid until the next stream_recv of any stream
- * of this outbox or the end of the turn. 0: the peer has closed. -EAGAIN: nothing there. Else -errno.
- * *ret_more (may be NULL) tells that the socket may hold more right now.
+ * Receives once. n > 0: that many bytes at *ret_data, valid until the next stream_recv of any
+ * stream of this outbox or the end of the turn. 0: the peer has closed. -EAGAIN: nothing there.
+ * Else -errno. *ret_more (may be NULL) tells that the socket may hold more right now.
  */
 ssize_t stream_recv(struct stream *stream, const char **ret_data, bool *ret_more);
 

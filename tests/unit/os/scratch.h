@@ -26,7 +26,10 @@ scratch_make(struct scratch *scratch)
 static inline const char *
 scratch_path(struct scratch *scratch, const char *name)
 {
-    (void)snprintf(scratch->path, sizeof(scratch->path), "%s/%s", scratch->dir, name);
+    const int len = snprintf(scratch->path, sizeof(scratch->path), "%s/%s", scratch->dir, name);
+
+    if (len < 0 || (size_t)len >= sizeof(scratch->path))
+        abort();
     return scratch->path;
 }
 

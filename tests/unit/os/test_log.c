@@ -12,6 +12,7 @@
 #include "fd.h"
 #include "log_int.h"
 #include "scratch.h"
+#include "str.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -306,7 +307,8 @@ test_a_journal_entry_is_one_datagram(void **state)
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
     char entry[256] = "";
 
-    (void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", scratch_path(*state, "journal"));
+    assert_true(str_copy(addr.sun_path, sizeof(addr.sun_path), scratch_path(*state, "journal")) <
+                sizeof(addr.sun_path));
     assert_int_equal(bind(server, (struct sockaddr *)&addr, sizeof(addr)), 0);
     journal = log_journal_open(addr.sun_path);
     assert_true(journal >= 0);
