@@ -1,0 +1,708 @@
+/*
+ * test_requests.c - what a server still has to answer, after every kind of message and answer, and
+ * with a small model of PostgreSQL answering random sequences.
+ */
+#include "requests.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "macros.h"
+#include "pg.h"
+#include "rng.h"
+
+static int
+setup(void **state)
+{
+    struct requests *requests = calloc(1, sizeof(*requests));
+
+    assert_non_null(requests);
+    requests_init(requests);
+    *state = requests;
+    return 0;
+}
+
+static int
+teardown(void **state)
+{
+    requests_done(*state);
+    free(*state);
+    return 0;
+}
+
+static void
+push(struct requests *requests, const char *types)
+{
+    for (; *types != '\0'; types++)
+        assert_int_equal(requests_push(requests, *types, REQUEST_FORWARD), 0);
+}
+
+static void
+answer(struct requests *requests, const char *types)
+{
+    for (; *types != '\0'; types++)
+        assert_true(requests_answer(requests, *types));
+}
+
+/* --- the simple protocol --------------------------------------------------------------------- */
+
+static void
+test_new_queue_is_empty(void **state)
+{
+    struct requests *requests = *state;
+
+    assert_true(requests_empty(requests));
+    assert_int_equal(requests_head_type(requests), 0);
+    assert_int_equal(requests_action(requests), REQUEST_FORWARD);
+}
+
+static void
+test_query_ends_with_ready(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "Q");
+    answer(requests, "TDDCTDC"); /* two statements in one query */
+    assert_false(requests_empty(requests));
+    answer(requests, "Z");
+    assert_true(requests_empty(requests));
+}
+
+static void
+test_failed_query_ends_with_ready(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "QQ");
+    answer(requests, "EZ");
+    assert_int_equal(requests->count, 1);
+    answer(requests, "CZ");
+    assert_true(requests_empty(requests));
+}
+
+static void
+test_empty_query_and_function_call(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "QF");
+    answer(requests, "IZ");
+    assert_int_equal(requests_head_type(requests), 'F');
+    answer(requests, "V");
+    assert_false(requests_empty(requests));
+    answer(requests, "Z");
+    assert_true(requests_empty(requests));
+}
+
+static void
+test_unasked_ready_is_noticed(void **state)
+{
+    struct requests *requests = *state;
+
+    assert_false(requests_answer(requests, 'Z'));
+    push(requests, "PS");
+    assert_false(requests_answer(requests, 'Z'));
+}
+
+static void
+test_messages_at_any_time_change_nothing(void **state)
+{
+    struct requests *requests = *state;
+
+    answer(requests, "NAS");
+    assert_true(requests_empty(requests));
+    push(requests, "PBDES");
+    answer(requests, "NAS");
+    assert_int_equal(requests->count, 5);
+    answer(requests, "1N2ATSD");
+    assert_int_equal(requests_head_type(requests), 'E');
+}
+
+/* --- the extended protocol ------------------------------------------------------------------- */
+
+static void
+test_each_message_is_answered_by_its_own(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "PBDEDCHS");
+    answer(requests, "1");
+    assert_int_equal(requests_head_type(requests), 'B');
+    answer(requests, "2");
+    assert_int_equal(requests_head_type(requests), 'D');
+    answer(requests, "T");
+    assert_int_equal(requests_head_type(requests), 'E');
+    answer(requests, "DDC");
+    assert_int_equal(requests_head_type(requests), 'D');
+    answer(requests, "tn"); /* of a statement, which gives no rows */
+    assert_int_equal(requests_head_type(requests), 'C');
+    answer(requests, "3");
+    assert_int_equal(requests_head_type(requests), 'S');
+    answer(requests, "Z");
+    assert_true(requests_empty(requests));
+}
+
+static void
+test_execute_ends_in_four_ways(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "EEEES");
+    answer(requests, "DC");
+    answer(requests, "I");
+    answer(requests, "Ds");
+    assert_int_equal(requests->count, 2);
+    answer(requests, "E");
+    assert_int_equal(requests_head_type(requests), 'S');
+}
+
+static void
+test_error_skips_to_sync(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "PBESPBES");
+    answer(requests, "E");
+    assert_int_equal(requests_head_type(requests), 'S');
+    assert_int_equal(requests->count, 5);
+    answer(requests, "Z12CZ");
+    assert_true(requests_empty(requests));
+}
+
+/* A simple query between an error and the Sync is passed over as well. */
+static void
+test_error_skips_queries_too(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "PBQES");
+    answer(requests, "1E");
+    assert_int_equal(requests_head_type(requests), 'S');
+    answer(requests, "Z");
+    assert_true(requests_empty(requests));
+}
+
+static void
+test_error_before_sync_was_sent(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "PBE");
+    answer(requests, "E");
+    assert_true(requests_empty(requests));
+    push(requests, "DECQH"); /* all of it is ignored by the server */
+    assert_true(requests_empty(requests));
+    push(requests, "S");
+    assert_int_equal(requests_head_type(requests), 'S');
+    answer(requests, "Z");
+    push(requests, "P");
+    assert_int_equal(requests_head_type(requests), 'P');
+}
+
+/* The commit at a Sync may fail: one error, one ReadyForQuery, and nothing is skipped. */
+static void
+test_error_at_sync(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "SP");
+    answer(requests, "EZ");
+    assert_int_equal(requests_head_type(requests), 'P');
+    push(requests, "B");
+    assert_int_equal(requests->count, 2);
+}
+
+static void
+test_error_without_a_request(void **state)
+{
+    struct requests *requests = *state;
+
+    answer(requests, "E");
+    push(requests, "P");
+    assert_int_equal(requests_head_type(requests), 'P');
+}
+
+static void
+test_who_asked_gets_the_answer(void **state)
+{
+    struct requests *requests = *state;
+
+    assert_int_equal(requests_push(requests, 'Q', REQUEST_SKIP), 0);
+    assert_int_equal(requests_push(requests, 'P', REQUEST_FORWARD), 0);
+    assert_int_equal(requests_action(requests), REQUEST_SKIP);
+    answer(requests, "SCZ");
+    assert_int_equal(requests_action(requests), REQUEST_FORWARD);
+    answer(requests, "1");
+    assert_true(requests_empty(requests));
+}
+
+/* --- COPY ------------------------------------------------------------------------------------ */
+
+static void
+test_copy_out(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "QES");
+    answer(requests, "HddcCZ");
+    assert_int_equal(requests_head_type(requests), 'E');
+    answer(requests, "HddcCZ");
+    assert_true(requests_empty(requests));
+}
+
+static void
+test_copy_in_by_query(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "Q");
+    answer(requests, "G");
+    push(requests, "dddcQ");
+    answer(requests, "CZ");
+    assert_int_equal(requests->count, 1);
+    assert_int_equal(requests_head_type(requests), 'Q');
+}
+
+static void
+test_two_copies_in_one_query(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "Q");
+    answer(requests, "G");
+    push(requests, "dc");
+    answer(requests, "CG");
+    push(requests, "df");
+    answer(requests, "EZ");
+    assert_true(requests_empty(requests));
+}
+
+/* Data sent ahead, before it is known that the statement is a COPY. */
+static void
+test_copy_in_without_waiting(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "PBEdcS");
+    answer(requests, "12G");
+    assert_int_equal(requests_head_type(requests), 'E');
+    answer(requests, "C");
+    assert_int_equal(requests_head_type(requests), 'S');
+    answer(requests, "Z");
+    assert_true(requests_empty(requests));
+}
+
+/* libpq sends a Sync after Execute before it knows of the COPY: the server reads over it. */
+static void
+test_syncs_before_the_data_are_passed_over(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "PBESS");
+    answer(requests, "12G");
+    assert_int_equal(requests->count, 1);
+    push(requests, "SdSc");
+    assert_int_equal(requests->count, 2); /* E and the end of its data */
+    push(requests, "S");
+    answer(requests, "CZ");
+    assert_true(requests_empty(requests));
+}
+
+static void
+test_syncs_behind_the_data_are_kept(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "PBESdcSPS");
+    answer(requests, "12GC");
+    assert_int_equal(requests_head_type(requests), 'S');
+    assert_int_equal(requests->count, 3);
+    answer(requests, "Z1Z");
+    assert_true(requests_empty(requests));
+}
+
+static void
+test_copy_that_is_refused_answers_its_sync(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "PBESdcS");
+    answer(requests, "12E");
+    assert_int_equal(requests_head_type(requests), 'S');
+    answer(requests, "Z");
+    assert_int_equal(requests_head_type(requests), 'S');
+    answer(requests, "Z");
+    assert_true(requests_empty(requests));
+}
+
+static void
+test_copy_fails_in_the_data_simple(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "Q");
+    answer(requests, "G");
+    push(requests, "d");
+    answer(requests, "EZ");
+    assert_true(requests_empty(requests));
+    push(requests, "ddc"); /* was on its way; the server reads over it */
+    assert_true(requests_empty(requests));
+    push(requests, "Q");
+    assert_int_equal(requests->count, 1);
+}
+
+static void
+test_copy_fails_in_the_data_extended(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "PBE");
+    answer(requests, "12G");
+    push(requests, "dd");
+    answer(requests, "E");
+    assert_true(requests_empty(requests));
+    push(requests, "dc");
+    assert_true(requests_empty(requests));
+    push(requests, "S");
+    answer(requests, "Z");
+    assert_true(requests_empty(requests));
+}
+
+static void
+test_client_ends_copy_by_failing(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "PBE");
+    answer(requests, "12G");
+    push(requests, "dfS");
+    answer(requests, "E");
+    assert_int_equal(requests_head_type(requests), 'S');
+    answer(requests, "Z");
+    assert_true(requests_empty(requests));
+}
+
+static void
+test_stray_copy_messages_mean_nothing(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "dcf");
+    assert_true(requests_empty(requests));
+    push(requests, "PcBfES");
+    answer(requests, "12CZ");
+    assert_true(requests_empty(requests));
+}
+
+/* --- memory ---------------------------------------------------------------------------------- */
+
+static void
+test_growth_keeps_the_order(void **state)
+{
+    static const char types[] = "PBDECQFS";
+    struct requests *requests = *state;
+    unsigned pushed = 0, popped = 0;
+
+    /* The ring is turned and grown in turn. */
+    for (unsigned round = 1; round < 200; round++) {
+        for (unsigned i = 0; i < round; i++, pushed++)
+            push(requests, (const char[]){types[pushed % 8], '\0'});
+        for (unsigned i = 0; i < round / 2; i++, popped++) {
+            static const char *const answers[] = {"1", "2", "n", "C", "3", "Z", "Z", "Z"};
+
+            assert_int_equal(requests_head_type(requests), types[popped % 8]);
+            answer(requests, answers[popped % 8]);
+        }
+        assert_int_equal(requests->count, pushed - popped);
+    }
+}
+
+static void
+test_reset_forgets_everything(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "Q");
+    answer(requests, "G");
+    requests_reset(requests);
+    assert_true(requests_empty(requests));
+    push(requests, "PB");
+    answer(requests, "E");
+    requests_reset(requests);
+    push(requests, "PBES");
+    assert_int_equal(requests->count, 4);
+}
+
+/* --- against a model of PostgreSQL ----------------------------------------------------------- */
+
+#define MODEL_MAX 1024
+
+enum fate { FATE_FINE, FATE_ERROR, FATE_COPY_IN, FATE_COPY_OUT };
+
+/* A frontend message, and what it will come to if it is executed. */
+struct front {
+    char type;
+    enum fate fate;
+    enum request_action action;
+};
+
+struct answer {
+    char type;
+    enum request_action action; /* of the message that it answers */
+};
+
+/* postgres.c in small: reads messages in order, and gives its answers in order. */
+struct model {
+    struct front in[MODEL_MAX];
+    unsigned in_count, in_done;
+    struct answer out[4 * MODEL_MAX];
+    unsigned out_count, out_done;
+    bool skipping;     /* ignore_till_sync */
+    struct front copy; /* the message that reads COPY data; type 0: none */
+};
+
+static void
+model_say(struct model *model, enum request_action action, const char *types)
+{
+    for (; *types != '\0'; types++)
+        model->out[model->out_count++] = (struct answer){*types, action};
+}
+
+static void
+model_fail(struct model *model, const struct front *front)
+{
+    model_say(model, front->action, "E");
+    if (front->type == 'Q' || front->type == 'F' || front->type == 'S')
+        model_say(model, front->action, "Z");
+    else
+        model->skipping = true;
+}
+
+static void
+model_copy_input(struct model *model, const struct front *front)
+{
+    const struct front copy = model->copy;
+
+    if (front->type == 'd' && front->fate != FATE_ERROR)
+        return;
+    if (front->type == 'S' || front->type == 'H')
+        return; /* "for the convenience of client libraries" */
+    model->copy.type = 0;
+    if (front->type == 'c')
+        model_say(model, copy.action, copy.type == 'Q' ? "CZ" : "C");
+    else
+        model_fail(model, &copy);
+}
+
+static void
+model_execute(struct model *model, const struct front *front)
+{
+    static const char *const answers[256] = {
+        ['P'] = "1",  ['B'] = "2", ['D'] = "tT",    ['C'] = "3",
+        ['F'] = "VZ", ['S'] = "Z", ['Q'] = "TDDCZ", ['E'] = "DDC",
+    };
+
+    if (front->fate == FATE_ERROR) {
+        model_fail(model, front);
+    } else if (front->fate == FATE_COPY_IN) {
+        model->copy = *front;
+        model_say(model, front->action, "G");
+    } else if (front->fate == FATE_COPY_OUT) {
+        model_say(model, front->action, front->type == 'Q' ? "HddcCZ" : "HddcC");
+    } else if (answers[(unsigned char)front->type] != NULL) {
+        model_say(model, front->action, answers[(unsigned char)front->type]);
+    }
+}
+
+static void
+model_read(struct model *model)
+{
+    const struct front *const front = &model->in[model->in_done++];
+
+    if (model->copy.type != 0) {
+        model_copy_input(model, front);
+        return;
+    }
+    if (front->type == 'S')
+        model->skipping = false;
+    if (!model->skipping && strchr("dcfH", front->type) == NULL)
+        model_execute(model, front);
+}
+
+/* Whether anything that was sent will still be answered, or is being answered. */
+static bool
+model_owes(const struct model *model)
+{
+    static struct model ahead;
+
+    ahead = *model;
+    while (ahead.in_done < ahead.in_count)
+        model_read(&ahead);
+    return ahead.out_count > model->out_done || ahead.copy.type != 0;
+}
+
+struct play {
+    struct model model;
+    struct requests requests;
+    struct rng rng;
+    char sent[2 * MODEL_MAX]; /* both directions, for complaints */
+    size_t sent_len;
+};
+
+static void
+play_note(struct play *play, char mark, char type)
+{
+    play->sent[play->sent_len++] = mark;
+    play->sent[play->sent_len++] = type;
+    play->sent[play->sent_len] = '\0';
+}
+
+static void
+play_send(struct play *play, char type, enum fate fate)
+{
+    const enum request_action action =
+        rng_below(&play->rng, 8) == 0 ? REQUEST_SKIP : REQUEST_FORWARD;
+
+    play_note(play, '>', type);
+    assert_int_equal(requests_push(&play->requests, type, action), 0);
+    play->model.in[play->model.in_count++] = (struct front){type, fate, action};
+}
+
+/* A client that keeps to the protocol: data follow a COPY, Syncs may come before but not within. */
+static void
+play_send_something(struct play *play)
+{
+    static const char types[] = "QQPBDEECFSSSHHcfd";
+    const char type = types[rng_below(&play->rng, sizeof(types) - 1)];
+    enum fate fate = FATE_FINE;
+
+    if (strchr("QPBDECFS", type) != NULL && rng_below(&play->rng, 6) == 0)
+        fate = FATE_ERROR;
+    else if ((type == 'Q' || type == 'E') && rng_below(&play->rng, 4) == 0)
+        fate = rng_below(&play->rng, 3) == 0 ? FATE_COPY_OUT : FATE_COPY_IN;
+    play_send(play, type, fate);
+    if (fate != FATE_COPY_IN)
+        return;
+    while (type == 'E' && rng_below(&play->rng, 3) == 0)
+        play_send(play, 'S', FATE_FINE);
+    while (rng_below(&play->rng, 3) != 0)
+        play_send(play, 'd', rng_below(&play->rng, 6) == 0 ? FATE_ERROR : FATE_FINE);
+    play_send(play, rng_below(&play->rng, 4) == 0 ? 'f' : 'c', FATE_FINE);
+    if (type == 'E')
+        play_send(play, 'S', FATE_FINE);
+}
+
+static void
+play_deliver(struct play *play)
+{
+    const struct answer answer_ = play->model.out[play->model.out_done++];
+
+    play_note(play, '<', answer_.type);
+    if (requests_action(&play->requests) != answer_.action)
+        fail_msg("'%c' goes astray in %s", answer_.type, play->sent);
+    if (!requests_answer(&play->requests, answer_.type))
+        fail_msg("'%c' was not expected in %s", answer_.type, play->sent);
+}
+
+/* Never free too early; free as soon as everything has come. */
+static void
+play_check(const struct play *play)
+{
+    const struct model *const model = &play->model;
+
+    if (requests_empty(&play->requests) && model_owes(model))
+        fail_msg("free, but answers are owed: %s", play->sent);
+    if (model->in_done == model->in_count && model->out_done == model->out_count &&
+        model->copy.type == 0 && !requests_empty(&play->requests))
+        fail_msg("still waits for the answer to '%c': %s", requests_head_type(&play->requests),
+                 play->sent);
+}
+
+static void
+play_one(struct play *play, uint64_t seed)
+{
+    struct model *const model = &play->model;
+    unsigned steps;
+
+    memset(play, 0, sizeof(*play));
+    requests_init(&play->requests);
+    rng_seed(&play->rng, seed);
+    steps = 10 + (unsigned)rng_below(&play->rng, 60);
+    while (steps-- > 0) {
+        switch (rng_below(&play->rng, 4)) {
+        case 0:
+            play_send_something(play);
+            break;
+        case 1:
+            if (model->in_done < model->in_count)
+                model_read(model);
+            break;
+        default:
+            if (model->out_done < model->out_count)
+                play_deliver(play);
+        }
+        play_check(play);
+    }
+    while (model->in_done < model->in_count)
+        model_read(model);
+    while (model->out_done < model->out_count)
+        play_deliver(play);
+    play_check(play);
+    requests_done(&play->requests);
+}
+
+static void
+test_random_sequences(void **state)
+{
+    struct play *const play = malloc(sizeof(*play));
+
+    (void)state;
+    assert_non_null(play);
+    for (uint64_t seed = 1; seed <= 4000; seed++)
+        play_one(play, seed);
+    free(play);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_new_queue_is_empty),
+        TEST(test_query_ends_with_ready),
+        TEST(test_failed_query_ends_with_ready),
+        TEST(test_empty_query_and_function_call),
+        TEST(test_unasked_ready_is_noticed),
+        TEST(test_messages_at_any_time_change_nothing),
+        TEST(test_each_message_is_answered_by_its_own),
+        TEST(test_execute_ends_in_four_ways),
+        TEST(test_error_skips_to_sync),
+        TEST(test_error_skips_queries_too),
+        TEST(test_error_before_sync_was_sent),
+        TEST(test_error_at_sync),
+        TEST(test_error_without_a_request),
+        TEST(test_who_asked_gets_the_answer),
+        TEST(test_copy_out),
+        TEST(test_copy_in_by_query),
+        TEST(test_two_copies_in_one_query),
+        TEST(test_copy_in_without_waiting),
+        TEST(test_syncs_before_the_data_are_passed_over),
+        TEST(test_syncs_behind_the_data_are_kept),
+        TEST(test_copy_that_is_refused_answers_its_sync),
+        TEST(test_copy_fails_in_the_data_simple),
+        TEST(test_copy_fails_in_the_data_extended),
+        TEST(test_client_ends_copy_by_failing),
+        TEST(test_stray_copy_messages_mean_nothing),
+        TEST(test_growth_keeps_the_order),
+        TEST(test_reset_forgets_everything),
+        cmocka_unit_test(test_random_sequences),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
