@@ -85,6 +85,16 @@ relay_span_end(struct span *span, const char *end)
     span->start = end;
 }
 
+/* The same before a cut message. The rest of a split header, which goes with the message, may lie
+ * before it: such a message is the first of its chunk, so there is nothing else.
+ */
+static void
+relay_span_before(struct span *span, const struct frame *frame)
+{
+    if (!frame->split)
+        relay_span_end(span, frame->data);
+}
+
 /* ---- client to server -------------------------------------------------------------------------
  */
 
@@ -295,7 +305,7 @@ relay_client_input(struct client *client, const char *data, size_t len, bool bor
 {
     const char *const end = data + len;
     const char *pos = data;
-    struct span span = {.start = data, .borrowed = borrowed};
+    struct span span = {client->server != NULL ? &client->server->stream : NULL, data, borrowed};
     struct frame frame;
     enum frame_kind kind;
 
@@ -318,7 +328,7 @@ relay_client_input(struct client *client, const char *data, size_t len, bool bor
                 return;
             }
         } else {
-            relay_span_end(&span, frame.data);
+            relay_span_before(&span, &frame);
             if (!relay_cut_message(client, &span, &frame, kind, end))
                 return;
         }
@@ -658,7 +668,7 @@ relay_server_input(struct server *server, const char *data, size_t len)
         if (kind >= FRAME_NEED_MORE)
             break;
         if (unlikely(kind != FRAME_WHOLE || frame.split)) {
-            relay_span_end(&span, frame.data);
+            relay_span_before(&span, &frame);
             if (!relay_server_cut(server, &span, &frame, kind))
                 return;
             span.start = pos;
