@@ -244,6 +244,8 @@ class Pgweir:
     when a sanitizer had something to say.
     """
 
+    running = set()  # all that have been started and not stopped
+
     def __init__(self, postgres, *, databases=None, users=None, auth=(SUPERUSER, "alice", "bob"), text=None, env=None,
                  args=(), binary=None, **settings):
         self.postgres = postgres
@@ -331,6 +333,7 @@ class Pgweir:
         """Starts it without waiting for anything; for a daemon that may refuse to start."""
         self.process = Process([*unprivileged(), self.binary, *self.args, self.configfile], self.outfile(),
                                env=self.environment(), cwd=self.dir)
+        Pgweir.running.add(self)
 
     def environment(self):
         suppressions = os.path.join(self.postgres.dir, "tsan.supp")
@@ -358,19 +361,25 @@ class Pgweir:
         """Ends it and fails unless it ends in time and in order. Does nothing when it does not run."""
         if self.process is None:
             return
+        self.kill(signum)
+        self.ends(timeout)
+
+    def ends(self, timeout=60):
+        """Waits until it has ended and fails unless it does so in time and in order."""
         process, self.process = self.process, None
-        process.kill(signum)
+        Pgweir.running.discard(self)
         status = process.wait(timeout)
         if status is None:
             process.kill(signal.SIGKILL)
             process.wait(timeout)
-            raise Failed(f"still there {timeout} s after {signum.name}:\n{self.tail()}")
+            raise Failed(f"still there after {timeout} s:\n{self.tail()}")
         self.check(status)
 
     def check(self, status, expected=0):
         """Fails unless status is the expected one and no sanitizer has spoken."""
-        if SANITIZER_REPORT.search(self.log()):
-            raise Failed(f"a sanitizer report:\n{self.log()[-20000:]}")
+        report = SANITIZER_REPORT.search(self.log())
+        if report:
+            raise Failed(f"a sanitizer report:\n{self.log()[report.start():][:20000]}")
         if status != expected and not self.foreign:
             raise Failed(f"exit status {status} instead of {expected}:\n{self.tail()}")
 

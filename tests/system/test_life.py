@@ -43,18 +43,6 @@ def command(pooler, *args, prefix=None):
     return done.returncode, done.stdout
 
 
-def exit_status(pooler, timeout=30):
-    """Waits until the daemon has ended by itself."""
-    process, pooler.process = pooler.process, None
-    status = process.wait(timeout)
-    if status is None:
-        process.kill(signal.SIGKILL)
-        process.wait(20)
-        raise harness.Failed(f"it did not end:\n{pooler.tail()}")
-    pooler.check(status)
-    return status
-
-
 def connect(pooler, dbname="postgres", **options):
     return psycopg.connect(pooler.conninfo(dbname, **options), autocommit=True)
 
@@ -375,7 +363,7 @@ def test_term_waits_for_clients(pgweir):
     assert connection.execute("SELECT 1").fetchone() == (1,)
     assert pooler.process.running()
     connection.close()
-    assert exit_status(pooler) == 0
+    pooler.ends()
 
 
 def refused(pooler):
@@ -393,7 +381,7 @@ def test_second_signal_ends_at_once(pgweir, second):
     pooler.kill(signal.SIGTERM)
     harness.wait_for(lambda: refused(pooler), what="the listener to close")
     pooler.kill(second)
-    assert exit_status(pooler) == 0
+    pooler.ends()
     with pytest.raises(psycopg.Error):
         connection.execute("SELECT 1")
 
@@ -408,7 +396,7 @@ def test_int_waits_for_servers(pgweir):
     harness.wait_for(lambda: refused(pooler), what="the listener to close")
     assert busy.execute("SELECT 2").fetchone() == (2,)
     busy.commit()
-    assert exit_status(pooler) == 0
+    pooler.ends()
     idle.close()
     busy.close()
 
@@ -418,7 +406,7 @@ def test_quit_ends_at_once(pgweir):
     busy = psycopg.connect(pooler.conninfo())
     busy.execute("SELECT 1")
     pooler.kill(signal.SIGQUIT)
-    assert exit_status(pooler) == 0
+    pooler.ends()
     assert "got SIGQUIT, fast exit" in pooler.log()
     busy.close()
 
@@ -428,7 +416,7 @@ def test_drain_has_a_bound(pgweir):
     pooler = pgweir(shutdown_timeout=1)
     connection = connect(pooler)
     pooler.kill(signal.SIGTERM)
-    assert exit_status(pooler) == 0
+    pooler.ends()
     connection.close()
 
 
@@ -446,7 +434,7 @@ def test_shutdown_command(pgweir, mode):
     admin.send_query(f"SHUTDOWN {mode}".encode())
     harness.wait_for(lambda: refused(pooler), what="the listener to close")
     admin.finish()
-    assert exit_status(pooler) == 0
+    pooler.ends()
 
 
 # systemd --------------------------------------------------------------------------------------------------
@@ -475,4 +463,4 @@ def test_systemd_is_told(unstarted):
         expect("READY=1")
         pooler.kill(signal.SIGTERM)
         expect("STOPPING=1")
-        assert exit_status(pooler) == 0
+        pooler.ends()
