@@ -689,6 +689,17 @@ relay_server_input(struct server *server, const char *data, size_t len)
         relay_span_end(&span, MAX(span.start, pos - framer_kept_back(&server->framer)));
 }
 
+/* A client that was too far ahead of its server is read again when that has caught up by half. */
+static void
+relay_resume_client(const struct server *server)
+{
+    struct client *const client = server->client;
+
+    if (unlikely(client != NULL && !client->stream.reading) &&
+        server->requests.count <= REQUESTS_HIGH / 2 && !relay_client_must_wait(client))
+        stream_set_reading(&client->stream, true);
+}
+
 void
 relay_server_readable(struct server *server)
 {
@@ -716,6 +727,7 @@ relay_server_readable(struct server *server)
             return;
         if (relay_settle(server))
             return;
+        relay_resume_client(server);
     }
 }
 
