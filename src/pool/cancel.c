@@ -108,15 +108,14 @@ cancel_route(struct worker *worker, uint64_t key)
 
 /*
  * The request at the head of a queued client's bytes is answered with the error that PostgreSQL has
- * for it, and dropped: one message of the simple protocol, or all up to the next Sync.
+ * for it, and skipped: one message of the simple protocol, or all up to the next Sync.
  */
 static int
 cancel_queued(struct client *client)
 {
     CLEANUP(buf_done) struct buf message = BUF_INIT;
-    struct buf *const pending = &client->pending;
-    const bool simple =
-        pending->data[0] == FRONTEND_QUERY || pending->data[0] == FRONTEND_FUNCTION_CALL;
+    const char first = client->pending.data[0];
+    const bool simple = first == FRONTEND_QUERY || first == FRONTEND_FUNCTION_CALL;
     int r;
 
     r = msg_error(&message, "ERROR", SQLSTATE_QUERY_CANCELED,
@@ -127,9 +126,7 @@ cancel_queued(struct client *client)
     if (r < 0)
         return r;
     client_send(client, &message);
-    client->skip_to_sync = !simple;
-    if (simple)
-        buf_consume(pending, (size_t)pg_get_uint32(pending->data + 1) + 1);
+    client->skip = simple ? SKIP_MESSAGE : SKIP_TO_SYNC;
     return 0;
 }
 

@@ -50,6 +50,13 @@ enum client_state {
 };
 const char *client_state_name(enum client_state state); /* PgBouncer's word */
 
+/* What is dropped of a request that was cancelled in the queue. It may still be on its way. */
+enum client_skip {
+    SKIP_NOTHING,
+    SKIP_MESSAGE, /* the next message, which is all of it */
+    SKIP_TO_SYNC, /* all messages up to a Sync, which is answered */
+};
+
 struct client {
     struct stream stream;
     struct message message;   /* moving; freeing */
@@ -72,9 +79,8 @@ struct client {
     bool can_be_cancelled; /* key_node is in the map */
     struct address address;
     enum client_state state;
-    bool passing;      /* the message under way goes to the server piece by piece */
-    bool discarding;   /* ... or nowhere */
-    bool skip_to_sync; /* its queued request was cancelled: the rest of it is dropped */
+    enum client_skip skip;
+    bool passing; /* the message under way goes to the server piece by piece */
     uint64_t id;
     usec_t connect_wall;
     usec_t connect_time;

@@ -72,6 +72,10 @@ relay_settle(struct server *server)
     if (client == NULL || server->status != READY_IDLE || client->passing ||
         server->shard->policy->mode == POOL_SESSION)
         return false;
+    if (unlikely(server->requests.doubt == REQUESTS_MAYBE_SYNCS)) {
+        server_fence(server);
+        return false;
+    }
     server_release(server);
     return true;
 }
@@ -156,15 +160,19 @@ relay_acquire(struct client *client)
     }
 }
 
-/* After a cancel in the queue: the rest of that request is not wanted any more. */
+/* After a cancel in the queue: that request is not wanted any more. */
 static enum verdict
 relay_skip(struct client *client, char type)
 {
     CLEANUP(buf_done) struct buf message = BUF_INIT;
 
+    if (client->skip == SKIP_MESSAGE) {
+        client->skip = SKIP_NOTHING;
+        return VERDICT_DROP;
+    }
     if (type != FRONTEND_SYNC)
         return VERDICT_DROP;
-    client->skip_to_sync = false;
+    client->skip = SKIP_NOTHING;
     if (msg_ready(&message, READY_IDLE) < 0)
         return relay_closed(client, CLOSE_NO_MEMORY);
     client_send(client, &message);
@@ -183,7 +191,7 @@ relay_judge(struct client *client, char type, uint32_t len)
         return relay_closed(client, CLOSE_UNKNOWN_PACKET);
     if (unlikely(len > frontend_max_len(type)))
         return relay_closed(client, CLOSE_BAD_PACKET);
-    if (unlikely(client->skip_to_sync))
+    if (unlikely(client->skip != SKIP_NOTHING))
         return relay_skip(client, type);
     if (unlikely(type == FRONTEND_QUERY && client->worker->config->disable_pqexec))
         return relay_closed(client, CLOSE_PQEXEC);
