@@ -7,7 +7,7 @@
  * the samples that averages and the periodic stats line are made of.
  *
  * Thread: the main loop's.
- * Life: console_new ... console_free, which comes after engine_stop and before engine_free.
+ * Life: console_new ... console_close, engine_stop, console_free, engine_free.
  */
 #pragma once
 
@@ -49,7 +49,10 @@ struct console_hooks {
 /* Everything is borrowed and outlives the console; hooks is copied. 0 or -errno. */
 int console_new(struct engine *engine, struct loop *loop, struct outbox *outbox,
                 const struct console_hooks *hooks, struct console **ret_console);
-/* Ends all sessions. */
+/* Ends all sessions; asks the engine for nothing any more. Visitors who come later are turned away.
+ */
+void console_close(struct console *console);
+/* When the engine has answered all that it was asked. */
 void console_free(struct console *console);
 
 /* A new session; takes the visitor over. */

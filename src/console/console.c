@@ -34,14 +34,23 @@ console_new(struct engine *engine, struct loop *loop, struct outbox *outbox,
 }
 
 void
-console_free(struct console *console)
+console_close(struct console *console)
 {
     struct session *session;
 
-    if (console == NULL)
-        return;
+    console->closed = true;
+    sampler_stop(console->sampler);
     LIST_FOREACH_SAFE (session, &console->sessions, link)
         session_close(session, "pooler is shutting down");
+}
+
+void
+console_free(struct console *console)
+{
+    if (console == NULL)
+        return;
+    if (!console->closed)
+        console_close(console);
     sampler_free(console->sampler);
     free(console);
 }
@@ -49,8 +58,13 @@ console_free(struct console *console)
 void
 console_visit(struct console *console, struct console_visitor *visitor)
 {
-    const int r = session_open(console, visitor);
+    int r;
 
+    if (console->closed) {
+        engine_visitor_free(visitor);
+        return;
+    }
+    r = session_open(console, visitor);
     if (r < 0)
         log_warning("cannot open a console session: %s", strerror(-r));
 }

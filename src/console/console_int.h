@@ -24,6 +24,7 @@ struct console {
     struct list sessions;    /* struct session; owned */
     struct sampler *sampler; /* owned */
     struct stats stats;      /* of the console's own database */
+    bool closed;
 };
 
 /*

@@ -30,7 +30,7 @@ struct sampler {
     struct timer *timer;     /* owned */
     struct map samples;      /* struct sample; owned */
     struct snapshot_request request;
-    bool pending;     /* request is in the engine's hands */
+    bool stopped;
     usec_t since;     /* beginning of the period */
     struct stats sum; /* average over all databases */
     unsigned period;
@@ -181,8 +181,8 @@ sampler_got(struct snapshot_request *request, struct snapshot *snapshot)
     const usec_t span = now - sampler->since;
     struct stats before = {0}, after = {0};
 
-    sampler->pending = false;
-    sampler_start(sampler);
+    if (!sampler->stopped)
+        sampler_start(sampler);
     if (snapshot == NULL || snapshot->incomplete) {
         snapshot_free(snapshot);
         return; /* the next period is the longer */
@@ -206,7 +206,6 @@ sampler_tick(void *arg)
 {
     struct sampler *sampler = arg;
 
-    sampler->pending = true;
     sampler->request.what = SNAPSHOT_DATABASES | SNAPSHOT_STATS;
     sampler->request.done = sampler_got;
     engine_snapshot(sampler->engine, &sampler->request);
@@ -233,6 +232,13 @@ sampler_new(struct engine *engine, struct loop *loop, const struct stats *own,
     sampler_start(sampler);
     *ret_sampler = sampler;
     return 0;
+}
+
+void
+sampler_stop(struct sampler *sampler)
+{
+    sampler->stopped = true;
+    timer_stop(sampler->timer);
 }
 
 void

@@ -1,7 +1,8 @@
 /*
  * sampler.h - what happened per second: averages over the last stats_period, and the stats line.
  *
- * Thread: the main loop's. Life: sampler_new ... sampler_free, after engine_stop.
+ * Thread: the main loop's. Life: sampler_new ... sampler_stop, engine_stop,
+ * sampler_free.
  */
 #pragma once
 
@@ -14,6 +15,8 @@ struct sampler;
 /* The console's own database is counted in own, borrowed. */
 int sampler_new(struct engine *engine, struct loop *loop, const struct stats *own,
                 struct sampler **ret_sampler);
+/* Asks the engine for nothing any more. */
+void sampler_stop(struct sampler *sampler);
 void sampler_free(struct sampler *sampler);
 /*
  * Counts per second, bytes per second, and microseconds per transaction, query and assignment, of a

@@ -291,6 +291,8 @@ service_free(struct service *service)
     timer_free(service->patience);
     if (service->reloader != NULL)
         reloader_close(service->reloader);
+    if (service->console != NULL)
+        console_close(service->console);
     stop_threads(service);
     console_free(service->console);
     engine_free(service->engine);
