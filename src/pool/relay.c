@@ -667,7 +667,8 @@ relay_server_input(struct server *server, const char *data, size_t len)
 
         if (unlikely(action == REQUEST_SKIP)) {
             relay_span_end(&span, pos);
-            (void)framer_skip_run(&server->framer, &pos, end, BACKEND_DATA_ROW);
+            if (!requests_empty(&server->requests)) /* rows that nobody asked for are no rows */
+                (void)framer_skip_run(&server->framer, &pos, end, BACKEND_DATA_ROW);
             span.start = pos;
         } else {
             (void)framer_skip_run(&server->framer, &pos, end, BACKEND_DATA_ROW);

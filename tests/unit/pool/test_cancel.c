@@ -1,0 +1,434 @@
+/*
+ * test_cancel.c - a cancel request finds its client, and never hits another.
+ */
+#include "fixture.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "engine_int.h"
+#include "pg.h"
+#include "pool.h"
+
+/* A client who is the second in a pool of one: what it sends waits. */
+static void
+begin_queued(struct fixture *f, const char *text, struct peer **ret_first, struct peer **ret_queued,
+             struct peer **ret_server)
+{
+    fixture_begin(f, text, ret_first, ret_server);
+    *ret_queued = fixture_login(f, "db", "alice");
+    peer_send(*ret_first, 'Q', "begin");
+    peer_expect_types(*ret_server, "Q");
+    peer_send_complete(*ret_server, "BEGIN", 'T');
+    peer_expect_types(*ret_first, "CZ");
+}
+
+static void
+end_first(struct peer *first, struct peer *server)
+{
+    peer_send(first, 'Q', "commit");
+    peer_expect(server, 'Q', "commit");
+    peer_send_complete(server, "COMMIT", 'I');
+    peer_expect_types(first, "CZ");
+}
+
+static const char one[] = "default_pool_size = 1\nquery_wait_notify = 0\n";
+
+/* --- in the queue ----------------------------------------------------------------------------- */
+
+static void
+test_queued_query(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *first, *client, *server;
+
+    begin_queued(f, one, &first, &client, &server);
+    peer_send(client, 'Q', "select 1");
+    fixture_settle(f);
+    fixture_cancel(client);
+    peer_expect_error(client, "ERROR", "57014", "canceling statement due to user request");
+    peer_expect_ready(client, 'I');
+    peer_expect_silence(client);
+    end_first(first, server);
+    peer_expect_silence(server); /* nothing of it was left in the queue */
+    assert_int_equal(fixture_idle_count(f), 1);
+    assert_int_equal(fake_connector_counts(f->connector).cancels, 0);
+    /* The connection goes on. */
+    peer_send(client, 'Q', "select 2");
+    peer_expect(server, 'Q', "select 2");
+}
+
+/* What was sent behind the cancelled query takes its turn. */
+static void
+test_queued_pipeline(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *first, *client, *server;
+
+    begin_queued(f, one, &first, &client, &server);
+    peer_send(client, 'Q', "select 1");
+    peer_send(client, 'Q', "select 2");
+    fixture_settle(f);
+    fixture_cancel(client);
+    peer_expect_types(client, "EZ");
+    peer_expect_silence(client);
+    end_first(first, server);
+    peer_expect(server, 'Q', "select 2");
+    peer_send_complete(server, "SELECT 2", 'I');
+    peer_expect_types(client, "CZ");
+    assert_int_equal(fixture_idle_count(f), 1);
+}
+
+static void
+test_queued_extended(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *first, *client, *server;
+
+    begin_queued(f, one, &first, &client, &server);
+    for (const char *types = "PBDE"; *types != '\0'; types++)
+        peer_send(client, *types, "");
+    fixture_settle(f);
+    fixture_cancel(client);
+    peer_expect_error(client, "ERROR", "57014", "canceling statement");
+    peer_expect_silence(client); /* as PostgreSQL: ReadyForQuery at the Sync */
+    peer_send(client, 'P', "");
+    peer_expect_silence(client);
+    peer_send(client, 'S', NULL);
+    peer_expect_ready(client, 'I');
+    end_first(first, server);
+    peer_expect_silence(server);
+    assert_int_equal(fixture_idle_count(f), 1);
+    peer_send(client, 'Q', "select 2");
+    peer_expect(server, 'Q', "select 2");
+}
+
+static void
+test_queued_extended_with_sync_there(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *first, *client, *server;
+
+    begin_queued(f, one, &first, &client, &server);
+    for (const char *types = "PBES"; *types != '\0'; types++)
+        peer_send(client, *types, *types == 'S' ? NULL : "");
+    peer_send(client, 'Q', "select 2");
+    fixture_settle(f);
+    fixture_cancel(client);
+    peer_expect_types(client, "EZ");
+    peer_expect_silence(client);
+    end_first(first, server);
+    peer_expect(server, 'Q', "select 2");
+}
+
+/*
+ * Of a big query only the beginning has come. What comes after the cancel is still the query's
+ * text, whatever it looks like.
+ */
+static void
+test_queued_big_query(void **state)
+{
+    static const char text[] = "Q\0\0\0\x0b"
+                               "DELETE\0";
+    const size_t size = 200 * 1000;
+    struct fixture *f = *state;
+    struct peer *first, *client, *server;
+    char *const message = calloc(1, size + 1);
+    size_t at;
+
+    assert_non_null(message);
+    message[0] = 'Q';
+    pg_put_uint32(message + 1, (uint32_t)size);
+    for (at = PG_HEADER_SIZE; at + 12 <= size; at += 12)
+        memcpy(message + at, text, 12);
+    begin_queued(f, one, &first, &client, &server);
+    at = PG_HEADER_SIZE + 7000 * 12;
+    peer_send_bytes(client, message, at);
+    fixture_settle(f);
+    fixture_cancel(client);
+    peer_expect_types(client, "EZ");
+    peer_send_bytes(client, message + at, size + 1 - at);
+    peer_expect_silence(client);
+    end_first(first, server);
+    peer_expect_silence(server);
+    peer_send(client, 'Q', "select 2");
+    peer_expect(server, 'Q', "select 2");
+    peer_expect_silence(server);
+    free(message);
+}
+
+/* Who was cancelled is no longer counted for, nor timed out. */
+static void
+test_queued_cancel_stops_the_clock(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *first, *client, *server;
+
+    begin_queued(f, "default_pool_size = 1\nquery_wait_timeout = 10\nquery_timeout = 20\n", &first,
+                 &client, &server);
+    peer_send(client, 'Q', "select 1");
+    fixture_settle(f);
+    fixture_cancel(client);
+    peer_expect_types(client, "EZ");
+    fixture_advance(f, MINUTE);
+    peer_expect_silence(client);
+}
+
+/* --- running ------------------------------------------------------------------------------------
+ */
+
+static void
+test_running_query(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *other, *server;
+
+    fixture_begin(f, one, &client, &server);
+    other = fixture_login(f, "db", "alice");
+    peer_send(client, 'Q', "select pg_sleep(60)");
+    peer_expect_types(server, "Q");
+    peer_send(other, 'Q', "select 2");
+    fixture_cancel(client);
+    assert_int_equal(fake_connector_cancelling(f->connector), 1);
+    assert_int_equal(fake_connector_cancelled_pid(f->connector), server->pid);
+    peer_send_error(server, "ERROR", "57014", "canceling statement due to user request");
+    peer_send_ready(server, 'I');
+    peer_expect_types(client, "EZ");
+    /* The cancel is on its way for all we know: nobody gets this server. */
+    peer_expect_silence(server);
+    assert_int_equal(fixture_idle_count(f), 0);
+    fake_connector_finish_cancel(f->connector, 0);
+    /* It has arrived; a Sync proves that the server has dealt with it. */
+    peer_expect_types(server, "S");
+    peer_expect_silence(server);
+    peer_send_ready(server, 'I');
+    peer_expect(server, 'Q', "select 2");
+    peer_expect_silence(client);
+}
+
+/* The cancel ends before the answer comes. */
+static void
+test_running_query_cancel_first(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+
+    fixture_begin(f, one, &client, &server);
+    peer_send(client, 'Q', "select pg_sleep(60)");
+    peer_expect_types(server, "Q");
+    fixture_cancel(client);
+    fake_connector_finish_cancel(f->connector, 0);
+    peer_expect_silence(server);
+    peer_send_error(server, "ERROR", "57014", "canceling statement due to user request");
+    peer_send_ready(server, 'I');
+    peer_expect_types(client, "EZ");
+    peer_expect_types(server, "S");
+    assert_int_equal(fixture_idle_count(f), 0);
+    peer_send_ready(server, 'I');
+    assert_int_equal(fixture_idle_count(f), 1);
+}
+
+/* A late cancel hits the Sync: its error is nobody's. */
+static void
+test_late_cancel_hits_nobody(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *other, *server;
+
+    fixture_begin(f, one, &client, &server);
+    other = fixture_login(f, "db", "alice");
+    peer_send(client, 'Q', "select 1");
+    peer_expect_types(server, "Q");
+    fixture_cancel(client);
+    peer_send_complete(server, "SELECT 1", 'I');
+    peer_expect_types(client, "CZ");
+    peer_send(other, 'Q', "select 2");
+    fake_connector_finish_cancel(f->connector, 0);
+    peer_expect_types(server, "S");
+    peer_send_error(server, "ERROR", "57014", "canceling statement due to user request");
+    peer_send_ready(server, 'I');
+    peer_expect(server, 'Q', "select 2");
+    peer_expect_silence(other);
+    peer_expect_silence(client);
+    peer_send_complete(server, "SELECT 2", 'I');
+    peer_expect_types(other, "CZ");
+}
+
+static void
+test_several_cancels(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+
+    fixture_begin(f, one, &client, &server);
+    peer_send(client, 'Q', "select 1");
+    peer_expect_types(server, "Q");
+    fixture_cancel(client);
+    fixture_cancel(client);
+    assert_int_equal(fake_connector_cancelling(f->connector), 2);
+    peer_send_complete(server, "SELECT 1", 'I');
+    peer_expect_types(client, "CZ");
+    fake_connector_finish_cancel(f->connector, 0);
+    peer_expect_silence(server);
+    fake_connector_finish_cancel(f->connector, -ETIMEDOUT);
+    peer_expect_types(server, "S");
+    peer_send_ready(server, 'I');
+    assert_int_equal(fixture_idle_count(f), 1);
+}
+
+/* In a transaction the client keeps its server, and may go on while the cancel is under way. */
+static void
+test_cancel_in_a_transaction(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+
+    fixture_begin(f, one, &client, &server);
+    peer_send(client, 'Q', "begin; select pg_sleep(60)");
+    peer_expect_types(server, "Q");
+    fixture_cancel(client);
+    peer_send_error(server, "ERROR", "57014", "canceling statement due to user request");
+    peer_send_ready(server, 'E');
+    peer_expect_types(client, "EZ");
+    peer_send(client, 'Q', "rollback");
+    peer_expect(server, 'Q', "rollback");
+    peer_send_complete(server, "ROLLBACK", 'I');
+    peer_expect_types(client, "CZ");
+    peer_expect_silence(server);
+    fake_connector_finish_cancel(f->connector, 0);
+    peer_expect_types(server, "S");
+    peer_send_ready(server, 'I');
+    assert_int_equal(fixture_idle_count(f), 1);
+}
+
+/* The server of a client that has gone is retired only when the cancel is through. */
+static void
+test_client_leaves_with_a_cancel_under_way(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+
+    fixture_begin(f, one, &client, &server);
+    peer_send(client, 'Q', "select 1");
+    peer_expect_types(server, "Q");
+    fixture_cancel(client);
+    peer_close(client);
+    fixture_settle(f);
+    assert_int_equal(fake_connector_counts(f->connector).impolite, 0);
+    assert_int_equal(fixture_server_count(f), 1);
+    fake_connector_finish_cancel(f->connector, 0);
+    peer_expect_end(server);
+    assert_int_equal(fake_connector_counts(f->connector).impolite, 1);
+    assert_int_equal(fixture_server_count(f), 0);
+}
+
+static void
+test_server_dies_while_being_cancelled(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+
+    fixture_begin(f, one, &client, &server);
+    peer_send(client, 'Q', "select 1");
+    peer_expect_types(server, "Q");
+    fixture_cancel(client);
+    peer_send_complete(server, "SELECT 1", 'I');
+    peer_expect_types(client, "CZ");
+    peer_close(server);
+    fixture_settle(f);
+    assert_int_equal(fixture_server_count(f), 1);
+    fake_connector_finish_cancel(f->connector, 0);
+    assert_int_equal(fixture_server_count(f), 0);
+    peer_expect_silence(client);
+}
+
+/* --- nothing to cancel ---------------------------------------------------------------------------
+ */
+
+static void
+test_idle_client(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+
+    fixture_begin(f, one, &client, &server);
+    fixture_cancel(client);
+    peer_expect_silence(client);
+    peer_send(client, 'Q', "begin");
+    peer_expect_types(server, "Q");
+    peer_send_complete(server, "BEGIN", 'T');
+    peer_expect_types(client, "CZ");
+    fixture_cancel(client); /* idle in a transaction */
+    peer_expect_silence(client);
+    assert_int_equal(fake_connector_counts(f->connector).cancels, 0);
+}
+
+static void
+test_unknown_key(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+
+    fixture_begin(f, one, &client, &server);
+    peer_send(client, 'Q', "select 1");
+    peer_expect_types(server, "Q");
+    client->secret ^= 1;
+    fixture_cancel(client);
+    client->secret ^= 1;
+    client->pid ^= 1;
+    fixture_cancel(client);
+    assert_int_equal(fake_connector_counts(f->connector).cancels, 0);
+    peer_expect_silence(client);
+    /* A key dies with its client. */
+    client->pid ^= 1;
+    peer_send_complete(server, "SELECT 1", 'I');
+    peer_expect_types(client, "CZ");
+    peer_send(client, 'X', NULL);
+    peer_expect_end(client);
+    fixture_cancel(client);
+    assert_int_equal(fake_connector_counts(f->connector).cancels, 0);
+}
+
+/* The request comes to whatever worker, and goes round until it finds the client. */
+static void
+test_request_goes_from_worker_to_worker(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+
+    fixture_begin(f, "worker_threads = 4\n", &client, &server);
+    peer_send(client, 'Q', "select 1");
+    peer_expect_types(server, "Q");
+    for (unsigned i = 0; i < 4; i++) {
+        fixture_cancel(client);
+        (void)fixture_connect(f); /* makes another worker the least busy */
+        assert_int_equal(fake_connector_cancelling(f->connector), i + 1);
+    }
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_queued_query),
+        TEST(test_queued_pipeline),
+        TEST(test_queued_extended),
+        TEST(test_queued_extended_with_sync_there),
+        TEST(test_queued_big_query),
+        TEST(test_queued_cancel_stops_the_clock),
+        TEST(test_running_query),
+        TEST(test_running_query_cancel_first),
+        TEST(test_late_cancel_hits_nobody),
+        TEST(test_several_cancels),
+        TEST(test_cancel_in_a_transaction),
+        TEST(test_client_leaves_with_a_cancel_under_way),
+        TEST(test_server_dies_while_being_cancelled),
+        TEST(test_idle_client),
+        TEST(test_unknown_key),
+        TEST(test_request_goes_from_worker_to_worker),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
