@@ -20,6 +20,8 @@ fd_set_nonblock(int fd)
 {
     const int flags = fcntl(fd, F_GETFL);
 
+    if (flags >= 0 && (flags & O_NONBLOCK) != 0)
+        return 0;
     if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0)
         return -errno;
     return 0;

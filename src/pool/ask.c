@@ -86,6 +86,23 @@ ask_send(struct server *server, const char *sql)
 }
 
 void
+server_fence(struct server *server)
+{
+    CLEANUP(buf_done) struct buf message = BUF_INIT;
+    int r;
+
+    server->ready = false;
+    server->requests.doubt = REQUESTS_CERTAIN;
+    r = requests_push(&server->requests, FRONTEND_QUERY, REQUEST_FENCE);
+    if (r == 0)
+        r = msg_query(&message, "");
+    if (r == 0)
+        stream_send_copy(&server->stream, message.data, message.len);
+    else
+        server_close(server, CLOSE_NO_MEMORY);
+}
+
+void
 server_begin_ask(struct server *server, enum ask ask)
 {
     struct shard *const shard = server->shard;

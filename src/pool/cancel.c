@@ -149,7 +149,8 @@ client_cancel(struct client *client)
             stream_set_reading(&client->stream, true);
         return;
     case CLIENT_ACTIVE:
-        if (client->server->state == SERVER_ACTIVE && !client->server->ready)
+        /* While its settings are being set, it has not begun yet. */
+        if (!client->server->ready && !client->server->syncing_settings)
             server_cancel(client->server);
         return;
     default:

@@ -187,6 +187,9 @@ client_granted(struct waiter *waiter, struct server *server)
     struct client *const client = client_of_waiter(waiter);
 
     client->shard->stats.wait_time += loop_now(client->worker->loop) - waiter->since;
+    /* Its query begins now: what came before was waiting. */
+    client->query_start = 0;
+    client->xact_start = 0;
     relay_begin(client, server);
     if (client->state != CLIENT_ACTIVE)
         return;
@@ -234,14 +237,17 @@ static usec_t
 client_next_timeout(const struct client *client, enum close_reason *ret_reason)
 {
     const struct policy *const policy = client->shard->policy;
+    /* Waiting for a server is not running. */
+    const usec_t query_start = client->server != NULL ? client->query_start : 0;
+    const usec_t xact_start = client->server != NULL ? client->xact_start : 0;
     const bool in_xact =
         client->server != NULL && client->server->status != READY_IDLE && client->query_start == 0;
     const struct {
         usec_t since, timeout;
         enum close_reason reason;
     } timeouts[] = {
-        {client->query_start, policy->query_timeout, CLOSE_QUERY_TIMEOUT},
-        {client->xact_start, policy->transaction_timeout, CLOSE_TRANSACTION_TIMEOUT},
+        {query_start, policy->query_timeout, CLOSE_QUERY_TIMEOUT},
+        {xact_start, policy->transaction_timeout, CLOSE_TRANSACTION_TIMEOUT},
         {in_xact ? client->last_active : 0, policy->idle_transaction_timeout,
          CLOSE_IDLE_TRANSACTION_TIMEOUT},
         {client->state == CLIENT_IDLE ? client->last_active : 0, policy->client_idle_timeout,
@@ -305,6 +311,7 @@ client_stop_timer(struct client *client)
  */
 
 static void client_arrive(struct message *message);
+static void client_settle(struct client *client);
 static void client_free_message(struct message *message);
 
 int
@@ -463,27 +470,38 @@ client_close(struct client *client, enum close_reason reason)
 /* ---- to the pool's worker ---------------------------------------------------------------------
  */
 
+/* Its shard counts it from here on. */
+static void
+client_join_shard(struct client *client, struct shard *shard)
+{
+    if (client->shard != NULL)
+        atomic_fetch_sub(&client->shard->client_count, 1);
+    client->shard = shard;
+    atomic_fetch_add(&shard->client_count, 1);
+}
+
 void
 client_move(struct client *client, struct shard *to)
 {
     client_stop_timer(client);
     cancel_leave(client);
     list_remove(&client->link);
+    client_join_shard(client, to);
+    client_set_state(client, CLIENT_MOVING);
+    if (to->worker == client->worker) { /* no need to travel */
+        client_settle(client);
+        return;
+    }
     stream_detach(&client->stream);
     atomic_fetch_sub(&client->worker->client_count, 1);
-    if (client->shard != NULL)
-        atomic_fetch_sub(&client->shard->client_count, 1);
-    client->shard = to;
-    client_set_state(client, CLIENT_MOVING);
     atomic_fetch_add(&to->worker->client_count, 1);
-    atomic_fetch_add(&to->client_count, 1);
     client->message.fn = client_arrive;
     loop_post(to->worker->loop, &client->message);
 }
 
 /* From the pool's other shard, where it was idle. */
 static void
-client_settle(struct client *client)
+client_go_on(struct client *client)
 {
     const struct policy *const policy = client->shard->policy;
 
@@ -519,22 +537,30 @@ client_await_welcome(struct client *client)
     shard_grow(shard);
 }
 
+/* It is on its pool's worker. */
 static void
-client_arrive(struct message *message)
+client_settle(struct client *client)
 {
-    struct client *const client = container_of(message, struct client, message);
-    struct worker *const worker = client->shard->worker;
-
-    client->worker = worker;
     list_push_back(&client->shard->clients, &client->link);
-    if (stream_attach(&client->stream, worker->outbox) < 0)
-        client_close(client, CLOSE_NO_MEMORY);
-    else if (worker->stopping)
+    if (client->worker->stopping)
         client_close(client, CLOSE_SHUTDOWN);
     else if (client->login != NULL)
         client_await_welcome(client);
     else
-        client_settle(client);
+        client_go_on(client);
+}
+
+static void
+client_arrive(struct message *message)
+{
+    struct client *const client = container_of(message, struct client, message);
+
+    client->worker = client->shard->worker;
+    if (stream_attach(&client->stream, client->worker->outbox) < 0) {
+        client_close(client, CLOSE_NO_MEMORY);
+        return;
+    }
+    client_settle(client);
 }
 
 void

@@ -532,6 +532,8 @@ login_auth_messages(struct client *client)
                             size - 4);
         buf_consume(input, (size_t)size + 1);
         login_judge(client, status);
+        if (status != AUTH_CONTINUE) /* the client may be on another worker by now */
+            return;
     }
 }
 

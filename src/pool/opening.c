@@ -118,12 +118,11 @@ opening_done(struct connect_request *request, struct backend *backend,
     struct opening *const opening = container_of(request, struct opening, request);
     struct shard *const shard = opening->shard;
     const unsigned generation = opening->policy->generation;
+    const struct backend_error why = error != NULL ? *error : (struct backend_error){.retry_at = 0};
     struct server *server;
 
-    opening_end(opening);
+    opening_end(opening); /* error was part of it */
     if (backend == NULL) {
-        const struct backend_error why = *error;
-
         shard_return_lease(shard);
         if (!shard->worker->stopping)
             shard_open_failed(shard, &why);
@@ -217,19 +216,30 @@ opening_abandon_all(struct shard *shard)
 }
 
 void
+shard_welcome_clients(struct shard *shard)
+{
+    struct list *link;
+
+    while ((link = list_pop(&shard->welcoming)) != NULL)
+        client_welcome(container_of(link, struct client, welcome_link));
+}
+
+void
 shard_welcome(struct shard *shard, struct settings *settings)
 {
     struct pool *const pool = shard->pool;
+    const unsigned count = atomic_load_explicit(&pool->shard_count, memory_order_acquire);
     struct settings *old;
-    struct list all = LIST_INIT(all);
-    struct list *link;
 
     (void)pthread_mutex_lock(&pool->mutex);
     old = pool->welcome;
     pool->welcome = settings_ref(settings);
     (void)pthread_mutex_unlock(&pool->mutex);
+    /* The pool's first: there may be clients in any shard that wait for it. */
+    for (unsigned i = 0; i < count && old == NULL; i++) {
+        if (pool->shards[i] != shard)
+            loop_post(pool->shards[i]->worker->loop, &pool->shards[i]->welcome_message);
+    }
     settings_unref(old);
-    list_append(&all, &shard->welcoming);
-    while ((link = list_pop(&all)) != NULL)
-        client_welcome(container_of(link, struct client, welcome_link));
+    shard_welcome_clients(shard);
 }

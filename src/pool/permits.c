@@ -83,8 +83,9 @@ permits_wake_locked(struct list *list)
     while ((link = list_pop(list)) != NULL) {
         struct permit_wait *const wait = container_of(link, struct permit_wait, link);
 
-        atomic_store_explicit(&wait->permits, NULL, memory_order_relaxed);
+        /* In this order: who sees that it is in no list any more sees that it was posted. */
         atomic_store_explicit(&wait->posted, true, memory_order_relaxed);
+        atomic_store_explicit(&wait->permits, NULL, memory_order_release);
         loop_post(wait->loop, &wait->message);
     }
 }
@@ -131,7 +132,7 @@ permits_woken(struct permit_wait *wait)
 bool
 permits_leave(struct permit_wait *wait)
 {
-    struct permits *const permits = atomic_load_explicit(&wait->permits, memory_order_relaxed);
+    struct permits *const permits = atomic_load_explicit(&wait->permits, memory_order_acquire);
 
     if (permits != NULL) {
         (void)pthread_mutex_lock(&permits->mutex);

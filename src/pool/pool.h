@@ -94,12 +94,13 @@ struct shard {
     struct policy *policy;      /* a reference */
     struct policy *next_policy; /* a reference on its way, or NULL; under the pool's mutex */
     struct message policy_message;
-    struct list servers;   /* all of them, struct server */
-    struct list idle;      /* struct server, newest first */
-    struct list waiters;   /* struct waiter, oldest first */
-    struct list clients;   /* struct client, logged in or waiting for the welcome */
-    struct list welcoming; /* struct client in CLIENT_WELCOME */
-    struct list openings;  /* struct opening */
+    struct message welcome_message; /* posted once, by the shard with the pool's first server */
+    struct list servers;            /* all of them, struct server */
+    struct list idle;               /* struct server, newest first */
+    struct list waiters;            /* struct waiter, oldest first */
+    struct list clients;            /* struct client, logged in or waiting for the welcome */
+    struct list welcoming;          /* struct client in CLIENT_WELCOME */
+    struct list openings;           /* struct opening */
     unsigned opening;
     unsigned checking; /* servers being checked or reset: they come back soon */
     unsigned server_count;
@@ -185,6 +186,8 @@ enum wait_cause shard_open_server(struct shard *shard);
 void opening_abandon_all(struct shard *shard);
 /* A server of this shard has proved itself: its parameters are the pool's welcome. */
 void shard_welcome(struct shard *shard, struct settings *settings);
+/* Another shard has seen to the welcome: those who wait for it go on. */
+void shard_welcome_clients(struct shard *shard);
 /* All who wait are told that there is no server to be had. */
 void shard_refuse_all(struct shard *shard, const struct refusal *refusal);
 

@@ -72,12 +72,17 @@ relay_settle(struct server *server)
     if (client == NULL || server->status != READY_IDLE || client->passing ||
         server->shard->policy->mode == POOL_SESSION)
         return false;
-    if (unlikely(server->requests.doubt == REQUESTS_MAYBE_SYNCS)) {
+    switch (server->requests.doubt) {
+    case REQUESTS_CERTAIN:
+        server_release(server);
+        return true;
+    case REQUESTS_MAYBE_SYNCS:
         server_fence(server);
         return false;
+    default:
+        client_close(server->client, CLOSE_PROTOCOL);
+        return true;
     }
-    server_release(server);
-    return true;
 }
 
 /* Sends what has gathered up to end, and goes on from there. */
@@ -141,7 +146,7 @@ relay_acquire(struct client *client)
 {
     struct server *server;
 
-    relay_begin_query(client);
+    client->request_time = loop_now(client->worker->loop);
     switch (pool_acquire(client->shard, &client->waiter, &server)) {
     case ACQUIRE_GRANTED:
         relay_begin(client, server);
@@ -202,9 +207,9 @@ relay_judge(struct client *client, char type, uint32_t len)
         verdict = relay_acquire(client);
         if (verdict != VERDICT_SEND)
             return verdict;
-    } else if (type != FRONTEND_COPY_DATA) {
-        relay_begin_query(client);
     }
+    if (type != FRONTEND_COPY_DATA)
+        relay_begin_query(client);
     client->server->ready = false;
     if (requests_push(&client->server->requests, type, REQUEST_FORWARD) < 0)
         return relay_closed(client, CLOSE_NO_MEMORY);
@@ -485,7 +490,7 @@ relay_ready(struct server *server, const struct frame *frame, enum request_actio
     }
     server->ready = requests_empty(&server->requests);
     if (action == REQUEST_SKIP)
-        return server->client == NULL || relay_settings_done(server);
+        return !server->syncing_settings || relay_settings_done(server);
     relay_count_ready(server, server->client);
     if (unlikely(server->status != 'I' && server->shard->policy->mode == POOL_STATEMENT)) {
         server_close(server, CLOSE_STATEMENT_TRANSACTION);
@@ -574,8 +579,10 @@ static bool
 relay_server_message(struct server *server, const struct frame *frame, bool whole,
                      enum request_action *ret_action)
 {
-    const enum request_action action = relay_action(server);
+    enum request_action action = relay_action(server);
 
+    if (frame->type == BACKEND_EMPTY_QUERY && requests_is_fence(&server->requests))
+        action = REQUEST_SKIP;
     *ret_action = action;
     if (server->client == NULL && requests_empty(&server->requests) &&
         frame->type != BACKEND_ERROR && !relay_idle_message(server, frame->type))
@@ -683,6 +690,8 @@ relay_server_input(struct server *server, const char *data, size_t len)
             span.start = pos;
             continue;
         }
+        if (unlikely(frame.type == BACKEND_EMPTY_QUERY)) /* perhaps that of a fence */
+            relay_span_end(&span, frame.data);
         /* These may end the link, so what the client is to see of them goes out first. */
         if (action == REQUEST_FORWARD &&
             (frame.type == BACKEND_READY || frame.type == BACKEND_ERROR))

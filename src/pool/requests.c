@@ -28,6 +28,8 @@ requests_reset(struct requests *requests)
     requests->count = 0;
     requests->skipping = false;
     requests->copy_in = false;
+    requests->fence_answered = false;
+    requests->doubt = REQUESTS_CERTAIN;
 }
 
 static struct request *
@@ -70,24 +72,33 @@ requests_copy_end_pending(const struct requests *requests)
     return false;
 }
 
-/* Whether the server will pass over a message that is sent now. */
+/* Whether the server will pass over a message that is sent now, or has no answer to it. */
 static bool
 requests_is_ignored(const struct requests *requests, char type)
 {
     switch (type) {
     case FRONTEND_COPY_DATA:
     case FRONTEND_FLUSH:
-        return true; /* no answer */
+        return true;
     case FRONTEND_COPY_DONE:
     case FRONTEND_COPY_FAIL:
         /* Without anything that could begin a COPY they mean nothing. */
         return requests->count == 0;
     case FRONTEND_SYNC:
-        return requests->copy_in && !requests_copy_end_pending(requests);
+        return false;
     default:
-        /* In the middle of COPY data any other message is its end, as an error. */
-        return requests->skipping || (requests->copy_in && !requests_copy_end_pending(requests));
+        return requests->skipping;
     }
+}
+
+static void
+requests_be_in_doubt(struct requests *requests, char type)
+{
+    const enum requests_doubt doubt =
+        type == FRONTEND_SYNC ? REQUESTS_MAYBE_SYNCS : REQUESTS_MAYBE_MORE;
+
+    if (requests->doubt < doubt)
+        requests->doubt = doubt;
 }
 
 int
@@ -97,6 +108,10 @@ requests_push(struct requests *requests, char type, enum request_action action)
 
     if (requests_is_ignored(requests, type))
         return 0;
+    if (requests->copy_in && !requests_is_copy_end(type) && !requests_copy_end_pending(requests)) {
+        requests_be_in_doubt(requests, type);
+        return 0;
+    }
     if (requests->count == requests->size) {
         r = requests_grow(requests);
         if (r < 0)
@@ -170,7 +185,9 @@ requests_begin_copy_in(struct requests *requests)
                 *requests_at(requests, kept++) = *requests_at(requests, i++);
             break;
         }
-        if (request.type != FRONTEND_SYNC)
+        if (request.type == FRONTEND_SYNC)
+            requests_be_in_doubt(requests, FRONTEND_SYNC);
+        else
             *requests_at(requests, kept++) = request;
     }
     if (requests->count > 0)
@@ -183,12 +200,18 @@ requests_ready(struct requests *requests)
     requests->copy_in = false;
     switch (requests_head_type(requests)) {
     case FRONTEND_QUERY:
+        /* Before the fence's own answer it is one that was in doubt. */
+        if (requests_is_fence(requests) && !requests->fence_answered)
+            return true;
+        requests->fence_answered = false;
+        requests_pop(requests);
+        return true;
     case FRONTEND_SYNC:
     case FRONTEND_FUNCTION_CALL:
         requests_pop(requests);
         return true;
     default:
-        return false;
+        return requests->doubt != REQUESTS_CERTAIN;
     }
 }
 
@@ -212,10 +235,16 @@ requests_answer(struct requests *requests, char type)
         requests_pop_if(requests, FRONTEND_DESCRIBE);
         return true;
     case BACKEND_COMMAND_COMPLETE:
+        if (requests->copy_in) /* to its end: the server has passed over what came between */
+            requests->doubt = REQUESTS_CERTAIN;
         requests->copy_in = false;
         requests_pop_if(requests, FRONTEND_EXECUTE);
         return true;
     case BACKEND_EMPTY_QUERY:
+        if (requests_is_fence(requests))
+            requests->fence_answered = true;
+        requests_pop_if(requests, FRONTEND_EXECUTE);
+        return true;
     case BACKEND_PORTAL_SUSPENDED:
         requests_pop_if(requests, FRONTEND_EXECUTE);
         return true;

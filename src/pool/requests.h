@@ -20,6 +20,17 @@
 enum request_action {
     REQUEST_FORWARD, /* it goes to the client */
     REQUEST_SKIP,    /* the daemon asked: it is swallowed */
+    REQUEST_FENCE, /* an empty query of the daemon; what comes before its answer is the client's */
+};
+
+/*
+ * What was sent while the server reads COPY data is passed over by the server, if it has come so
+ * far; if the COPY fails first, it is answered. Until the COPY has succeeded nobody can know.
+ */
+enum requests_doubt {
+    REQUESTS_CERTAIN,
+    REQUESTS_MAYBE_SYNCS, /* some more ReadyForQuery may come; a fence tells when they are over */
+    REQUESTS_MAYBE_MORE,  /* a client that does not follow the protocol: anything may come */
 };
 
 struct request {
@@ -32,8 +43,10 @@ struct requests {
     uint32_t size;        /* of ring; a power of two */
     uint32_t head;
     uint32_t count;
-    bool skipping; /* an error was answered: all up to the next Sync is dropped */
-    bool copy_in;  /* the server reads COPY data */
+    bool skipping;       /* an error was answered: all up to the next Sync is dropped */
+    bool copy_in;        /* the server reads COPY data */
+    bool fence_answered; /* of the fence at the head: only its ReadyForQuery is to come */
+    enum requests_doubt doubt;
 };
 
 /* From here on no more is taken in until some are answered; see relay.c. */
@@ -60,9 +73,21 @@ int requests_push(struct requests *requests, char type, enum request_action acti
 static inline enum request_action
 requests_action(const struct requests *requests)
 {
+    enum request_action action;
+
     if (requests->count == 0)
         return REQUEST_FORWARD;
-    return (enum request_action)requests->ring[requests->head].action;
+    action = (enum request_action)requests->ring[requests->head].action;
+    if (action == REQUEST_FENCE)
+        return requests->fence_answered ? REQUEST_SKIP : REQUEST_FORWARD;
+    return action;
+}
+
+/* Whether the server's next own answer is that of a fence. */
+static inline bool
+requests_is_fence(const struct requests *requests)
+{
+    return requests->count > 0 && requests->ring[requests->head].action == REQUEST_FENCE;
 }
 
 /* What the server is answering: the frontend message's type, or 0. */

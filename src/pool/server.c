@@ -347,7 +347,8 @@ server_release(struct server *server)
         client_unlink(client);
     }
     stream_set_reading(&server->stream, true);
-    if (!server_is_quiet(server)) {
+    if (!server_is_quiet(server) || server->cancel_in_doubt ||
+        server->requests.doubt != REQUESTS_CERTAIN) {
         server_close(server, CLOSE_SV_CLIENT_GONE);
         return;
     }
@@ -391,8 +392,11 @@ server_cancel_done(struct cancel_request *request, int error, const char *text)
     struct server *const server = cancel->server;
 
     backend_cancel_unref(request->cancel);
-    if (error < 0 && server->backend != NULL)
-        server_log(server, LOG_LEVEL_WARNING, "could not send a cancel request: %s", text);
+    if (error < 0) {
+        server->cancel_in_doubt = true;
+        if (server->state != SERVER_CLOSING)
+            server_log(server, LOG_LEVEL_WARNING, "could not send a cancel request: %s", text);
+    }
     free(cancel);
     if (--server->cancels > 0)
         return;
@@ -405,8 +409,11 @@ server_cancel_done(struct cancel_request *request, int error, const char *text)
 void
 server_cancel(struct server *server)
 {
-    struct server_cancel *const cancel = calloc(1, sizeof *cancel);
+    struct server_cancel *cancel;
 
+    if (server->cancels > 0)
+        return; /* one is on its way */
+    cancel = calloc(1, sizeof *cancel);
     if (cancel == NULL)
         return; /* as if the request had been lost on its way */
     cancel->server = server;

@@ -80,6 +80,7 @@ struct server {
     bool syncing_settings; /* the first request of this link sets parameters */
     bool said_fatal;       /* its client was told by itself why it ends */
     bool was_canceled;     /* a cancel was sent during this link */
+    bool cancel_in_doubt;  /* one may still be on its way: no other client may get the server */
     bool retired;          /* handed to the connector: its message is on its way */
     uint64_t id;
     usec_t connect_time; /* loop time */
@@ -108,6 +109,8 @@ void server_move(struct server *server, struct shard *to);
 /* Why it may not be given out again; CLOSE_REASON_COUNT if it may. */
 enum close_reason server_reason_to_close(const struct server *server);
 bool server_is_usable(const struct server *server);
+/* ACTIVE: an empty query, whose answer comes after all that may still be the client's. */
+void server_fence(struct server *server);
 /* A cancel of what it is doing for its client. */
 void server_cancel(struct server *server);
 /* The only place where the state changes. */

@@ -214,6 +214,12 @@ shard_take_policy(struct message *message)
 }
 
 static void
+shard_take_welcome(struct message *message)
+{
+    shard_welcome_clients(container_of(message, struct shard, welcome_message));
+}
+
+static void
 shard_arrive(struct message *message)
 {
     struct shard *const shard = container_of(message, struct shard, message);
@@ -241,13 +247,14 @@ shard_new(struct pool *pool, struct worker *worker, struct shard **ret_shard)
     shard->timer_at = USEC_NEVER;
     shard->evict_message.fn = shard_evict;
     shard->policy_message.fn = shard_take_policy;
+    shard->welcome_message.fn = shard_take_welcome;
     shard->pool_wait = (struct permit_wait){.loop = worker->loop, .message.fn = shard_pool_permit};
     shard->database_wait =
         (struct permit_wait){.loop = worker->loop, .message.fn = shard_database_permit};
     shard->user_wait = (struct permit_wait){.loop = worker->loop, .message.fn = shard_user_permit};
     shard->message.fn = shard_arrive;
+    *ret_shard = shard; /* before the worker looks at its pool */
     loop_post(worker->loop, &shard->message);
-    *ret_shard = shard;
     return 0;
 }
 

@@ -90,8 +90,12 @@ sharing_asked(struct message *message)
     struct server *const server = list_entry(list_first(&shard->idle), struct server, idle_link);
 
     if (server != NULL && list_empty(&shard->waiters) && !shard->worker->stopping) {
-        shard_remove_idle(shard, server);
-        server_move(server, asker);
+        if (server_is_usable(server)) {
+            shard_remove_idle(shard, server);
+            server_move(server, asker);
+        } else {
+            server_check(server); /* and then to whoever has waited longest */
+        }
     }
     asker->ask.fn = sharing_answered;
     loop_post(asker->worker->loop, &asker->ask);

@@ -99,11 +99,15 @@ worker_close_all(struct worker *worker)
 static void
 worker_close_clients(struct worker *worker)
 {
+    const struct refusal refusal = {.reason = CLOSE_SHUTDOWN};
     struct shard *shard;
 
     worker_close_logins(worker, CLOSE_SHUTDOWN);
-    LIST_FOREACH (shard, &worker->shards, link)
+    LIST_FOREACH (shard, &worker->shards, link) {
+        /* First those who wait: no server is to be handed to one that is about to be closed. */
+        shard_refuse_all(shard, &refusal);
         shard_close_clients(shard, CLOSE_SHUTDOWN);
+    }
 }
 
 static void
