@@ -198,6 +198,7 @@ static bool
 requests_ready(struct requests *requests)
 {
     requests->copy_in = false;
+    requests->skipping = false;
     switch (requests_head_type(requests)) {
     case FRONTEND_QUERY:
         /* Before the fence's own answer it is one that was in doubt. */
