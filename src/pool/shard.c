@@ -225,7 +225,7 @@ shard_arrive(struct message *message)
     struct shard *const shard = container_of(message, struct shard, message);
 
     list_push_back(&shard->worker->shards, &shard->link);
-    shard_grow(shard);
+    shard_grow_message(message);
 }
 
 int
@@ -253,6 +253,7 @@ shard_new(struct pool *pool, struct worker *worker, struct shard **ret_shard)
         (struct permit_wait){.loop = worker->loop, .message.fn = shard_database_permit};
     shard->user_wait = (struct permit_wait){.loop = worker->loop, .message.fn = shard_user_permit};
     shard->message.fn = shard_arrive;
+    shard->grow_deferred = true; /* until then: the message is taken, and a client may be faster */
     *ret_shard = shard; /* before the worker looks at its pool */
     loop_post(worker->loop, &shard->message);
     return 0;
