@@ -254,7 +254,7 @@ shard_new(struct pool *pool, struct worker *worker, struct shard **ret_shard)
     shard->user_wait = (struct permit_wait){.loop = worker->loop, .message.fn = shard_user_permit};
     shard->message.fn = shard_arrive;
     shard->grow_deferred = true; /* until then: the message is taken, and a client may be faster */
-    *ret_shard = shard; /* before the worker looks at its pool */
+    *ret_shard = shard;          /* before the worker looks at its pool */
     loop_post(worker->loop, &shard->message);
     return 0;
 }
