@@ -131,6 +131,7 @@ opening_done(struct connect_request *request, struct backend *backend,
     }
     shard->failing = false;
     shard->retry_at = 0;
+    shard_grow(shard); /* connect_burst has room for another */
     /* The lease, and the engine's count, pass to the server. */
     if (server_new(shard, backend, generation, &server) < 0)
         log_error("%s/%s: no memory for a server connection", shard->pool->database->name,

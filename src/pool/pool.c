@@ -279,6 +279,10 @@ shard_grow_now(struct shard *shard)
     if (cause == WAIT_NONE)
         cause = shard->opening > 0 ? WAIT_CONNECTING : WAIT_CHECKING;
     shard->cause = cause;
+    /* Who is the first now may be the first to be due for the reserve. */
+    if (!list_empty(&shard->waiters))
+        shard_schedule(shard, waiter_next(shard, list_entry(list_first(&shard->waiters),
+                                                            struct waiter, link)));
 }
 
 /* ---- time ----------------------------------------------------------------------------------- */
