@@ -45,6 +45,22 @@ cancel_leave(struct client *client)
     client->can_be_cancelled = false;
 }
 
+/* Random bytes are fetched for many clients at a time, and forgotten once used. */
+static int
+cancel_draw_random(struct worker *worker, uint64_t *ret_random)
+{
+    if (worker->random_left == 0) {
+        const int r = entropy_fill(worker->random, sizeof worker->random);
+
+        if (r < 0)
+            return r;
+        worker->random_left = ARRAY_SIZE(worker->random);
+    }
+    *ret_random = worker->random[--worker->random_left];
+    worker->random[worker->random_left] = 0;
+    return 0;
+}
+
 /* Bit 7 of the first byte is clear: a process id is a positive number. */
 int
 cancel_draw_key(struct client *client)
@@ -54,7 +70,7 @@ cancel_draw_key(struct client *client)
     int r;
 
     do {
-        r = entropy_fill(&key, sizeof key);
+        r = cancel_draw_random(client->worker, &key);
         key &= UINT64_C(0x7fffffffffffffff);
     } while (r == 0 && (key == 0 || map_get(keys, hash_u64(key), &key) != NULL));
     if (r == 0)

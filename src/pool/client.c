@@ -348,6 +348,8 @@ client_accept(struct worker *worker, int fd, const struct address *address, uint
     }
     if (worker->config->client_login_timeout != 0)
         client_schedule(client, client->connect_time + worker->config->client_login_timeout);
+    /* With tcp_defer_accept, or after a moment's wait for us, the startup packet is there. */
+    client_on_login_readable(client);
     return 0;
 }
 

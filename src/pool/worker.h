@@ -35,6 +35,8 @@ struct worker {
     struct list shards;     /* struct shard */
     struct map cancel_keys; /* struct client by its key */
     struct rng rng;
+    uint64_t random[64]; /* a stock of secrets for cancel keys, see cancel.c */
+    unsigned random_left;
     struct timer *tick;         /* owned; once a second, if pools may be sharded */
     unsigned busy_seconds;      /* in a row with a load over the limit */
     struct message control;     /* "look at everything", see worker_control */
