@@ -1,0 +1,150 @@
+"""
+No client ever sees what is another's; the bound holds; nothing leaks. Two hundred clients (crosstalk.py) ask for
+values only they know and hold every message against the one that must come, while the number of server processes
+is watched. After a first half of the time, when all have gone, the same again: memory and descriptors must be
+where they were.
+
+    PGWEIR_CROSSTALK_SECONDS   for each combination   (8)
+    PGWEIR_CROSSTALK_SEED      of the clients' plans  (drawn, and printed)
+"""
+
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+
+import psycopg
+import pytest
+
+import harness
+
+SECONDS = float(os.environ.get("PGWEIR_CROSSTALK_SECONDS", 8))
+CLIENTS = 200
+PROCESSES = 2  # one interpreter cannot keep the daemon busy
+POOL_SIZE = {"session": 40, "transaction": 12, "statement": 12}
+ROLE, DATABASE = "crossing", "crosstalk"
+
+full = pytest.mark.full
+LAYOUTS = [  # worker threads, shards of a pool
+    pytest.param((1, 1), id="1-worker", marks=full),
+    pytest.param((4, 1), id="4-workers", marks=full),
+    pytest.param((1, 3), id="1-worker-3-shards", marks=full),
+    pytest.param((4, 3), id="4-workers-3-shards"),
+]
+
+BACKENDS = f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{ROLE}' AND backend_type = 'client backend'"
+
+
+@pytest.fixture(scope="module")
+def tables(postgres):
+    """A role of the pooler's own, so that its servers can be told from everybody else's."""
+    postgres.psql(f"CREATE ROLE {ROLE} LOGIN")
+    postgres.psql(f"CREATE DATABASE {DATABASE} OWNER {ROLE}")
+    postgres.psql("CREATE UNLOGGED TABLE ledger (token text PRIMARY KEY, kind text);"
+                  "CREATE UNLOGGED TABLE copied (token text, n int); CREATE INDEX ON copied (token)",
+                  DATABASE, user=ROLE)
+
+
+class Sampler(threading.Thread):
+    """Counts the server processes over a connection of its own, twenty times a second."""
+
+    def __init__(self, postgres):
+        super().__init__(daemon=True)
+        self.connection = psycopg.connect(postgres.conninfo(), autocommit=True)
+        self.stopping = threading.Event()
+        self.most = self.samples = 0
+
+    def run(self):
+        while not self.stopping.wait(0.05):
+            self.most = max(self.most, self.connection.execute(BACKENDS).fetchone()[0])
+            self.samples += 1
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, *unused):
+        self.stopping.set()
+        self.join()
+        self.connection.close()
+
+
+def clients(pooler, mode, seed, defaults):
+    """Lets the clients work for half of the time; what all of them did, and what they wrote."""
+    share = CLIENTS // PROCESSES
+    options = {"host": harness.HOST, "port": pooler.port, "user": ROLE, "dbname": DATABASE, "mode": mode, "seed": seed,
+               "clients": share, "seconds": SECONDS / 2, "defaults": defaults}
+    script = os.path.join(os.path.dirname(__file__), "crosstalk.py")
+    running = [subprocess.Popen([sys.executable, script, json.dumps({**options, "first": number * share})],
+                                stdout=subprocess.PIPE, text=True) for number in range(PROCESSES)]
+    done, committed, failures = {}, [], []
+    for process in running:
+        output, _ = process.communicate()
+        assert process.returncode == 0, "the clients themselves have failed"
+        report = json.loads(output)
+        committed += report["committed"]
+        failures += report["failures"]
+        for name, count in report["done"].items():
+            done[name] = done.get(name, 0) + count
+    if failures:
+        raise harness.Failed("\n".join(failures) + f"\n--- the daemon's log:\n{pooler.tail(100)}")
+    return done, committed
+
+
+def check_books(postgres, committed):
+    """What was acknowledged is there, once (the key sees to that); what was not ended is not."""
+    kinds = f"'{ROLE}' AS by, kind, count(*)"
+    rows = dict(line.split("|")[1:] for line in
+                postgres.psql(f"SELECT {kinds} FROM ledger GROUP BY kind", DATABASE).splitlines())
+    assert set(rows) <= {"committed"}, rows
+    present = set(postgres.psql("SELECT token FROM ledger", DATABASE).splitlines())
+    assert set(committed) <= present
+    assert postgres.psql("SELECT count(*) FROM copied WHERE token = 'abandoned'", DATABASE) == "0"
+
+
+def servers(pooler):
+    return [row for row in pooler.console("SHOW SERVERS") if row["database"] == DATABASE]
+
+
+def check_rest(pooler):
+    """All clients have gone, so nothing is in use; gives the descriptors and the memory that remain."""
+    def at_rest():
+        pool = pooler.pool(DATABASE, ROLE)
+        busy = ("cl_active", "cl_waiting", "sv_active", "sv_tested", "sv_login", "sv_being_canceled")
+        return all(pool[name] == 0 for name in busy)
+
+    harness.wait_for(at_rest, 30, "the pool to come to rest")
+    return pooler.process.memory()
+
+
+@pytest.mark.time_limit(int(SECONDS * 3) + 240)
+@pytest.mark.parametrize("layout", LAYOUTS)
+@pytest.mark.parametrize("mode", ["session", "transaction", "statement"])
+def test_crosstalk(postgres, tables, pgweir, mode, layout):
+    seed = int(os.environ.get("PGWEIR_CROSSTALK_SEED", random.randrange(1 << 32)))
+    print(f"PGWEIR_CROSSTALK_SEED={seed}")
+    postgres.psql("TRUNCATE ledger, copied", DATABASE)
+    workers, shards = layout
+    pooler = pgweir(pool_mode=mode, default_pool_size=POOL_SIZE[mode], worker_threads=workers, pool_shards=shards,
+                    databases={DATABASE: f"host={harness.HOST} port={postgres.port}"}, auth=(harness.SUPERUSER, ROLE),
+                    server_lifetime=3, server_check_delay=0.2)
+    defaults = {name: pooler.psql(f"SHOW {name}", DATABASE, user=ROLE) for name in ("TimeZone", "DateStyle")}
+    descriptors = pooler.process.fds() - len(servers(pooler))
+    memory = []
+    with Sampler(postgres) as sampler:
+        for half in range(2):
+            done, committed = clients(pooler, mode, f"{seed}.{half}", defaults)
+            print(f"{sum(done.values())} steps: {json.dumps(done)}")
+            check_books(postgres, committed)
+            memory.append(check_rest(pooler))
+    print(f"servers: at most {sampler.most} of {POOL_SIZE[mode]} in {sampler.samples} samples; memory: {memory}")
+    assert 1 < sampler.most <= POOL_SIZE[mode]
+    assert done["cancels that hit"] > 0
+    harness.wait_for(lambda: pooler.process.fds() - len(servers(pooler)) <= descriptors, 30, "descriptors to be closed")
+    if os.path.basename(os.environ.get("PGWEIR_BUILD", "release")) == "release":
+        assert memory[1] - memory[0] < 8 << 20
+    pooler.stop()
+    assert "leaked at exit" not in pooler.log()
+    harness.wait_for(lambda: postgres.psql(BACKENDS) == "0", 20, "the servers to go")
