@@ -15,20 +15,21 @@ struct addrinfo;
 struct listener;
 struct loop;
 
-struct listener_options {
-    int backlog;
-    bool reuseport;
-    int defer_accept; /* seconds for TCP_DEFER_ACCEPT; 0 is off */
-    mode_t unix_mode;
-    gid_t unix_group; /* (gid_t)-1: leave it */
-};
-
 /* What a TCP socket, accepted or connected, is set to; zeros leave the kernel's defaults. */
 struct tcp_options {
     bool keepalive;
     int keepcnt, keepidle, keepintvl; /* keepidle and keepintvl in seconds */
     int socket_buffer;                /* bytes */
     unsigned user_timeout;            /* milliseconds */
+};
+
+struct listener_options {
+    struct tcp_options tcp; /* accepted sockets inherit them */
+    int backlog;
+    bool reuseport;
+    int defer_accept; /* seconds for TCP_DEFER_ACCEPT; 0 is off */
+    mode_t unix_mode;
+    gid_t unix_group; /* (gid_t)-1: leave it */
 };
 
 /* accepted owns fd, which is non-blocking and close-on-exec. peer is only valid during the call. */
@@ -49,6 +50,8 @@ int listener_open_fd(struct loop *loop, int fd, listener_fn *fn, void *arg,
 /* Where it listens: "127.0.0.1:6432", "[::1]:6432", "unix:/tmp/.s.PGSQL.6432". */
 const char *listener_name(const struct listener *listener);
 bool listener_is_unix(const struct listener *listener);
+/* TCP only: for the sockets accepted from now on. 0 or -errno. */
+int listener_set_tcp(struct listener *listener, const struct tcp_options *options);
 void listener_pause(struct listener *listener, bool paused);
 /* Closes, and removes the socket file. */
 void listener_close(struct listener *listener);

@@ -67,7 +67,17 @@ int engine_start(struct engine *engine);
 unsigned engine_worker_count(const struct engine *engine);
 void engine_free(struct engine *engine);
 
-/* A new connection (fd is taken over): goes to the least busy worker for its login. */
+/*
+ * Accepting is the first worker's business: so with one worker, a client is nobody else's from the
+ * beginning. Runs fn on that worker's loop, and waits for its end; between engine_start and
+ * engine_stop. The listeners are opened and closed in this way.
+ */
+void engine_call_acceptor(struct engine *engine, void (*fn)(struct loop *loop, void *arg),
+                          void *arg);
+/*
+ * A new connection (fd is taken over): goes to the least busy worker for its login. On the
+ * acceptor's loop.
+ */
 void engine_accept(struct engine *engine, int fd, const struct sockaddr *addr, socklen_t len,
                    bool is_unix);
 /* The configuration in force: borrowed until the next reload. */

@@ -31,6 +31,15 @@ lifecycle_config(void *arg)
     return service->config;
 }
 
+static void
+listeners_reload_there(struct loop *loop, void *arg)
+{
+    const struct service *service = arg;
+
+    (void)loop;
+    listeners_reload(service->listeners, service->config);
+}
+
 int
 lifecycle_apply(void *arg, struct config *config)
 {
@@ -44,6 +53,7 @@ lifecycle_apply(void *arg, struct config *config)
     loop_set_slow_callback(service->loop, config->slow_callback_duration);
     config_unref(service->config);
     service->config = config_ref(config);
+    engine_call_acceptor(service->engine, listeners_reload_there, service);
     return 0;
 }
 
@@ -106,6 +116,13 @@ lifecycle_give_up(void *arg)
     lifecycle_shutdown(service, ENGINE_IMMEDIATE);
 }
 
+static void
+listeners_close_there(struct loop *loop, void *arg)
+{
+    (void)loop;
+    listeners_close_tcp(arg);
+}
+
 void
 lifecycle_shutdown(void *arg, enum engine_shutdown mode)
 {
@@ -117,7 +134,7 @@ lifecycle_shutdown(void *arg, enum engine_shutdown mode)
         return;
     if (before == ENGINE_RUNNING) {
         notify_stopping();
-        listeners_close_tcp(service->listeners);
+        engine_call_acceptor(service->engine, listeners_close_there, service->listeners);
     }
     if (mode == ENGINE_IMMEDIATE)
         patience = FAST_EXIT_PATIENCE;

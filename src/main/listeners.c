@@ -13,6 +13,7 @@
 #include "sdnotify.h"
 #include "str.h"
 #include "units.h"
+#include "usec.h"
 
 /* More addresses than that, all names' together, are a mistake. */
 #define LISTENERS_MAX 64
@@ -185,6 +186,19 @@ open_passed(struct listeners *listeners)
 
 /* ---- all of them ----------------------------------------------------------------------------- */
 
+static struct tcp_options
+tcp_options_of(const struct config *config)
+{
+    return (struct tcp_options){
+        .keepalive = config->tcp_keepalive,
+        .keepcnt = config->tcp_keepcnt,
+        .keepidle = (int)(config->tcp_keepidle / SEC),
+        .keepintvl = (int)(config->tcp_keepintvl / SEC),
+        .socket_buffer = (int)config->tcp_socket_buffer,
+        .user_timeout = (unsigned)(config->tcp_user_timeout / MSEC),
+    };
+}
+
 int
 listeners_open(const struct config *config, struct loop *loop, listener_fn *accepted, void *arg,
                struct listeners **ret_listeners)
@@ -198,6 +212,7 @@ listeners_open(const struct config *config, struct loop *loop, listener_fn *acce
     listeners->accepted = accepted;
     listeners->arg = arg;
     listeners->options = (struct listener_options){
+        .tcp = tcp_options_of(config),
         .backlog = config->listen_backlog,
         .reuseport = config->so_reuseport,
         .defer_accept = config->tcp_defer_accept ? DEFER_ACCEPT : 0,
@@ -218,6 +233,20 @@ listeners_open(const struct config *config, struct loop *loop, listener_fn *acce
     }
     *ret_listeners = TAKE(listeners);
     return 0;
+}
+
+void
+listeners_reload(struct listeners *listeners, const struct config *config)
+{
+    const struct tcp_options options = tcp_options_of(config);
+
+    for (size_t i = 0; i < listeners->count; i++) {
+        const int r = listener_set_tcp(listeners->list[i], &options);
+
+        if (r < 0)
+            log_warning("could not set the options of %s: %s", listener_name(listeners->list[i]),
+                        strerror(-r));
+    }
 }
 
 void

@@ -1,7 +1,8 @@
 /*
  * listeners.h - all the sockets that the configuration, or systemd, asks to listen on.
  *
- * Thread: the main loop's. Life: listeners_open ... listeners_free. Logs what it does.
+ * Thread: that of the loop they are opened on. Life: listeners_open ... listeners_free. Logs what
+ * it does.
  */
 #pragma once
 
@@ -17,6 +18,8 @@ struct loop;
  */
 int listeners_open(const struct config *config, struct loop *loop, listener_fn *accepted, void *arg,
                    struct listeners **ret_listeners);
+/* New clients get the tcp_* options of config. */
+void listeners_reload(struct listeners *listeners, const struct config *config);
 /* Administrators can still come in by the unix socket. Idempotent. */
 void listeners_close_tcp(struct listeners *listeners);
 void listeners_free(struct listeners *listeners);

@@ -216,6 +216,30 @@ log_process_up(const struct service *service)
              libpq % 10000, OpenSSL_version(OPENSSL_VERSION), engine_worker_count(service->engine));
 }
 
+struct opening_listeners {
+    struct service *service;
+    int result;
+};
+
+static void
+listeners_open_there(struct loop *loop, void *arg)
+{
+    struct opening_listeners *opening = arg;
+    struct service *service = opening->service;
+
+    opening->result =
+        listeners_open(service->config, loop, on_accepted, service, &service->listeners);
+}
+
+static int
+open_listeners(struct service *service)
+{
+    struct opening_listeners opening = {.service = service};
+
+    engine_call_acceptor(service->engine, listeners_open_there, &opening);
+    return opening.result;
+}
+
 int
 service_run(struct service *service)
 {
@@ -227,7 +251,7 @@ service_run(struct service *service)
         log_fatal("cannot start the workers: %s", strerror(-r));
         return r;
     }
-    r = listeners_open(service->config, service->loop, on_accepted, service, &service->listeners);
+    r = open_listeners(service);
     if (r < 0)
         return r;
     log_process_up(service);
@@ -280,12 +304,20 @@ stop_threads(struct service *service)
         settle(service->loop);
 }
 
+static void
+listeners_free_there(struct loop *loop, void *arg)
+{
+    (void)loop;
+    listeners_free(arg);
+}
+
 void
 service_free(struct service *service)
 {
     if (service == NULL)
         return;
-    listeners_free(service->listeners);
+    if (service->listeners != NULL)
+        engine_call_acceptor(service->engine, listeners_free_there, service->listeners);
     signals_free(service->signals);
     timer_free(service->watchdog);
     timer_free(service->patience);

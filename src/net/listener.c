@@ -247,6 +247,8 @@ listener_open_tcp(struct loop *loop, const struct sockaddr *addr, socklen_t len,
     if (fd < 0)
         return -errno;
     r = tcp_prepare(fd, addr->sa_family, options);
+    if (r >= 0)
+        r = tcp_set_options(fd, &options->tcp);
     if (r < 0)
         return r;
     if (bind(fd, addr, len) < 0 || listen(fd, options->backlog) < 0)
@@ -393,6 +395,12 @@ bool
 listener_is_unix(const struct listener *listener)
 {
     return listener->is_unix;
+}
+
+int
+listener_set_tcp(struct listener *listener, const struct tcp_options *options)
+{
+    return listener->is_unix ? 0 : tcp_set_options(listener->fd, options);
 }
 
 void

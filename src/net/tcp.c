@@ -17,22 +17,23 @@ tcp_set_options(int fd, const struct tcp_options *options)
     const struct {
         int level;
         int name;
-        int value; /* 0 leaves the kernel's default */
+        int value;
+        bool wanted; /* else the kernel's default stays */
     } settings[] = {
-        { IPPROTO_TCP, TCP_NODELAY,      1 },
-        { SOL_SOCKET,  SO_KEEPALIVE,     options->keepalive },
-        { IPPROTO_TCP, TCP_KEEPCNT,      options->keepalive ? options->keepcnt : 0 },
-        { IPPROTO_TCP, TCP_KEEPIDLE,     options->keepalive ? options->keepidle : 0 },
-        { IPPROTO_TCP, TCP_KEEPINTVL,    options->keepalive ? options->keepintvl : 0 },
-        { IPPROTO_TCP, TCP_USER_TIMEOUT, user_timeout },
-        { SOL_SOCKET,  SO_SNDBUF,        options->socket_buffer },
-        { SOL_SOCKET,  SO_RCVBUF,        options->socket_buffer },
+        { IPPROTO_TCP, TCP_NODELAY,      1,                      true },
+        { SOL_SOCKET,  SO_KEEPALIVE,     options->keepalive,     true },
+        { IPPROTO_TCP, TCP_KEEPCNT,      options->keepcnt,       options->keepcnt != 0 },
+        { IPPROTO_TCP, TCP_KEEPIDLE,     options->keepidle,      options->keepidle != 0 },
+        { IPPROTO_TCP, TCP_KEEPINTVL,    options->keepintvl,     options->keepintvl != 0 },
+        { IPPROTO_TCP, TCP_USER_TIMEOUT, user_timeout,           user_timeout != 0 },
+        { SOL_SOCKET,  SO_SNDBUF,        options->socket_buffer, options->socket_buffer != 0 },
+        { SOL_SOCKET,  SO_RCVBUF,        options->socket_buffer, options->socket_buffer != 0 },
     };
     /* clang-format on */
 
     for (size_t i = 0; i < ARRAY_SIZE(settings); i++)
-        if (settings[i].value != 0 && setsockopt(fd, settings[i].level, settings[i].name,
-                                                 &settings[i].value, sizeof(int)) < 0)
+        if (settings[i].wanted && setsockopt(fd, settings[i].level, settings[i].name,
+                                             &settings[i].value, sizeof(int)) < 0)
             return -errno;
     return 0;
 }

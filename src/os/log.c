@@ -27,6 +27,28 @@ static struct log_target *current = &before_open;
 
 atomic_int log_level_max = LOG_LEVEL_INFO;
 
+/* Our process id, so that a line costs no system call for it; 0: to be asked for. */
+static atomic_int process_id;
+
+static void
+forget_process_id(void)
+{
+    atomic_store_explicit(&process_id, 0, memory_order_relaxed);
+}
+
+static int
+get_process_id(void)
+{
+    int pid = atomic_load_explicit(&process_id, memory_order_relaxed);
+
+    if (pid == 0) {
+        pid = (int)getpid();
+        (void)pthread_atfork(NULL, NULL, forget_process_id);
+        atomic_store_explicit(&process_id, pid, memory_order_relaxed);
+    }
+    return pid;
+}
+
 static void
 swap_target(struct log_target *target)
 {
@@ -138,7 +160,7 @@ line_begin(struct log_line *line, enum log_level level)
 {
     char now[CLOCK_TEXT_MAX];
     const int len = snprintf(line->text, sizeof(line->text), "%s [%d] %s ",
-                             clock_format(now, clock_wall()), (int)getpid(), level_names[level]);
+                             clock_format(now, clock_wall()), get_process_id(), level_names[level]);
 
     line->level = level;
     line->len = (size_t)len;

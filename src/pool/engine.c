@@ -14,7 +14,6 @@
 #include "config.h"
 #include "engine_int.h"
 #include "fd.h"
-#include "listener.h"
 #include "log.h"
 #include "pool.h"
 #include "process.h"
@@ -145,6 +144,50 @@ engine_control_workers(struct engine *engine)
 /* ---- clients ----------------------------------------------------------------------------------
  */
 
+struct engine_call {
+    struct message message;
+    struct loop *loop;
+    void (*fn)(struct loop *loop, void *arg);
+    void *arg;
+    pthread_mutex_t mutex;
+    pthread_cond_t done;
+    bool is_done;
+};
+
+static void
+engine_call_arrives(struct message *message)
+{
+    struct engine_call *const call = container_of(message, struct engine_call, message);
+
+    call->fn(call->loop, call->arg);
+    (void)pthread_mutex_lock(&call->mutex);
+    call->is_done = true;
+    (void)pthread_cond_signal(&call->done);
+    (void)pthread_mutex_unlock(&call->mutex);
+}
+
+void
+engine_call_acceptor(struct engine *engine, void (*fn)(struct loop *loop, void *arg), void *arg)
+{
+    struct engine_call call = {
+        .message.fn = engine_call_arrives,
+        .loop = engine->workers[0].loop,
+        .fn = fn,
+        .arg = arg,
+        .mutex = PTHREAD_MUTEX_INITIALIZER,
+        .done = PTHREAD_COND_INITIALIZER,
+    };
+
+    loop_post(call.loop, &call.message);
+    (void)pthread_mutex_lock(&call.mutex);
+    while (!call.is_done)
+        (void)pthread_cond_wait(&call.done, &call.mutex);
+    (void)pthread_mutex_unlock(&call.mutex);
+    (void)pthread_cond_destroy(&call.done);
+    (void)pthread_mutex_destroy(&call.mutex);
+}
+
+/* A connection on its way to another worker than the one that accepted it. */
 struct engine_arrival {
     struct message message;
     struct worker *worker;
@@ -153,19 +196,40 @@ struct engine_arrival {
 };
 
 static void
+engine_begin_login(struct worker *worker, int fd, const struct address *address)
+{
+    if (worker->stopping) {
+        fd_close(fd);
+        permits_give(&worker->engine->logins);
+        engine_release_object(worker->engine);
+        return;
+    }
+    (void)client_accept(worker, fd, address, engine_new_id(worker->engine));
+}
+
+static void
 engine_arrive(struct message *message)
 {
     struct engine_arrival *const arrival = container_of(message, struct engine_arrival, message);
-    struct worker *const worker = arrival->worker;
 
-    if (worker->stopping) {
-        fd_close(arrival->fd);
-        permits_give(&worker->engine->logins);
-        engine_release_object(worker->engine);
-    } else {
-        (void)client_accept(worker, arrival->fd, &arrival->address, engine_new_id(worker->engine));
-    }
+    engine_begin_login(arrival->worker, arrival->fd, &arrival->address);
     free(arrival);
+}
+
+/* 0 or -ENOMEM. */
+static int
+engine_send_to(struct worker *worker, int fd, const struct address *address)
+{
+    struct engine_arrival *const arrival = calloc(1, sizeof *arrival);
+
+    if (arrival == NULL)
+        return -ENOMEM;
+    arrival->fd = fd;
+    arrival->address = *address;
+    arrival->worker = worker;
+    arrival->message.fn = engine_arrive;
+    loop_post(worker->loop, &arrival->message);
+    return 0;
 }
 
 static struct worker *
@@ -193,50 +257,34 @@ engine_turn_away(int fd, enum close_reason reason)
     fd_close(fd);
 }
 
-static void
-engine_set_socket(const struct engine *engine, int fd, bool is_unix)
-{
-    const struct config *const config = engine->config;
-    const struct tcp_options options = {
-        .keepalive = config->tcp_keepalive,
-        .keepcnt = config->tcp_keepcnt,
-        .keepidle = (int)(config->tcp_keepidle / SEC),
-        .keepintvl = (int)(config->tcp_keepintvl / SEC),
-        .socket_buffer = (int)config->tcp_socket_buffer,
-        .user_timeout = (unsigned)(config->tcp_user_timeout / MSEC),
-    };
-
-    if (!is_unix && tcp_set_options(fd, &options) < 0)
-        log_debug("could not set the options of a client's socket: %s", strerror(errno));
-}
-
 void
 engine_accept(struct engine *engine, int fd, const struct sockaddr *addr, socklen_t len,
               bool is_unix)
 {
+    struct worker *const acceptor = &engine->workers[0];
+    struct worker *const worker = engine_pick_worker(engine);
     const unsigned limit = MAX(atomic_load(&engine->max_client_conn), (unsigned)ENGINE_LOGINS_MIN);
-    struct engine_arrival *const arrival = calloc(1, sizeof *arrival);
     struct sockaddr_storage any = {.ss_family = AF_UNIX};
+    struct address address;
 
-    if (arrival == NULL || !permits_try(&engine->logins, limit)) {
-        log_warning("pooler error: %s",
-                    arrival == NULL ? "out of memory" : "too many logins are in progress");
-        engine_turn_away(fd, arrival == NULL ? CLOSE_NO_MEMORY : CLOSE_MAX_CLIENT_CONN);
-        free(arrival);
+    if (!permits_try(&engine->logins, limit)) {
+        log_warning("pooler error: too many logins are in progress");
+        engine_turn_away(fd, CLOSE_MAX_CLIENT_CONN);
         return;
     }
-    if (addr != NULL && len > 0 && len <= sizeof any)
+    if (!is_unix && addr != NULL && len > 0 && len <= sizeof any)
         memcpy(&any, addr, len);
-    if (is_unix)
-        any.ss_family = AF_UNIX;
-    engine_set_socket(engine, fd, is_unix);
-    address_from_socket(&arrival->address, fd, (struct sockaddr *)&any,
-                        (unsigned)engine->config->listen_port);
-    arrival->fd = fd;
-    arrival->worker = engine_pick_worker(engine);
-    arrival->message.fn = engine_arrive;
+    address_from_socket(&address, fd, (struct sockaddr *)&any,
+                        (unsigned)acceptor->config->listen_port);
     engine_hold_object(engine);
-    loop_post(arrival->worker->loop, &arrival->message);
+    if (worker == acceptor) {
+        engine_begin_login(worker, fd, &address);
+    } else if (engine_send_to(worker, fd, &address) < 0) {
+        log_warning("pooler error: out of memory");
+        engine_turn_away(fd, CLOSE_NO_MEMORY);
+        permits_give(&engine->logins);
+        engine_release_object(engine);
+    }
 }
 
 /* ---- configuration ----------------------------------------------------------------------------
