@@ -64,8 +64,9 @@ def compilers(build):
 
 def complaints_about(compiler, header):
     """What the compiler says about a file that includes just this header."""
-    return subprocess.run([*compiler, "-fsyntax-only", "-include", header, "-x", "c", "/dev/null"],
-                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env={**os.environ, "LC_ALL": "C"}).stderr
+    done = subprocess.run([*compiler, "-fsyntax-only", "-include", header, "-x", "c", "/dev/null"], text=True,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env={**os.environ, "LC_ALL": "C"})
+    return done.stderr
 
 
 def check_visibility(build):
@@ -76,7 +77,8 @@ def check_visibility(build):
                 yield f"{layer}/{header} does not compile alone:\n{output}"
         for other in set(USES) - below(layer):
             for header in headers(other):
-                if not re.search(f"fatal error: '?{header}'?.* (not found|No such file)", complaints_about(compiler, header)):
+                output = complaints_about(compiler, header)
+                if not re.search(f"fatal error: '?{header}'?.* (not found|No such file)", output):
                     yield f"{layer} can include {other}/{header}"
 
 

@@ -441,8 +441,8 @@ def conninfo(**options):
 
 
 def psql(postgres, sql, target, *format):
-    return run([postgres.tool("psql"), "--no-psqlrc", "--quiet", *(format or ("-At",)), "-v", "ON_ERROR_STOP=1", "-c", sql,
-                target]).rstrip("\n")
+    options = ["--no-psqlrc", "--quiet", *(format or ["-At"]), "-v", "ON_ERROR_STOP=1"]
+    return run([postgres.tool("psql"), *options, "-c", sql, target]).rstrip("\n")
 
 
 def run(args, timeout=120, **options):
