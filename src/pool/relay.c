@@ -208,11 +208,14 @@ relay_judge(struct client *client, char type, uint32_t len)
         if (verdict != VERDICT_SEND)
             return verdict;
     }
-    if (type != FRONTEND_COPY_DATA)
-        relay_begin_query(client);
-    client->server->ready = false;
     if (requests_push(&client->server->requests, type, REQUEST_FORWARD) < 0)
         return relay_closed(client, CLOSE_NO_MEMORY);
+    /* The rest of a COPY that has failed, say, is nothing that the server is busy with. */
+    if (requests_empty(&client->server->requests))
+        return verdict;
+    client->server->ready = false;
+    if (type != FRONTEND_COPY_DATA)
+        relay_begin_query(client);
     return verdict;
 }
 
