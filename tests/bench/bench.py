@@ -11,6 +11,7 @@ to PostgreSQL alone.
 """
 
 import argparse
+import concurrent.futures
 import json
 import math
 import os
@@ -28,8 +29,10 @@ PGBOUNCER = "/usr/sbin/pgbouncer"
 SERVERS = 20
 REFERENCE = "pgbouncer"
 
-SELECT_1 = "SELECT 1;\n"
-ONE_MEGABYTE = "SELECT repeat('x', 1000) FROM generate_series(1, 1000);\n"
+SCRIPTS = {
+    "select-1.sql": "SELECT 1;\n",
+    "megabyte.sql": "SELECT repeat('x', 1000) FROM generate_series(1, 1000);\n",
+}
 
 
 class Workload:
@@ -41,43 +44,50 @@ class Workload:
 
 
 WORKLOADS = [
-    Workload("SELECT 1, 64 clients", 64, script=SELECT_1, quick=True),
+    Workload("SELECT 1, 64 clients", 64, script="select-1.sql", quick=True),
     Workload("-S, 1 client", 1, "-S"),
     Workload("-S, 16 clients", 16, "-S"),
-    Workload("-S, 64 clients", 64, "-S", quick=True),
+    Workload("-S, 64 clients", 64, "-S"),
     Workload("-S, 256 clients", 256, "-S"),
     Workload("-S extended, 64 clients", 64, "-S", "-M", "extended"),
     Workload("-S prepared, 64 sessions", 64, "-S", "-M", "prepared", session=True, quick=True),
     Workload("TPC-B, 64 clients", 64, quick=True),
-    Workload("1 MB result, 8 clients", 8, script=ONE_MEGABYTE, quick=True),
+    Workload("1 MB result, 8 clients", 8, script="megabyte.sql", quick=True),
     Workload("connect each time, 16", 16, "-S", "-C"),
 ]
 
+ONE_WORKER, TWO_SHARDS, TWO_POOLS = "pgweir", "pgweir, 2 shards", "pgweir, 2 pools"
+
 TARGETS = {  # what a pooler's file says beyond the rest; None is PostgreSQL alone
     "pgbouncer": {},
-    "pgweir": {"worker_threads": 1, "pool_shards": 1},
-    "pgweir 2 workers": {"worker_threads": 2, "pool_shards": 2},
+    ONE_WORKER: {"worker_threads": 1, "pool_shards": 1},
+    TWO_SHARDS: {"worker_threads": 2, "pool_shards": 2},
+    TWO_POOLS: {"worker_threads": 2, "pool_shards": 1},
     "direct": None,
 }
 
 
 class Target:
-    """One thing that a workload runs against."""
+    """
+    One thing that a workload runs against. With two pools, each has half of the clients and half of the servers,
+    and is on a worker of its own.
+    """
 
     def __init__(self, name, postgres, workload, binary):
-        self.postgres = postgres
+        self.postgres, self.workload = postgres, workload
         self.pooler = None
-        extra = TARGETS[name]
-        if extra is not None:
+        self.databases = ["bench", "bench2"] if name == TWO_POOLS and workload.clients > 1 else ["bench"]
+        self.clients = workload.clients // len(self.databases)
+        if TARGETS[name] is not None:
+            servers = (workload.clients if workload.session else SERVERS) // len(self.databases)
+            line = f"host={harness.HOST} port={postgres.port} dbname=bench pool_size={servers}"
             self.pooler = harness.Pgweir(
                 postgres, binary=PGBOUNCER if name == "pgbouncer" else binary,
+                databases=dict.fromkeys(self.databases, line),
                 pool_mode="session" if workload.session else "transaction",
-                default_pool_size=workload.clients if workload.session else SERVERS,
-                server_tls_sslmode="disable", log_connections=0, log_disconnections=0, log_stats=0, **extra)
+                server_tls_sslmode="disable", log_connections=0, log_disconnections=0, log_stats=0,
+                **TARGETS[name])
             self.pooler.start()
-
-    def conninfo(self):
-        return (self.pooler or self.postgres).conninfo("bench")
 
     def cpu(self):
         return self.pooler.process.cpu() if self.pooler else math.nan
@@ -86,31 +96,33 @@ class Target:
         if self.pooler:
             self.pooler.stop()
 
+    def pgbench(self, *args):
+        """Runs pgbench as the workload wants it, on all pools at once, and returns the outputs."""
+        with concurrent.futures.ThreadPoolExecutor() as threads:
+            return list(threads.map(lambda database: self.pgbench_on(database, *args), self.databases))
 
-def pgbench(postgres, target, workload, *args):
-    """Runs pgbench as the workload wants it and returns its output."""
-    words = ["-n", "-c", workload.clients, "-j", min(2, workload.clients), *workload.args, *args]
-    if workload.script:
-        script = os.path.join(postgres.dir, "script.sql")
-        with open(script, "w") as file:
-            file.write(workload.script)
-        words += ["-f", script]
-    return harness.run([postgres.tool("pgbench"), *map(str, words), target.conninfo()], cwd=postgres.dir)
+    def pgbench_on(self, database, *args):
+        words = ["-n", "-c", self.clients, "-j", 2 // len(self.databases), *self.workload.args, *args]
+        if self.workload.script:
+            words += ["-f", os.path.join(self.postgres.dir, self.workload.script)]
+        return harness.run([self.postgres.tool("pgbench"), *map(str, words),
+                            (self.pooler or self.postgres).conninfo(database)], cwd=self.postgres.dir)
 
 
-def measure(postgres, target, workload, seconds):
+def measure(target, seconds):
     """One run: what it reached and what that cost the pooler."""
-    with tempfile.TemporaryDirectory(dir=postgres.dir) as logs:
+    with tempfile.TemporaryDirectory(dir=target.postgres.dir) as logs:
         prefix = os.path.join(logs, "latency")
         before = target.cpu()
-        output = pgbench(postgres, target, workload, "-T", seconds, "-l", "--log-prefix", prefix)
+        outputs = target.pgbench("-T", seconds, "-l", "--log-prefix", prefix)
         spent = target.cpu() - before
         latencies = sorted(read_latencies(prefix))
+    done = sum(int(field(output, "number of transactions actually processed: ")) for output in outputs)
     return {
-        "tps": float(field(output, "tps = ")),
+        "tps": sum(float(field(output, "tps = ")) for output in outputs),
         "p50": percentile(latencies, 50) / 1000,
         "p99": percentile(latencies, 99) / 1000,
-        "cpu": spent * 1e6 / int(field(output, "number of transactions actually processed: ")),
+        "cpu": spent * 1e6 / done,
     }
 
 
@@ -124,11 +136,11 @@ def run_workload(postgres, workload, options):
     rounds = {name: [] for name in TARGETS}
     try:
         for target in targets.values():
-            pgbench(postgres, target, workload, "-t", 5)  # opens the servers
+            target.pgbench("-t", 5)  # opens the servers
         for turn in range(options.rounds):
             order = list(targets) if turn % 2 == 0 else list(reversed(targets))
             for name in order:
-                rounds[name].append(measure(postgres, targets[name], workload, options.seconds))
+                rounds[name].append(measure(targets[name], options.seconds))
     finally:
         for target in targets.values():
             target.stop()
@@ -158,8 +170,8 @@ def print_workload(workload, result, rounds):
         cells = "".join(cell(numbers, number, width, digits)
                         for number, width, digits in [("tps", 9, 0), ("p50", 9, 2), ("p99", 9, 2), ("cpu", 11, 1)])
         print(f"  {name:<18}{cells}")
-    more = median_ratio(rounds, "pgweir 2 workers", "pgweir", "cpu")
-    print(f"  CPU of 2 workers to that of 1: {more:.2f}", flush=True)
+    more = [f"{median_ratio(rounds, name, ONE_WORKER, 'cpu'):.2f} ({name})" for name in (TWO_SHARDS, TWO_POOLS)]
+    print(f"  CPU of 2 workers to that of 1: {', '.join(more)}", flush=True)
 
 
 def cell(numbers, number, width, digits):
@@ -172,11 +184,13 @@ def verdict(results):
     """The workloads in which a promise about CPU is broken."""
     broken = []
     for name, (result, rounds) in results.items():
-        if result["pgweir"]["ratio"]["cpu"] > 1:
-            broken.append(f"{name}: {result['pgweir']['ratio']['cpu']:.2f} of PgBouncer's CPU")
-        more = median_ratio(rounds, "pgweir 2 workers", "pgweir", "cpu")
-        if more > 1.15:
-            broken.append(f"{name}: 2 workers take {more:.2f} of the CPU of one")
+        ratio = result[ONE_WORKER]["ratio"]["cpu"]
+        if ratio > 1:
+            broken.append(f"{name}: {ratio:.2f} of PgBouncer's CPU")
+        for target in (TWO_SHARDS, TWO_POOLS):
+            ratio = median_ratio(rounds, target, ONE_WORKER, "cpu")
+            if ratio > 1.15:
+                broken.append(f"{name}: {target} take {ratio:.2f} of the CPU of one worker")
     return broken
 
 
@@ -206,6 +220,7 @@ def parse_options():
 
 
 def chosen(options):
+    """The workloads that the options ask for."""
     if options.only:
         return [workload for workload in WORKLOADS if options.only.lower() in workload.name.lower()]
     return [workload for workload in WORKLOADS if workload.quick or not options.quick]
@@ -223,6 +238,9 @@ def main():
         with harness.Postgres(max_connections=600) as postgres:
             postgres.psql("CREATE DATABASE bench")
             harness.run([postgres.tool("pgbench"), "-i", "-q", "-s", "10", postgres.conninfo("bench")])
+            for name, text in SCRIPTS.items():
+                with open(os.path.join(postgres.dir, name), "w") as file:
+                    file.write(text)
             print(f"{options.rounds} rounds of {options.seconds} s; medians, and ratios to PgBouncer's")
             for workload in workloads:
                 rounds = run_workload(postgres, workload, options)
