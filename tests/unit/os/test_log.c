@@ -329,7 +329,7 @@ write_lines(void *arg)
 static void
 test_lines_of_many_threads_stay_whole(void **state)
 {
-    static char names[THREADS][8];
+    static char names[THREADS][16];
     int next[THREADS] = {0};
     pthread_t threads[THREADS];
     const char *line;
