@@ -251,6 +251,17 @@ shard_supply(struct shard *shard)
     return shard_open_server(shard);
 }
 
+/* A pause will be over some day; the pause of a shutdown will not. */
+static void
+shard_wait_paused(struct shard *shard)
+{
+    const struct refusal refusal = {.reason = CLOSE_SERVER_SHUTDOWN};
+
+    shard->cause = WAIT_PAUSED;
+    if (engine_shutdown_mode(shard->pool->engine) == ENGINE_WAIT_FOR_SERVERS)
+        shard_refuse_all(shard, &refusal);
+}
+
 void
 shard_grow_now(struct shard *shard)
 {
@@ -259,7 +270,7 @@ shard_grow_now(struct shard *shard)
     if (shard->worker->stopping)
         return;
     if (shard_is_paused(shard)) {
-        shard->cause = WAIT_PAUSED;
+        shard_wait_paused(shard);
         return;
     }
     /* A server that came idle while somebody waited for a check or a connection. */

@@ -111,31 +111,6 @@ worker_close_clients(struct worker *worker)
 }
 
 static void
-worker_refuse_waiters(struct worker *worker)
-{
-    const struct refusal refusal = {.reason = CLOSE_SERVER_SHUTDOWN};
-    struct shard *shard;
-
-    LIST_FOREACH (shard, &worker->shards, link)
-        shard_refuse_all(shard, &refusal);
-}
-
-static void
-worker_follow_shutdown(struct worker *worker)
-{
-    switch (atomic_load(&worker->engine->shutdown)) {
-    case ENGINE_WAIT_FOR_SERVERS:
-        worker_refuse_waiters(worker);
-        break;
-    case ENGINE_IMMEDIATE:
-        worker_close_clients(worker);
-        break;
-    default:
-        break;
-    }
-}
-
-static void
 worker_on_control(struct message *message)
 {
     struct worker *const worker = container_of(message, struct worker, control);
@@ -151,7 +126,8 @@ worker_on_control(struct message *message)
         worker_close_all(worker);
         return;
     }
-    worker_follow_shutdown(worker);
+    if (engine_shutdown_mode(worker->engine) == ENGINE_IMMEDIATE)
+        worker_close_clients(worker);
     LIST_FOREACH (shard, &worker->shards, link)
         shard_review(shard);
     worker_watch_load(worker);
