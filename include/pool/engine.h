@@ -56,6 +56,8 @@ struct engine_hooks {
     void *arg;
     /* A console session begins. */
     void (*visit)(void *arg, struct console_visitor *visitor);
+    /* A CancelRequest whose key no client has: perhaps that of a console session. */
+    void (*cancel)(void *arg, uint32_t pid, uint32_t key);
 };
 
 /* Keeps a reference to config; connector, executor and loop are borrowed. */

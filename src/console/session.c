@@ -209,6 +209,8 @@ session_close(struct session *session, const char *reason)
 static void
 session_fatal(struct session *session, const char *reason)
 {
+    if (session->state == SESSION_CLOSED) /* for want of memory, say */
+        return;
     if (engine_config(session->console->engine)->log_pooler_errors)
         session_log(session, LOG_LEVEL_WARNING, "pooler error: %s", reason);
     buf_clear(&session->output);

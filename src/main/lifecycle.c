@@ -206,6 +206,7 @@ on_pause(struct service *service)
     enum engine_result result;
 
     log_info("got SIGUSR1, pausing all activity");
+    engine_drain_cancel(&service->pause); /* of an earlier signal, if it waits still */
     service->pause.done = pause_done;
     result = engine_pause(service->engine, NULL, &service->pause);
     if (result == ENGINE_ALREADY)

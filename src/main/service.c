@@ -37,6 +37,15 @@ on_visit(void *arg, struct console_visitor *visitor)
 }
 
 static void
+on_cancel(void *arg, uint32_t pid, uint32_t key)
+{
+    struct service *service = arg;
+
+    if (!console_cancel(service->console, pid, key))
+        log_debug("failed cancel request");
+}
+
+static void
 on_accepted(void *arg, int fd, const struct sockaddr *peer, socklen_t peer_len, bool is_unix)
 {
     struct service *service = arg;
@@ -89,7 +98,7 @@ make_threads(struct service *service)
 static int
 make_engine(struct service *service)
 {
-    const struct engine_hooks hooks = {.arg = service, .visit = on_visit};
+    const struct engine_hooks hooks = {.arg = service, .visit = on_visit, .cancel = on_cancel};
 
     return engine_new(service->loop, service->config, service->connector, service->executor, &hooks,
                       &service->engine);

@@ -85,6 +85,25 @@ cancel_key_equal(const struct map_node *node, const void *key)
 }
 
 static void
+cancel_end(struct cancel_route *route)
+{
+    engine_release_object(route->engine);
+    free(route);
+}
+
+/* On the main loop, when no worker knew the key. */
+static void
+cancel_visit_console(struct message *message)
+{
+    struct cancel_route *const route = container_of(message, struct cancel_route, message);
+    const struct engine_hooks *const hooks = &route->engine->hooks;
+
+    if (hooks->cancel != NULL)
+        hooks->cancel(hooks->arg, (uint32_t)(route->key >> 32), (uint32_t)route->key);
+    free(route);
+}
+
+static void
 cancel_visit(struct message *message)
 {
     struct cancel_route *const route = container_of(message, struct cancel_route, message);
@@ -94,15 +113,17 @@ cancel_visit(struct message *message)
 
     if (client != NULL) {
         client_cancel(client);
+        cancel_end(route);
     } else if (++route->visited < route->engine->worker_count) {
         route->at = (route->at + 1) % route->engine->worker_count;
         loop_post(route->engine->workers[route->at].loop, &route->message);
-        return;
     } else {
-        log_debug("failed cancel request");
+        struct engine *const engine = route->engine;
+
+        route->message.fn = cancel_visit_console;
+        loop_post(engine->main_loop, &route->message);
+        engine_release_object(engine); /* the main loop outlives the workers */
     }
-    engine_release_object(route->engine);
-    free(route);
 }
 
 void

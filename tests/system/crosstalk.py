@@ -792,6 +792,28 @@ class Client:
         await self.connection.rest(1)
         self.hang_up(self.chance(0.5))
 
+    def any_message(self):
+        """One of the protocol's messages, correct in itself."""
+        sql = self.rng.choice((
+            f"SELECT '{self.token()}'", f"SELECT '{self.token()}' || n FROM generate_series(1, 3) n", "SELECT nonsense",
+            "COPY copied FROM STDIN", f"COPY (SELECT '{self.token()}') TO STDOUT", "BEGIN", "ROLLBACK", ""))
+        return self.rng.choice((
+            wire.query(sql), wire.parse(sql), wire.parse(sql), wire.bind(), wire.bind(), wire.describe("P"),
+            wire.describe("S"), wire.execute(), wire.execute(), wire.execute(limit=1), wire.close("P", ""), wire.SYNC,
+            wire.SYNC, wire.FLUSH, wire.copy_data(b"any\t1\n"), wire.copy_data(b"bad\n"), wire.COPY_DONE,
+            wire.copy_fail("no"), wire.message(b"F", struct.pack("!IHHH", 1, 0, 0, 0))))
+
+    @farewell(8)
+    async def gibberish(self):
+        """Good messages in no good order. No matter what comes of it, every value in it must be our own."""
+        for _ in range(self.rng.randrange(1, 4)):
+            await self.send(b"".join(self.any_message() for _ in range(self.rng.randrange(1, 20))))
+            for kind, body in await self.connection.rest(self.rng.random() * 0.2):
+                value = wire.row(body)[0] if kind == "D" else body.decode() if kind == "d" else None
+                if value is not None and not value.startswith(f"c{self.number}.{self.session}."):
+                    raise Wrong(f"another's value: {value}")
+        self.hang_up(self.chance(0.5))
+
     async def rubbish(self):
         """What comes of a bad beginning: an error or nothing, never a session."""
         user, dbname = self.options["user"], self.options["dbname"]

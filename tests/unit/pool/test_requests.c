@@ -399,6 +399,75 @@ test_stray_copy_messages_mean_nothing(void **state)
     assert_true(requests_empty(requests));
 }
 
+/* --- doubt ----------------------------------------------------------------------------------- */
+
+/* Syncs in the middle of the data: passed over if the COPY gets to its end. */
+static void
+test_no_doubt_after_a_copy_that_succeeds(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "PBES");
+    answer(requests, "12G");
+    assert_int_equal(requests->doubt, REQUESTS_MAYBE_SYNCS);
+    push(requests, "dSdcS");
+    answer(requests, "CZ");
+    assert_int_equal(requests->doubt, REQUESTS_CERTAIN);
+    assert_true(requests_empty(requests));
+}
+
+/* If it fails, nobody knows how many of them are answered: a fence ends the doubt. */
+static void
+test_fence_ends_the_doubt(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "PBE");
+    answer(requests, "12G");
+    push(requests, "dSSdcS");
+    answer(requests, "E");
+    assert_int_equal(requests->doubt, REQUESTS_MAYBE_SYNCS);
+    answer(requests, "Z");
+    assert_true(requests_empty(requests));
+    /* As the relay does. */
+    requests->doubt = REQUESTS_CERTAIN;
+    assert_int_equal(requests_push(requests, 'Q', REQUEST_FENCE), 0);
+    assert_int_equal(requests_action(requests), REQUEST_FORWARD);
+    answer(requests, "ZZ"); /* of the Syncs, for the client */
+    assert_true(requests_is_fence(requests));
+    answer(requests, "I");
+    assert_int_equal(requests_action(requests), REQUEST_SKIP);
+    answer(requests, "Z");
+    assert_true(requests_empty(requests));
+    assert_false(requests_answer(requests, 'Z'));
+}
+
+static void
+test_queries_in_the_data_are_beyond_repair(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "Q");
+    answer(requests, "G");
+    push(requests, "dQ");
+    assert_int_equal(requests->doubt, REQUESTS_MAYBE_MORE);
+    push(requests, "S");
+    assert_int_equal(requests->doubt, REQUESTS_MAYBE_MORE);
+}
+
+static void
+test_empty_query_of_the_client_is_no_fence(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "Q");
+    assert_false(requests_is_fence(requests));
+    answer(requests, "I");
+    assert_int_equal(requests_action(requests), REQUEST_FORWARD);
+    answer(requests, "Z");
+    assert_true(requests_empty(requests));
+}
+
 /* --- memory ---------------------------------------------------------------------------------- */
 
 static void
@@ -442,7 +511,7 @@ test_reset_forgets_everything(void **state)
 
 #define MODEL_MAX 1024
 
-enum fate { FATE_FINE, FATE_ERROR, FATE_COPY_IN, FATE_COPY_OUT };
+enum fate { FATE_FINE, FATE_ERROR, FATE_COPY_IN, FATE_COPY_OUT, FATE_EMPTY };
 
 /* A frontend message, and what it will come to if it is executed. */
 struct front {
@@ -514,6 +583,8 @@ model_execute(struct model *model, const struct front *front)
         model_say(model, front->action, "G");
     } else if (front->fate == FATE_COPY_OUT) {
         model_say(model, front->action, front->type == 'Q' ? "HddcCZ" : "HddcC");
+    } else if (front->fate == FATE_EMPTY) {
+        model_say(model, front->action, front->type == 'Q' ? "IZ" : "I");
     } else if (answers[(unsigned char)front->type] != NULL) {
         model_say(model, front->action, answers[(unsigned char)front->type]);
     }
@@ -550,30 +621,50 @@ struct play {
     struct model model;
     struct requests requests;
     struct rng rng;
-    char sent[2 * MODEL_MAX]; /* both directions, for complaints */
-    size_t sent_len;
+    bool careless;           /* the client sends Syncs in the middle of COPY data, too */
+    bool ready;              /* as the relay's: ReadyForQuery was the last word */
+    char log[4 * MODEL_MAX]; /* both directions, for complaints */
+    size_t log_len;
 };
 
 static void
 play_note(struct play *play, char mark, char type)
 {
-    play->sent[play->sent_len++] = mark;
-    play->sent[play->sent_len++] = type;
-    play->sent[play->sent_len] = '\0';
+    play->log[play->log_len++] = mark;
+    play->log[play->log_len++] = type;
+    play->log[play->log_len] = '\0';
 }
 
 static void
-play_send(struct play *play, char type, enum fate fate)
+play_send_for(struct play *play, char type, enum fate fate, enum request_action action)
 {
-    const enum request_action action =
-        rng_below(&play->rng, 8) == 0 ? REQUEST_SKIP : REQUEST_FORWARD;
-
-    play_note(play, '>', type);
+    play_note(play, action == REQUEST_FORWARD ? '>' : '}', type);
     assert_int_equal(requests_push(&play->requests, type, action), 0);
+    play->ready = false;
     play->model.in[play->model.in_count++] = (struct front){type, fate, action};
 }
 
-/* A client that keeps to the protocol: data follow a COPY, Syncs may come before but not within. */
+/* Now and then it is the daemon that asks. */
+static void
+play_send(struct play *play, char type, enum fate fate)
+{
+    const bool own = !play->careless && rng_below(&play->rng, 8) == 0;
+
+    play_send_for(play, type, fate, own ? REQUEST_SKIP : REQUEST_FORWARD);
+}
+
+static void
+play_send_copy_data(struct play *play)
+{
+    while (rng_below(&play->rng, 3) != 0) {
+        if (play->careless && rng_below(&play->rng, 4) == 0)
+            play_send(play, 'S', FATE_FINE);
+        play_send(play, 'd', rng_below(&play->rng, 6) == 0 ? FATE_ERROR : FATE_FINE);
+    }
+    play_send(play, rng_below(&play->rng, 4) == 0 ? 'f' : 'c', FATE_FINE);
+}
+
+/* Whatever a client may send; a COPY with its data and what comes before and behind them. */
 static void
 play_send_something(struct play *play)
 {
@@ -583,30 +674,44 @@ play_send_something(struct play *play)
 
     if (strchr("QPBDECFS", type) != NULL && rng_below(&play->rng, 6) == 0)
         fate = FATE_ERROR;
-    else if ((type == 'Q' || type == 'E') && rng_below(&play->rng, 4) == 0)
-        fate = rng_below(&play->rng, 3) == 0 ? FATE_COPY_OUT : FATE_COPY_IN;
+    else if ((type == 'Q' || type == 'E') && rng_below(&play->rng, 3) == 0)
+        fate = (enum fate)(FATE_COPY_IN + rng_below(&play->rng, 3));
     play_send(play, type, fate);
     if (fate != FATE_COPY_IN)
         return;
     while (type == 'E' && rng_below(&play->rng, 3) == 0)
         play_send(play, 'S', FATE_FINE);
-    while (rng_below(&play->rng, 3) != 0)
-        play_send(play, 'd', rng_below(&play->rng, 6) == 0 ? FATE_ERROR : FATE_FINE);
-    play_send(play, rng_below(&play->rng, 4) == 0 ? 'f' : 'c', FATE_FINE);
+    play_send_copy_data(play);
     if (type == 'E')
         play_send(play, 'S', FATE_FINE);
+}
+
+/* Where the relay sends the answer that comes next. */
+static enum request_action
+play_action(const struct play *play, char type)
+{
+    if (type == 'I' && requests_is_fence(&play->requests))
+        return REQUEST_SKIP;
+    return requests_action(&play->requests);
 }
 
 static void
 play_deliver(struct play *play)
 {
-    const struct answer answer_ = play->model.out[play->model.out_done++];
+    const struct answer given = play->model.out[play->model.out_done++];
+    const bool is_ours = given.action != REQUEST_FORWARD;
 
-    play_note(play, '<', answer_.type);
-    if (requests_action(&play->requests) != answer_.action)
-        fail_msg("'%c' goes astray in %s", answer_.type, play->sent);
-    if (!requests_answer(&play->requests, answer_.type))
-        fail_msg("'%c' was not expected in %s", answer_.type, play->sent);
+    play_note(play, '<', given.type);
+    if ((play_action(play, given.type) == REQUEST_SKIP) != is_ours)
+        fail_msg("'%c' goes astray in %s", given.type, play->log);
+    if (!requests_answer(&play->requests, given.type))
+        fail_msg("'%c' was not expected in %s", given.type, play->log);
+    if (given.type == 'Z')
+        play->ready = requests_empty(&play->requests);
+    if (play->ready && play->requests.doubt == REQUESTS_MAYBE_SYNCS) {
+        play->requests.doubt = REQUESTS_CERTAIN;
+        play_send_for(play, 'Q', FATE_EMPTY, REQUEST_FENCE);
+    }
 }
 
 /* Never free too early; free as soon as everything has come. */
@@ -614,17 +719,39 @@ static void
 play_check(const struct play *play)
 {
     const struct model *const model = &play->model;
+    const bool empty = requests_empty(&play->requests);
 
-    if (requests_empty(&play->requests) && model_owes(model))
-        fail_msg("free, but answers are owed: %s", play->sent);
+    if (play->careless ? play->ready : empty && play->requests.doubt == REQUESTS_CERTAIN)
+        if (model_owes(model))
+            fail_msg("free, but answers are owed: %s", play->log);
     if (model->in_done == model->in_count && model->out_done == model->out_count &&
-        model->copy.type == 0 && !requests_empty(&play->requests))
+        model->copy.type == 0 && !empty)
         fail_msg("still waits for the answer to '%c': %s", requests_head_type(&play->requests),
-                 play->sent);
+                 play->log);
 }
 
 static void
-play_one(struct play *play, uint64_t seed)
+play_step(struct play *play)
+{
+    struct model *const model = &play->model;
+
+    switch (rng_below(&play->rng, 4)) {
+    case 0:
+        play_send_something(play);
+        break;
+    case 1:
+        if (model->in_done < model->in_count)
+            model_read(model);
+        break;
+    default:
+        if (model->out_done < model->out_count)
+            play_deliver(play);
+    }
+    play_check(play);
+}
+
+static void
+play_one(struct play *play, uint64_t seed, bool careless)
 {
     struct model *const model = &play->model;
     unsigned steps;
@@ -632,40 +759,44 @@ play_one(struct play *play, uint64_t seed)
     memset(play, 0, sizeof(*play));
     requests_init(&play->requests);
     rng_seed(&play->rng, seed);
+    play->careless = careless;
     steps = 10 + (unsigned)rng_below(&play->rng, 60);
-    while (steps-- > 0) {
-        switch (rng_below(&play->rng, 4)) {
-        case 0:
-            play_send_something(play);
-            break;
-        case 1:
-            if (model->in_done < model->in_count)
-                model_read(model);
-            break;
-        default:
-            if (model->out_done < model->out_count)
-                play_deliver(play);
-        }
+    while (steps-- > 0)
+        play_step(play);
+    while (model->in_done < model->in_count || model->out_done < model->out_count) {
+        while (model->in_done < model->in_count)
+            model_read(model);
+        while (model->out_done < model->out_count)
+            play_deliver(play);
         play_check(play);
     }
-    while (model->in_done < model->in_count)
-        model_read(model);
-    while (model->out_done < model->out_count)
-        play_deliver(play);
-    play_check(play);
     requests_done(&play->requests);
 }
 
 static void
-test_random_sequences(void **state)
+play_many(bool careless)
 {
     struct play *const play = malloc(sizeof(*play));
 
-    (void)state;
     assert_non_null(play);
-    for (uint64_t seed = 1; seed <= 4000; seed++)
-        play_one(play, seed);
+    for (uint64_t seed = 1; seed <= 10000; seed++)
+        play_one(play, seed, careless);
     free(play);
+}
+
+/* A client that keeps to the protocol. */
+static void
+test_random_sequences(void **state)
+{
+    (void)state;
+    play_many(false);
+}
+
+static void
+test_random_sequences_of_a_careless_client(void **state)
+{
+    (void)state;
+    play_many(true);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -699,9 +830,14 @@ main(void)
         TEST(test_copy_fails_in_the_data_extended),
         TEST(test_client_ends_copy_by_failing),
         TEST(test_stray_copy_messages_mean_nothing),
+        TEST(test_no_doubt_after_a_copy_that_succeeds),
+        TEST(test_fence_ends_the_doubt),
+        TEST(test_queries_in_the_data_are_beyond_repair),
+        TEST(test_empty_query_of_the_client_is_no_fence),
         TEST(test_growth_keeps_the_order),
         TEST(test_reset_forgets_everything),
         cmocka_unit_test(test_random_sequences),
+        cmocka_unit_test(test_random_sequences_of_a_careless_client),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
