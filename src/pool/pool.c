@@ -68,11 +68,9 @@ waiter_next(const struct shard *shard, const struct waiter *waiter)
 static void
 shard_enqueue(struct shard *shard, struct waiter *waiter)
 {
-    const bool first = list_empty(&shard->waiters);
-
     list_push_back(&shard->waiters, &waiter->link);
-    if (first)
-        sharing_publish_waiters(shard);
+    shard->waiter_count++;
+    sharing_publish_waiters(shard);
     shard_schedule(shard, waiter_next(shard, waiter));
     shard_grow(shard);
 }
@@ -117,11 +115,9 @@ pool_refusal(const struct shard *shard, struct refusal *ret_refusal, char *detai
 static void
 waiter_unlink(struct shard *shard, struct waiter *waiter)
 {
-    const bool first = list_first(&shard->waiters) == &waiter->link;
-
     list_remove(&waiter->link);
-    if (first)
-        sharing_publish_waiters(shard);
+    shard->waiter_count--;
+    sharing_publish_waiters(shard);
 }
 
 void
@@ -174,10 +170,9 @@ pool_put(struct server *server)
         shard_grow(shard);
         return;
     }
-    if (!sharing_is_alone(shard) && sharing_give(shard, server))
-        return;
     if (!list_empty(&shard->waiters)) {
-        shard_grant(shard, server);
+        if (sharing_is_alone(shard) || !sharing_give(shard, server))
+            shard_grant(shard, server);
         return;
     }
     if (shard_is_wanted_elsewhere(shard)) {
@@ -186,12 +181,8 @@ pool_put(struct server *server)
     }
     server_set_state(server, SERVER_IDLE);
     shard_add_idle(shard, server);
-    /* Somebody may have begun to wait while the idle server was not to be seen yet. */
-    if (!sharing_is_alone(shard)) {
-        shard_remove_idle(shard, server);
-        if (!sharing_give(shard, server))
-            shard_add_idle(shard, server);
-    }
+    if (!sharing_is_alone(shard))
+        sharing_offer(shard);
 }
 
 void
@@ -201,6 +192,7 @@ shard_refuse_all(struct shard *shard, const struct refusal *refusal)
     struct list *link;
 
     list_append(&all, &shard->waiters);
+    shard->waiter_count = 0;
     sharing_publish_waiters(shard);
     while ((link = list_pop(&all)) != NULL) {
         struct waiter *const waiter = container_of(link, struct waiter, link);
@@ -219,7 +211,7 @@ static size_t
 shard_shortage(const struct shard *shard)
 {
     const size_t supply = shard->opening + shard->checking + (shard->asking ? 1 : 0);
-    size_t demand = list_count(&shard->waiters);
+    size_t demand = shard->waiter_count;
 
     if (!list_empty(&shard->welcoming) && shard->server_count == 0)
         demand = MAX(demand, 1);

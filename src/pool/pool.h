@@ -104,6 +104,7 @@ struct shard {
     unsigned opening;
     unsigned checking; /* servers being checked or reset: they come back soon */
     unsigned server_count;
+    unsigned waiter_count;
     enum wait_cause cause; /* of all its waiters */
     struct timer *timer;   /* owned; the next deadline of anything here */
     usec_t timer_at;       /* USEC_NEVER: not running */
@@ -113,6 +114,8 @@ struct shard {
     usec_t retry_at;
     bool grow_deferred;
     struct message ask;   /* travels to a sibling and back: have you an idle server? */
+    struct message offer; /* looks for waiters elsewhere at the end of the turn */
+    bool offer_deferred;
     struct message share; /* moves clients at the end of the turn */
     bool share_deferred;
     unsigned surplus; /* clients that are to move to other shards once they are idle */
@@ -121,6 +124,8 @@ struct shard {
     struct stats stats;
     atomic_uint client_count;   /* shared */
     _Atomic usec_t oldest_wait; /* shared: since when the oldest waiter waits; 0: none */
+    atomic_uint waiting;        /* shared: how many wait */
+    atomic_uint incoming;       /* shared: servers that others have sent here */
     atomic_uint idle_count;     /* shared */
     _Atomic usec_t oldest_idle; /* shared: since when the longest idle server is; 0: none */
 };
@@ -195,8 +200,11 @@ void shard_refuse_all(struct shard *shard, const struct refusal *refusal);
 bool sharing_is_alone(const struct shard *shard);
 /* The oldest waiter of this shard has changed. */
 void sharing_publish_waiters(struct shard *shard);
-/* Gives server to another shard that needs it more; false: it stays. */
+/* Gives server to another shard if its waiter is much older than ours; false: it stays. */
 bool sharing_give(struct shard *shard, struct server *server);
+/* There are idle servers: whoever waits elsewhere gets one, if nobody here wants it in this turn.
+ */
+void sharing_offer(struct shard *shard);
 /* Asks a shard with idle servers for one; whether an answer is on its way. */
 bool sharing_ask(struct shard *shard);
 

@@ -112,6 +112,8 @@ requests_push(struct requests *requests, char type, enum request_action action)
         requests_be_in_doubt(requests, type);
         return 0;
     }
+    if (requests->doubt == REQUESTS_MAYBE_SYNCS && !requests->copy_in)
+        requests_be_in_doubt(requests, type);
     if (requests->count == requests->size) {
         r = requests_grow(requests);
         if (r < 0)
@@ -150,12 +152,10 @@ requests_is_extended(char type)
            type == FRONTEND_EXECUTE || type == FRONTEND_CLOSE;
 }
 
+/* Drops all up to the next Sync, as the server does. */
 static void
-requests_fail(struct requests *requests)
+requests_skip(struct requests *requests)
 {
-    requests->copy_in = false;
-    if (!requests_is_extended(requests_head_type(requests)))
-        return;
     requests->skipping = true;
     while (requests->count > 0) {
         if (requests_head_type(requests) == FRONTEND_SYNC) {
@@ -165,6 +165,31 @@ requests_fail(struct requests *requests)
         requests->head = (requests->head + 1) & (requests->size - 1);
         requests->count--;
     }
+}
+
+/*
+ * A COPY has failed with Syncs in doubt. What was sent behind it might be taken for answered when
+ * it is one of them that is.
+ */
+static void
+requests_doubt_rest(struct requests *requests)
+{
+    for (uint32_t i = 1; i < requests->count; i++) {
+        const char type = requests_at(requests, i)->type;
+
+        if (type != FRONTEND_SYNC && !requests_is_copy_end(type))
+            requests->doubt = REQUESTS_MAYBE_MORE;
+    }
+}
+
+static void
+requests_fail(struct requests *requests)
+{
+    requests->copy_in = false;
+    if (requests_is_extended(requests_head_type(requests)))
+        requests_skip(requests);
+    if (requests->doubt != REQUESTS_CERTAIN)
+        requests_doubt_rest(requests);
 }
 
 /*
@@ -236,7 +261,8 @@ requests_answer(struct requests *requests, char type)
         requests_pop_if(requests, FRONTEND_DESCRIBE);
         return true;
     case BACKEND_COMMAND_COMPLETE:
-        if (requests->copy_in) /* to its end: the server has passed over what came between */
+        /* A COPY has come to its end: the server has passed over what came between. */
+        if (requests->copy_in && requests->doubt == REQUESTS_MAYBE_SYNCS)
             requests->doubt = REQUESTS_CERTAIN;
         requests->copy_in = false;
         requests_pop_if(requests, FRONTEND_EXECUTE);

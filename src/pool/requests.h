@@ -30,7 +30,7 @@ enum request_action {
 enum requests_doubt {
     REQUESTS_CERTAIN,
     REQUESTS_MAYBE_SYNCS, /* some more ReadyForQuery may come; a fence tells when they are over */
-    REQUESTS_MAYBE_MORE,  /* a client that does not follow the protocol: anything may come */
+    REQUESTS_MAYBE_MORE,  /* more was sent in the data, or behind them: anything may come */
 };
 
 struct request {

@@ -434,6 +434,7 @@ server_arrive(struct message *message)
     struct server *const server = container_of(message, struct server, message);
     struct shard *const shard = server->shard;
 
+    atomic_fetch_sub(&shard->incoming, 1);
     list_push_back(&shard->servers, &server->link);
     shard->server_count++;
     if (stream_attach(&server->stream, shard->worker->outbox) < 0) {
@@ -453,6 +454,7 @@ server_move(struct server *server, struct shard *to)
     from->server_count--;
     stream_detach(&server->stream);
     server->shard = to;
+    atomic_fetch_add(&to->incoming, 1);
     server->message.fn = server_arrive;
     loop_post(to->worker->loop, &server->message);
 }

@@ -30,8 +30,19 @@ sharing_publish_waiters(struct shard *shard)
     const struct waiter *const oldest =
         list_entry(list_first(&shard->waiters), struct waiter, link);
 
-    if (!sharing_is_alone(shard) || oldest == NULL)
-        atomic_store(&shard->oldest_wait, oldest != NULL ? oldest->since : 0);
+    if (sharing_is_alone(shard) && oldest != NULL)
+        return;
+    atomic_store(&shard->waiting, shard->waiter_count);
+    atomic_store(&shard->oldest_wait, oldest != NULL ? oldest->since : 0);
+}
+
+/* Since when its oldest waiter waits for whom no server is on its way yet; 0: there is none. */
+static usec_t
+sharing_needs_since(struct shard *shard)
+{
+    return atomic_load(&shard->waiting) > atomic_load(&shard->incoming)
+               ? atomic_load(&shard->oldest_wait)
+               : 0;
 }
 
 /* The sibling whose oldest waiter waits the longest, if that is since before `since`. */
@@ -44,7 +55,7 @@ sharing_find_waiter(const struct shard *shard, usec_t since)
 
     for (unsigned i = 0; i < count; i++) {
         struct shard *const other = pool->shards[i];
-        const usec_t waits = other == shard ? 0 : atomic_load(&other->oldest_wait);
+        const usec_t waits = other == shard ? 0 : sharing_needs_since(other);
 
         if (waits != 0 && waits < since) {
             since = waits;
@@ -59,16 +70,48 @@ sharing_give(struct shard *shard, struct server *server)
 {
     const struct waiter *const oldest =
         list_entry(list_first(&shard->waiters), struct waiter, link);
-    struct shard *other;
+    struct shard *const other =
+        sharing_find_waiter(shard, usec_sub(oldest->since, SHARING_TOLERANCE));
 
-    if (oldest == NULL)
-        other = sharing_find_waiter(shard, USEC_NEVER);
-    else
-        other = sharing_find_waiter(shard, usec_sub(oldest->since, SHARING_TOLERANCE));
     if (other == NULL)
         return false;
     server_move(server, other);
     return true;
+}
+
+/*
+ * At the end of the turn, when those who came in it have been served: in a busy pool most servers
+ * that come back find a new client at once, and moving them would be in vain.
+ */
+static void
+sharing_offer_idle(struct message *message)
+{
+    struct shard *const shard = container_of(message, struct shard, offer);
+    struct list *link;
+    struct shard *other;
+
+    shard->offer_deferred = false;
+    while (list_empty(&shard->waiters) && (link = list_first(&shard->idle)) != NULL &&
+           (other = sharing_find_waiter(shard, USEC_NEVER)) != NULL) {
+        struct server *const server = container_of(link, struct server, idle_link);
+
+        if (!server_is_usable(server)) {
+            server_check(server); /* and then to whoever has waited longest */
+            return;
+        }
+        shard_remove_idle(shard, server);
+        server_move(server, other);
+    }
+}
+
+void
+sharing_offer(struct shard *shard)
+{
+    if (shard->offer_deferred)
+        return;
+    shard->offer_deferred = true;
+    shard->offer.fn = sharing_offer_idle;
+    loop_defer(shard->worker->loop, &shard->offer);
 }
 
 /* The answer: whether it sent a server or not, the asker may look for another way again. */
