@@ -66,7 +66,7 @@ int
 cancel_draw_key(struct client *client)
 {
     const struct map *const keys = &client->worker->cancel_keys;
-    uint64_t key;
+    uint64_t key = 0;
     int r;
 
     do {
