@@ -69,20 +69,16 @@ relay_settle(struct server *server)
         server_ask_done(server);
         return true;
     }
-    if (client == NULL || server->status != READY_IDLE || client->passing ||
-        server->shard->policy->mode == POOL_SESSION)
+    if (client == NULL || client->passing)
         return false;
-    switch (server->requests.doubt) {
-    case REQUESTS_CERTAIN:
-        server_release(server);
-        return true;
-    case REQUESTS_MAYBE_SYNCS:
+    if (unlikely(server->requests.doubt == REQUESTS_MAYBE_SYNCS)) {
         server_fence(server);
         return false;
-    default:
-        client_close(server->client, CLOSE_PROTOCOL);
-        return true;
     }
+    if (server->status != READY_IDLE || server->shard->policy->mode == POOL_SESSION)
+        return false;
+    server_release(server);
+    return true;
 }
 
 /* Sends what has gathered up to end, and goes on from there. */
@@ -489,6 +485,10 @@ relay_ready(struct server *server, const struct frame *frame, enum request_actio
     server->status = (char)ready_status(frame);
     if (server->status == READY_BROKEN || !requests_answer(&server->requests, BACKEND_READY)) {
         server_close(server, CLOSE_SV_OUT_OF_STEP);
+        return false;
+    }
+    if (unlikely(server->requests.doubt == REQUESTS_MAYBE_MORE)) {
+        server_close(server, CLOSE_PROTOCOL);
         return false;
     }
     server->ready = requests_empty(&server->requests);

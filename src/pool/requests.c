@@ -61,6 +61,12 @@ requests_is_copy_end(char type)
     return type == FRONTEND_COPY_DONE || type == FRONTEND_COPY_FAIL;
 }
 
+static bool
+requests_is_answered(char type)
+{
+    return type != FRONTEND_COPY_DATA && type != FRONTEND_FLUSH && !requests_is_copy_end(type);
+}
+
 /* Whether an end of the COPY that the server reads is on its way. */
 static bool
 requests_copy_end_pending(const struct requests *requests)
@@ -106,14 +112,15 @@ requests_push(struct requests *requests, char type, enum request_action action)
 {
     int r;
 
+    /* The COPY has failed: whether the server skips this, or answers it, depends on the Syncs. */
+    if (requests->doubt == REQUESTS_MAYBE_SYNCS && !requests->copy_in && requests_is_answered(type))
+        requests_be_in_doubt(requests, type);
     if (requests_is_ignored(requests, type))
         return 0;
     if (requests->copy_in && !requests_is_copy_end(type) && !requests_copy_end_pending(requests)) {
         requests_be_in_doubt(requests, type);
         return 0;
     }
-    if (requests->doubt == REQUESTS_MAYBE_SYNCS && !requests->copy_in)
-        requests_be_in_doubt(requests, type);
     if (requests->count == requests->size) {
         r = requests_grow(requests);
         if (r < 0)

@@ -205,6 +205,91 @@ test_copy_out(void **state)
     assert_int_equal(fixture_idle_count(f), 1);
 }
 
+/* A COPY fails, and there were Syncs in its data: the client begins, up to the failure. */
+static void
+fail_copy_in_doubt(struct peer *client, struct peer *server, char status)
+{
+    peer_send(client, 'E', "");
+    peer_expect_types(server, "E");
+    peer_send(server, 'G', "");
+    peer_expect_types(client, "G");
+    for (const char *types = "dSdcS"; *types != '\0'; types++)
+        peer_send(client, *types, *types == 'd' ? "data" : NULL);
+    peer_expect_types(server, "dSdcS");
+    peer_send_error(server, "ERROR", "22P04", "bad data");
+    peer_send_ready(server, status);
+    peer_expect_types(client, "EZ");
+}
+
+/* An empty query of the daemon tells when the last answer of all has come. */
+static void
+test_fence_behind_a_failed_copy(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server, *other;
+
+    fixture_begin(f, "default_pool_size = 1\n", &client, &server);
+    other = fixture_login(f, "db", "alice");
+    fail_copy_in_doubt(client, server, 'I');
+    peer_expect_bytes(server, "Q\0\0\0\5", 6);
+    peer_send(other, 'Q', "select 2");
+    peer_expect_silence(server);
+    peer_send_ready(server, 'I'); /* of the Sync in the data: the first came before it failed */
+    peer_expect_ready(client, 'I');
+    peer_expect_silence(server);
+    peer_send(server, 'I', NULL);
+    peer_send_ready(server, 'I');
+    peer_expect_silence(client);
+    peer_expect(server, 'Q', "select 2");
+    peer_expect_silence(other);
+}
+
+/* In a transaction, too, so that its end finds no doubt. */
+static void
+test_fence_in_a_transaction(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+
+    fixture_begin(f, "", &client, &server);
+    peer_send(client, 'Q', "begin");
+    peer_expect_types(server, "Q");
+    peer_send_complete(server, "BEGIN", 'T');
+    peer_expect_types(client, "CZ");
+    fail_copy_in_doubt(client, server, 'E');
+    peer_expect_bytes(server, "Q\0\0\0\5", 6);
+    peer_send(client, 'Q', "rollback");
+    peer_expect(server, 'Q', "rollback");
+    peer_send(server, 'I', NULL);
+    peer_send_ready(server, 'E');
+    peer_send_complete(server, "ROLLBACK", 'I');
+    peer_expect_types(client, "CZ");
+    peer_expect_silence(client);
+    assert_int_equal(fixture_idle_count(f), 1);
+}
+
+static void
+test_too_much_behind_a_failed_copy(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+
+    fixture_begin(f, "", &client, &server);
+    peer_send(client, 'E', "");
+    peer_expect_types(server, "E");
+    peer_send(server, 'G', "");
+    peer_expect_types(client, "G");
+    for (const char *types = "dSdcSQ"; *types != '\0'; types++)
+        peer_send(client, *types, *types == 'S' || *types == 'c' ? NULL : "");
+    peer_expect_types(server, "dSdcSQ");
+    peer_send_error(server, "ERROR", "22P04", "bad data");
+    peer_send_ready(server, 'I');
+    peer_expect_types(client, "EZ");
+    peer_expect_error(client, "FATAL", "08P01", "protocol violation");
+    peer_expect_end(client);
+    assert_int_equal(fixture_server_count(f), 0);
+}
+
 /* --- cut messages ------------------------------------------------------------------------------
  */
 
@@ -758,6 +843,9 @@ main(void)
         TEST(test_copy_in),
         TEST(test_late_copy_data_are_dropped),
         TEST(test_copy_out),
+        TEST(test_fence_behind_a_failed_copy),
+        TEST(test_fence_in_a_transaction),
+        TEST(test_too_much_behind_a_failed_copy),
         TEST(test_half_a_message_holds_no_server),
         TEST(test_big_message_is_passed_on_in_pieces),
         TEST(test_big_message_waits_for_a_server),

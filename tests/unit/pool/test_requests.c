@@ -455,6 +455,29 @@ test_queries_in_the_data_are_beyond_repair(void **state)
     assert_int_equal(requests->doubt, REQUESTS_MAYBE_MORE);
 }
 
+/* Behind a failed COPY with Syncs in doubt it is not to be told what was answered. */
+static void
+test_pipeline_behind_a_doubtful_copy(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "E");
+    answer(requests, "G");
+    push(requests, "dSdcSQ");
+    assert_int_equal(requests->doubt, REQUESTS_MAYBE_SYNCS); /* may come out well */
+    answer(requests, "E");
+    assert_int_equal(requests->doubt, REQUESTS_MAYBE_MORE);
+    requests_reset(requests);
+    push(requests, "E");
+    answer(requests, "G");
+    push(requests, "dS");
+    answer(requests, "E");
+    push(requests, "dcHS"); /* what has to come */
+    assert_int_equal(requests->doubt, REQUESTS_MAYBE_SYNCS);
+    push(requests, "P"); /* and what has not */
+    assert_int_equal(requests->doubt, REQUESTS_MAYBE_MORE);
+}
+
 static void
 test_empty_query_of_the_client_is_no_fence(void **state)
 {
@@ -511,7 +534,14 @@ test_reset_forgets_everything(void **state)
 
 #define MODEL_MAX 1024
 
-enum fate { FATE_FINE, FATE_ERROR, FATE_COPY_IN, FATE_COPY_OUT, FATE_EMPTY };
+enum fate {
+    FATE_FINE,
+    FATE_ERROR,
+    FATE_EMPTY,
+    FATE_COPY_OUT,
+    FATE_COPY_IN,
+    FATE_COPY_IN_FAILS, /* before it has read any data */
+};
 
 /* A frontend message, and what it will come to if it is executed. */
 struct front {
@@ -581,6 +611,9 @@ model_execute(struct model *model, const struct front *front)
     } else if (front->fate == FATE_COPY_IN) {
         model->copy = *front;
         model_say(model, front->action, "G");
+    } else if (front->fate == FATE_COPY_IN_FAILS) {
+        model_say(model, front->action, "G");
+        model_fail(model, front);
     } else if (front->fate == FATE_COPY_OUT) {
         model_say(model, front->action, front->type == 'Q' ? "HddcCZ" : "HddcC");
     } else if (front->fate == FATE_EMPTY) {
@@ -623,6 +656,7 @@ struct play {
     struct rng rng;
     bool careless;           /* the client sends Syncs in the middle of COPY data, too */
     bool ready;              /* as the relay's: ReadyForQuery was the last word */
+    bool closed;             /* by the daemon, who cannot tell any more what is whose */
     char log[4 * MODEL_MAX]; /* both directions, for complaints */
     size_t log_len;
 };
@@ -644,13 +678,14 @@ play_send_for(struct play *play, char type, enum fate fate, enum request_action 
     play->model.in[play->model.in_count++] = (struct front){type, fate, action};
 }
 
-/* Now and then it is the daemon that asks. */
+/* Before the first request of a client the daemon may ask something itself. */
 static void
 play_send(struct play *play, char type, enum fate fate)
 {
-    const bool own = !play->careless && rng_below(&play->rng, 8) == 0;
-
-    play_send_for(play, type, fate, own ? REQUEST_SKIP : REQUEST_FORWARD);
+    if (play->ready && rng_below(&play->rng, 3) == 0)
+        play_send_for(play, 'Q', rng_below(&play->rng, 3) == 0 ? FATE_ERROR : FATE_FINE,
+                      REQUEST_SKIP);
+    play_send_for(play, type, fate, REQUEST_FORWARD);
 }
 
 static void
@@ -675,9 +710,9 @@ play_send_something(struct play *play)
     if (strchr("QPBDECFS", type) != NULL && rng_below(&play->rng, 6) == 0)
         fate = FATE_ERROR;
     else if ((type == 'Q' || type == 'E') && rng_below(&play->rng, 3) == 0)
-        fate = (enum fate)(FATE_COPY_IN + rng_below(&play->rng, 3));
+        fate = (enum fate)(FATE_EMPTY + rng_below(&play->rng, 4));
     play_send(play, type, fate);
-    if (fate != FATE_COPY_IN)
+    if (fate < FATE_COPY_IN)
         return;
     while (type == 'E' && rng_below(&play->rng, 3) == 0)
         play_send(play, 'S', FATE_FINE);
@@ -695,6 +730,18 @@ play_action(const struct play *play, char type)
     return requests_action(&play->requests);
 }
 
+/* What the relay does at ReadyForQuery. */
+static void
+play_settle(struct play *play)
+{
+    play->closed = play->closed || play->requests.doubt == REQUESTS_MAYBE_MORE;
+    play->ready = requests_empty(&play->requests);
+    if (!play->closed && play->ready && play->requests.doubt == REQUESTS_MAYBE_SYNCS) {
+        play->requests.doubt = REQUESTS_CERTAIN;
+        play_send_for(play, 'Q', FATE_EMPTY, REQUEST_FENCE);
+    }
+}
+
 static void
 play_deliver(struct play *play)
 {
@@ -704,14 +751,9 @@ play_deliver(struct play *play)
     play_note(play, '<', given.type);
     if ((play_action(play, given.type) == REQUEST_SKIP) != is_ours)
         fail_msg("'%c' goes astray in %s", given.type, play->log);
-    if (!requests_answer(&play->requests, given.type))
-        fail_msg("'%c' was not expected in %s", given.type, play->log);
+    play->closed = !requests_answer(&play->requests, given.type);
     if (given.type == 'Z')
-        play->ready = requests_empty(&play->requests);
-    if (play->ready && play->requests.doubt == REQUESTS_MAYBE_SYNCS) {
-        play->requests.doubt = REQUESTS_CERTAIN;
-        play_send_for(play, 'Q', FATE_EMPTY, REQUEST_FENCE);
-    }
+        play_settle(play);
 }
 
 /* Never free too early; free as soon as everything has come. */
@@ -747,56 +789,76 @@ play_step(struct play *play)
         if (model->out_done < model->out_count)
             play_deliver(play);
     }
-    play_check(play);
+    if (!play->closed)
+        play_check(play);
 }
 
+/* To the end of all that was sent. */
 static void
-play_one(struct play *play, uint64_t seed, bool careless)
+play_finish(struct play *play)
 {
     struct model *const model = &play->model;
+
+    while (!play->closed &&
+           (model->in_done < model->in_count || model->out_done < model->out_count)) {
+        while (model->in_done < model->in_count)
+            model_read(model);
+        while (!play->closed && model->out_done < model->out_count)
+            play_deliver(play);
+        if (!play->closed)
+            play_check(play);
+    }
+}
+
+/* Whether it went to its end. */
+static bool
+play_one(struct play *play, uint64_t seed, bool careless)
+{
     unsigned steps;
 
     memset(play, 0, sizeof(*play));
     requests_init(&play->requests);
     rng_seed(&play->rng, seed);
     play->careless = careless;
+    play->ready = true;
     steps = 10 + (unsigned)rng_below(&play->rng, 60);
-    while (steps-- > 0)
+    while (steps-- > 0 && !play->closed)
         play_step(play);
-    while (model->in_done < model->in_count || model->out_done < model->out_count) {
-        while (model->in_done < model->in_count)
-            model_read(model);
-        while (model->out_done < model->out_count)
-            play_deliver(play);
-        play_check(play);
-    }
+    play_finish(play);
     requests_done(&play->requests);
+    return !play->closed;
 }
 
-static void
+#define PLAYS 10000
+
+/* How many of the plays went to their end. */
+static unsigned
 play_many(bool careless)
 {
     struct play *const play = malloc(sizeof(*play));
+    unsigned finished = 0;
 
     assert_non_null(play);
-    for (uint64_t seed = 1; seed <= 10000; seed++)
-        play_one(play, seed, careless);
+    for (uint64_t seed = 1; seed <= PLAYS; seed++)
+        finished += play_one(play, seed, careless);
     free(play);
+    return finished;
 }
 
-/* A client that keeps to the protocol. */
+/* A client that keeps to the protocol; a few pipeline too much behind a COPY that fails. */
 static void
 test_random_sequences(void **state)
 {
     (void)state;
-    play_many(false);
+    assert_true(play_many(false) > PLAYS * 95 / 100);
 }
 
+/* Most of the time one can go on with the others, too. */
 static void
 test_random_sequences_of_a_careless_client(void **state)
 {
     (void)state;
-    play_many(true);
+    assert_true(play_many(true) > PLAYS * 90 / 100);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
@@ -833,6 +895,7 @@ main(void)
         TEST(test_no_doubt_after_a_copy_that_succeeds),
         TEST(test_fence_ends_the_doubt),
         TEST(test_queries_in_the_data_are_beyond_repair),
+        TEST(test_pipeline_behind_a_doubtful_copy),
         TEST(test_empty_query_of_the_client_is_no_fence),
         TEST(test_growth_keeps_the_order),
         TEST(test_reset_forgets_everything),
