@@ -1,0 +1,353 @@
+/*
+ * relay_server.c - from the server to the client: whose each answer is, and what the daemon itself
+ * takes from it.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "buf.h"
+#include "build.h"
+#include "cleanup.h"
+#include "client.h"
+#include "close_reason.h"
+#include "log.h"
+#include "notice.h"
+#include "pg.h"
+#include "policy.h"
+#include "pool.h"
+#include "relay.h"
+#include "relay_int.h"
+#include "server.h"
+#include "settings.h"
+#include "str.h"
+#include "worker.h"
+
+static void
+relay_count_ready(struct server *server, struct client *client)
+{
+    struct stats *const stats = &server->shard->stats;
+    const usec_t now = loop_now(server->shard->worker->loop);
+
+    client->last_active = now;
+    if (client->query_start != 0) {
+        stats->queries++;
+        stats->query_time += now - client->query_start;
+        client->query_start = 0;
+    }
+    if (server->status == 'I' && client->xact_start != 0) {
+        stats->xacts++;
+        stats->xact_time += now - client->xact_start;
+        client->xact_start = 0;
+    } else if (server->status != 'I' && server->shard->policy->idle_transaction_timeout != 0) {
+        client_schedule(client, now + server->shard->policy->idle_transaction_timeout);
+    }
+    if (!requests_empty(&server->requests))
+        relay_begin_query(client);
+}
+
+/* The client has what the server made of its wishes; what came out differently it is told. */
+static bool
+relay_settings_done(struct server *server)
+{
+    CLEANUP(buf_done) struct buf message = BUF_INIT;
+    struct client *const client = server->client;
+    struct settings *const wanted = client->settings;
+    int r = 0;
+
+    server->syncing_settings = false;
+    if (server->ask_failed) {
+        server->ask_failed = false;
+        server_close(server, CLOSE_SERVER_PARAMETER);
+        return false;
+    }
+    for (size_t i = 0; i < settings_count(wanted) && r == 0; i++) {
+        const char *name, *value, *now;
+
+        settings_at(wanted, i, &name, &value);
+        now = settings_get(server->settings, name);
+        if (now != NULL && strcmp(now, value) != 0 && settings_is_settable(name))
+            r = msg_parameter_status(&message, name, now);
+    }
+    if (r < 0) {
+        client_close(client, CLOSE_NO_MEMORY);
+        return false;
+    }
+    client->settings = settings_ref(server->settings);
+    settings_unref(wanted);
+    client_send(client, &message);
+    return true;
+}
+
+/* ReadyForQuery. False: the server is gone. */
+static bool
+relay_ready(struct server *server, const struct frame *frame, enum request_action action)
+{
+    server->status = (char)ready_status(frame);
+    if (server->status == READY_BROKEN || !requests_answer(&server->requests, BACKEND_READY)) {
+        server_close(server, CLOSE_SV_OUT_OF_STEP);
+        return false;
+    }
+    if (unlikely(server->requests.doubt == REQUESTS_MAYBE_MORE)) {
+        server_close(server, CLOSE_PROTOCOL);
+        return false;
+    }
+    server->ready = requests_empty(&server->requests);
+    if (action == REQUEST_SKIP)
+        return !server->syncing_settings || relay_settings_done(server);
+    relay_count_ready(server, server->client);
+    if (unlikely(server->status != 'I' && server->shard->policy->mode == POOL_STATEMENT)) {
+        server_close(server, CLOSE_STATEMENT_TRANSACTION);
+        return false;
+    }
+    return true;
+}
+
+static bool
+relay_parameter(struct server *server, const struct frame *frame, enum request_action action)
+{
+    const char *name, *value, *body;
+    size_t len;
+    int r;
+
+    body = frame_body(frame, &len);
+    r = parameter_status_parse(body, len, &name, &value);
+    if (r == 0)
+        r = settings_put(&server->settings, name, value);
+    if (r == 0 && server->client != NULL && action == REQUEST_FORWARD)
+        r = settings_put(&server->client->settings, name, value);
+    if (r < 0) {
+        server_close(server, r == -ENOMEM ? CLOSE_NO_MEMORY : CLOSE_SV_PROTOCOL);
+        return false;
+    }
+    return true;
+}
+
+static bool
+relay_error(struct server *server, const struct frame *frame, enum request_action action)
+{
+    struct notice notice;
+    const char *body;
+    size_t len;
+
+    requests_answer(&server->requests, BACKEND_ERROR);
+    body = frame_body(frame, &len);
+    if (notice_parse(body, len, &notice) < 0) {
+        server_close(server, CLOSE_SV_PROTOCOL);
+        return false;
+    }
+    if (notice_is_fatal(&notice) || action == REQUEST_SKIP || server->client == NULL)
+        (void)str_copy(server->trouble, sizeof server->trouble, notice.message);
+    if (server->client == NULL && server->ask == ASK_NOTHING) {
+        server_close(server, CLOSE_SV_IDLE_DIRTY);
+        return false;
+    }
+    if (action == REQUEST_SKIP)
+        server->ask_failed = true;
+    else
+        server->said_fatal = notice_is_fatal(&notice);
+    return true;
+}
+
+/* Messages that a server sends of itself while nobody uses it. */
+static bool
+relay_idle_message(struct server *server, char type)
+{
+    switch (type) {
+    case BACKEND_PARAMETER_STATUS:
+        return true;
+    case BACKEND_NOTIFICATION:
+        server_log(server, LOG_LEVEL_WARNING, "dropped a notification that nobody waits for");
+        return true;
+    default:
+        server_close(server, CLOSE_SV_IDLE_DIRTY);
+        return false;
+    }
+}
+
+static bool
+relay_needs_whole(char type)
+{
+    return type == BACKEND_READY || type == BACKEND_PARAMETER_STATUS || type == BACKEND_ERROR;
+}
+
+/* Without a client there is nobody to forward to. */
+static enum request_action
+relay_action(const struct server *server)
+{
+    return server->client != NULL ? requests_action(&server->requests) : REQUEST_SKIP;
+}
+
+/* A message from the server, whole or its beginning. False: the server is gone, or moved on. */
+static bool
+relay_server_message(struct server *server, const struct frame *frame, bool whole,
+                     enum request_action *ret_action)
+{
+    enum request_action action = relay_action(server);
+
+    if (frame->type == BACKEND_EMPTY_QUERY && requests_is_fence(&server->requests))
+        action = REQUEST_SKIP;
+    *ret_action = action;
+    if (server->client == NULL && requests_empty(&server->requests) &&
+        frame->type != BACKEND_ERROR && !relay_idle_message(server, frame->type))
+        return false;
+    if (whole) {
+        switch (frame->type) {
+        case BACKEND_READY:
+            return relay_ready(server, frame, action);
+        case BACKEND_PARAMETER_STATUS:
+            return relay_parameter(server, frame, action);
+        case BACKEND_ERROR:
+            return relay_error(server, frame, action);
+        default:
+            break;
+        }
+    }
+    (void)requests_answer(&server->requests, frame->type);
+    return true;
+}
+
+/* A server message kept until it was whole. */
+static bool
+relay_server_held(struct server *server)
+{
+    struct buf whole = server->held;
+    const struct frame frame = {.data = whole.data,
+                                .avail = (uint32_t)whole.len,
+                                .len = (uint32_t)whole.len,
+                                .type = whole.data[0],
+                                .last = true};
+    struct client *const client = server->client;
+    enum request_action action;
+    bool alive;
+
+    buf_init(&server->held);
+    alive = relay_server_message(server, &frame, true, &action);
+    if (action == REQUEST_FORWARD && client != NULL && client->state == CLIENT_ACTIVE)
+        client_send(client, &whole);
+    buf_done(&whole);
+    return alive;
+}
+
+static bool
+relay_server_cut(struct server *server, struct span *span, const struct frame *frame,
+                 enum frame_kind kind)
+{
+    struct client *const client = server->client;
+
+    if (server->held.len > 0 ||
+        (kind != FRAME_BODY && relay_needs_whole(frame->type) && frame->len <= RELAY_HOLD_MAX)) {
+        if (framer_append(&server->framer, frame, &server->held) < 0) {
+            server_close(server, CLOSE_NO_MEMORY);
+            return false;
+        }
+        return !frame->last || relay_server_held(server);
+    }
+    if (kind != FRAME_BODY) {
+        enum request_action action;
+
+        if (!relay_server_message(server, frame, false, &action))
+            return false;
+        server->skip_rest = action == REQUEST_SKIP;
+    }
+    if (!server->skip_rest && client != NULL) {
+        const struct span piece = {&client->stream, frame->data, span->borrowed};
+        char header[PG_HEADER_SIZE];
+
+        if (kind != FRAME_BODY && frame->split) {
+            framer_header(&server->framer, header);
+            stream_send_copy(piece.to, header, sizeof header);
+        }
+        span_send(&piece, frame->data + frame->avail);
+    }
+    return true;
+}
+
+static void
+relay_server_input(struct server *server, const char *data, size_t len)
+{
+    const char *const end = data + len;
+    const char *pos = data;
+    struct client *const client = server->client;
+    struct span span = {client != NULL ? &client->stream : NULL, data, true};
+    struct frame frame;
+    enum frame_kind kind;
+
+    for (;;) {
+        enum request_action action = relay_action(server);
+
+        if (unlikely(action == REQUEST_SKIP)) {
+            relay_span_end(&span, pos);
+            if (!requests_empty(&server->requests)) /* rows that nobody asked for are no rows */
+                (void)framer_skip_run(&server->framer, &pos, end, BACKEND_DATA_ROW);
+            span.start = pos;
+        } else {
+            (void)framer_skip_run(&server->framer, &pos, end, BACKEND_DATA_ROW);
+        }
+        kind = framer_next(&server->framer, &pos, end, &frame);
+        if (kind >= FRAME_NEED_MORE)
+            break;
+        if (unlikely(kind != FRAME_WHOLE || frame.split)) {
+            relay_span_before(&span, &frame);
+            if (!relay_server_cut(server, &span, &frame, kind))
+                return;
+            span.start = pos;
+            continue;
+        }
+        if (unlikely(frame.type == BACKEND_EMPTY_QUERY)) /* perhaps that of a fence */
+            relay_span_end(&span, frame.data);
+        /* These may end the link, so what the client is to see of them goes out first. */
+        if (action == REQUEST_FORWARD &&
+            (frame.type == BACKEND_READY || frame.type == BACKEND_ERROR))
+            relay_span_end(&span, pos);
+        if (!relay_server_message(server, &frame, true, &action))
+            return;
+        if (action == REQUEST_SKIP)
+            span.start = pos;
+    }
+    if (kind == FRAME_BAD)
+        server_close(server, CLOSE_SV_PROTOCOL);
+    else
+        relay_span_end(&span, MAX(span.start, pos - framer_kept_back(&server->framer)));
+}
+
+/* A client that was too far ahead of its server is read again when that has caught up by half. */
+static void
+relay_resume_client(const struct server *server)
+{
+    struct client *const client = server->client;
+
+    if (unlikely(client != NULL && !client->stream.reading) &&
+        server->requests.count <= REQUESTS_HIGH / 2 && !relay_client_must_wait(client))
+        stream_set_reading(&client->stream, true);
+}
+
+void
+relay_server_readable(struct server *server)
+{
+    struct shard *const shard = server->shard;
+    bool more = true;
+
+    for (unsigned i = 0; i < relay_reads_max(shard->worker) && more; i++) {
+        const char *data;
+        ssize_t n;
+
+        if (server->client != NULL && stream_backlog_size(&server->client->stream) > 0) {
+            stream_set_reading(&server->stream, false);
+            return;
+        }
+        n = stream_recv(&server->stream, &data, &more);
+        if (n == -EAGAIN)
+            return;
+        if (n <= 0) {
+            server_close(server, CLOSE_SV_EOF);
+            return;
+        }
+        shard->stats.sent += (uint64_t)n;
+        relay_server_input(server, data, (size_t)n);
+        if (server->state == SERVER_CLOSING)
+            return;
+        if (relay_settle(server))
+            return;
+        relay_resume_client(server);
+    }
+}
