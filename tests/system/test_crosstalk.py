@@ -8,6 +8,8 @@ where they were.
     PGWEIR_CROSSTALK_SEED      of the clients' plans  (drawn, and printed)
 """
 
+import asyncio
+import itertools
 import json
 import os
 import random
@@ -18,7 +20,9 @@ import threading
 import psycopg
 import pytest
 
+import crosstalk
 import harness
+import wire
 
 SECONDS = float(os.environ.get("PGWEIR_CROSSTALK_SECONDS", 6))
 CLIENTS = 200
@@ -60,28 +64,51 @@ def cluster():
         yield cluster
 
 
-class Sampler(threading.Thread):
-    """Counts the server processes over a connection of its own, twenty times a second."""
+class Routine(threading.Thread):
+    """Does something again and again, so many seconds apart, while the clients work."""
 
-    def __init__(self, cluster):
+    def __init__(self, pause, action):
         super().__init__(daemon=True)
-        self.connection = psycopg.connect(cluster.conninfo(), autocommit=True)
+        self.pause, self.action = pause, action
         self.stopping = threading.Event()
-        self.most = self.samples = 0
+        self.results, self.failure = [], None
 
     def run(self):
-        while not self.stopping.wait(0.05):
-            self.most = max(self.most, self.connection.execute(BACKENDS).fetchone()[0])
-            self.samples += 1
+        try:
+            while not self.stopping.wait(self.pause):
+                self.results.append(self.action())
+        except Exception as failure:
+            self.failure = failure
 
     def __enter__(self):
         self.start()
         return self
 
-    def __exit__(self, *unused):
+    def __exit__(self, kind, *unused):
         self.stopping.set()
         self.join()
-        self.connection.close()
+        if self.failure is not None and kind is None:
+            raise self.failure
+
+
+def target(cluster):
+    return f"host={harness.HOST} port={cluster.port}"
+
+
+def operator(cluster, pooler, mode):
+    """What a person does to a daemon at work, of which no client must notice more than a wait."""
+    sizes = itertools.cycle((POOL_SIZE[mode] // 2, POOL_SIZE[mode]))
+    queries = itertools.cycle(("connect_query='SELECT 1'", ""))  # makes all servers obsolete
+
+    def operate():
+        pooler.databases[DATABASE] = f"{target(cluster)} {next(queries)}"
+        pooler.configure(default_pool_size=next(sizes))
+        pooler.console("RELOAD")
+        if mode != "session":  # where a pause waits until the clients go
+            pooler.console(f"PAUSE {DATABASE}")
+            pooler.console(f"RESUME {DATABASE}")
+
+    return operate
 
 
 def clients(pooler, mode, seed, defaults):
@@ -134,14 +161,17 @@ def work(cluster, pooler, mode, seed):
     defaults = {name: pooler.psql(f"SHOW {name}", DATABASE, user=ROLE) for name in ("TimeZone", "DateStyle")}
     descriptors = pooler.process.fds() - len(servers(pooler))
     memory = []
-    with Sampler(cluster) as sampler:
+    with (psycopg.connect(cluster.conninfo(), autocommit=True) as connection,
+          Routine(1, operator(cluster, pooler, mode)),
+          Routine(0.05, lambda: connection.execute(BACKENDS).fetchone()[0]) as samples):
         for half in range(2):
             done, committed = clients(pooler, mode, f"{seed}.{half}", defaults)
             print(f"{sum(done.values())} steps: {json.dumps(done)}")
             check_books(cluster, committed)
             memory.append(check_rest(pooler))
-    print(f"servers: at most {sampler.most} of {POOL_SIZE[mode]} in {sampler.samples} samples; memory: {memory}")
-    assert 1 < sampler.most <= POOL_SIZE[mode]
+    most = max(samples.results)
+    print(f"servers: at most {most} of {POOL_SIZE[mode]} in {len(samples.results)} samples; memory: {memory}")
+    assert 1 < most <= POOL_SIZE[mode]
     assert done["cancels that hit"] > 0
     harness.wait_for(lambda: pooler.process.fds() - len(servers(pooler)) <= descriptors, 30, "descriptors to be closed")
     if os.path.basename(os.environ.get("PGWEIR_BUILD", "release")) == "release":
@@ -154,10 +184,65 @@ def test_crosstalk(cluster, mode, workers, shards, sslmode):
     seed = int(os.environ.get("PGWEIR_CROSSTALK_SEED", random.randrange(1 << 32)))
     print(f"PGWEIR_CROSSTALK_SEED={seed}")
     cluster.psql("TRUNCATE ledger, copied", DATABASE)
-    with harness.Pgweir(cluster, databases={DATABASE: f"host={harness.HOST} port={cluster.port}"},
+    with harness.Pgweir(cluster, databases={DATABASE: target(cluster)},
                         auth=(harness.SUPERUSER, ROLE), pool_mode=mode, default_pool_size=POOL_SIZE[mode],
                         worker_threads=workers, pool_shards=shards, server_tls_sslmode=sslmode,
                         server_lifetime=3, server_check_delay=0.2) as pooler:
         work(cluster, pooler, mode, seed)
     assert "leaked at exit" not in pooler.log()
     harness.wait_for(lambda: cluster.psql(BACKENDS) == "0", 20, "the servers to go")
+
+
+async def detour(cluster, delay):
+    """A way to the cluster on which cancel requests take their time."""
+    async def forward(reader, writer):
+        try:
+            while data := await reader.read(1 << 16):
+                writer.write(data)
+                await writer.drain()
+        except OSError:
+            pass
+        writer.close()
+
+    async def accept(reader, writer):
+        first = await reader.read(1 << 16)
+        if first[4:8] == wire.cancel_request(b"")[4:]:
+            await asyncio.sleep(delay)
+        onward_reader, onward_writer = await asyncio.open_connection(harness.HOST, cluster.port)
+        onward_writer.write(first)
+        await asyncio.gather(forward(reader, onward_writer), forward(onward_reader, writer))
+
+    return await asyncio.start_server(accept, harness.HOST, 0)
+
+
+async def late_cancel(cluster, mode):
+    """The first client's cancel arrives a second after its query is over; the second's begins in the meantime."""
+    way = await detour(cluster, 1)
+    port = way.sockets[0].getsockname()[1]
+    pooler = harness.Pgweir(cluster, databases={DATABASE: f"host={harness.HOST} port={port}"}, pool_mode=mode,
+                            auth=(harness.SUPERUSER, ROLE), default_pool_size=1)
+    await asyncio.to_thread(pooler.start)
+    defaults = {name: cluster.psql(f"SHOW {name}") for name in ("TimeZone", "DateStyle")}
+    options = {"host": harness.HOST, "port": pooler.port, "user": ROLE, "dbname": DATABASE, "mode": mode, "seed": 0,
+               "defaults": defaults}
+    first, second = (crosstalk.Client(number, options, crosstalk.Report()) for number in (0, 1))
+    await first.connect()
+    await second.connect()
+    cancel = asyncio.ensure_future(first.cancel(0.1, first.key))
+    await first.ask(wire.query("SELECT pg_sleep(0.3)"), "T", ("",), crosstalk.DONE, "Z:I")
+    if mode == "session":
+        await first.terminate()
+    running = asyncio.ensure_future(
+        second.ask(wire.query("SELECT pg_sleep(2)"), "T", ("",), crosstalk.DONE, "Z:I"))
+    pool = await asyncio.to_thread(pooler.pool, DATABASE, ROLE)
+    assert (pool["sv_being_canceled"], pool["cl_waiting"]) == (1, 1)
+    await asyncio.gather(running, cancel)
+    first.hang_up()
+    second.hang_up()
+    await asyncio.to_thread(pooler.stop)
+    way.close()
+
+
+@pytest.mark.parametrize("mode", POOL_SIZE)
+def test_late_cancel(cluster, mode):
+    asyncio.run(late_cancel(cluster, mode))
