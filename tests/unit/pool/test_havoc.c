@@ -1,0 +1,473 @@
+/*
+ * test_havoc.c - random clients, servers and accidents, in all modes, on one loop and on several:
+ * no answer reaches a wrong client, no limit is exceeded, and nothing is left behind.
+ *
+ * Whatever a client sends bears its mark, "c7.12;": the twelfth of client 7. Servers put the mark
+ * of what they answer into the answer.
+ */
+#include "fixture.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "engine_int.h"
+#include "pg.h"
+#include "pool.h"
+#include "rng.h"
+
+#define CLIENTS   8
+#define SERVERS   3 /* of the pool */
+#define STEPS     1500
+#define MARK_SIZE 32
+
+struct client_actor {
+    struct peer *peer; /* NULL: there is none now */
+    unsigned id;
+    unsigned sent; /* marks given out */
+    unsigned seen; /* the newest mark that came back */
+    bool in_transaction;
+    struct buf rest; /* of a message of which half was sent */
+};
+
+struct server_actor {
+    struct peer *peer; /* NULL: there is none now */
+    struct buf output; /* answers on their way */
+    char status;
+    bool skipping;
+};
+
+struct havoc {
+    struct fixture *f;
+    struct rng rng;
+    struct client_actor clients[CLIENTS];
+    struct server_actor servers[3 * SERVERS];
+    unsigned next_id;
+    bool paused;
+    unsigned answers; /* with a mark, that were checked */
+};
+
+static bool
+one_in(struct havoc *h, unsigned n)
+{
+    return rng_below(&h->rng, n) == 0;
+}
+
+/* --- clients ------------------------------------------------------------------------------------
+ */
+
+static void
+append_message(struct buf *buf, char type, const char *text)
+{
+    const size_t len = text != NULL ? strlen(text) + 1 : 0;
+    char header[PG_HEADER_SIZE];
+
+    pg_put_header(header, type, (uint32_t)len);
+    assert_int_equal(buf_append(buf, header, sizeof(header)), 0);
+    assert_int_equal(buf_append(buf, text, len), 0);
+}
+
+static void
+client_gone(struct client_actor *client)
+{
+    if (client->peer != NULL)
+        peer_close(client->peer);
+    client->peer = NULL;
+    buf_done(&client->rest);
+}
+
+static void
+client_comes(struct havoc *h, struct client_actor *client)
+{
+    *client = (struct client_actor){.id = ++h->next_id};
+    client->peer = fixture_knock(h->f, "db", "alice");
+}
+
+static void
+append_marked(struct client_actor *client, struct buf *buf, char type, const char *word)
+{
+    char text[MARK_SIZE + 16];
+
+    (void)snprintf(text, sizeof(text), "%s c%u.%u;", word, client->id, ++client->sent);
+    append_message(buf, type, text);
+}
+
+static void
+append_request(struct havoc *h, struct client_actor *client, struct buf *buf)
+{
+    switch (rng_below(&h->rng, 7)) {
+    case 0:
+        client->in_transaction = !client->in_transaction;
+        append_marked(client, buf, 'Q', client->in_transaction ? "begin" : "commit");
+        return;
+    case 1:
+        append_marked(client, buf, 'Q', "fail");
+        return;
+    case 2:
+        append_message(buf, 'Q', "");
+        return;
+    case 3:
+        append_marked(client, buf, 'P', one_in(h, 4) ? "fail" : "parse");
+        append_marked(client, buf, 'B', "bind");
+        append_marked(client, buf, 'E', "execute");
+        if (!one_in(h, 4))
+            append_message(buf, 'S', NULL);
+        return;
+    case 4:
+        append_message(buf, 'S', NULL);
+        return;
+    default:
+        append_marked(client, buf, 'Q', "select");
+    }
+}
+
+static void
+client_sends(struct havoc *h, struct client_actor *client)
+{
+    CLEANUP(buf_done) struct buf buf = BUF_INIT;
+    size_t now;
+
+    assert_int_equal(buf_append(&buf, client->rest.data, client->rest.len), 0);
+    buf_done(&client->rest);
+    do
+        append_request(h, client, &buf);
+    while (one_in(h, 3));
+    now = one_in(h, 3) ? rng_below(&h->rng, buf.len) : buf.len;
+    assert_int_equal(buf_append(&client->rest, buf.data + now, buf.len - now), 0);
+    (void)peer_send_some(client->peer, buf.data, now);
+}
+
+/* The mark in a row, a tag or an error is the client's own, and they come in order. */
+static void
+check_mark(struct havoc *h, struct client_actor *client, const char *message)
+{
+    const char *text = message + PG_HEADER_SIZE;
+    unsigned id, number;
+    char end;
+
+    if (*message == 'E')
+        text = memmem(text, pg_get_uint32(message + 1) - 4, "fail c", 6);
+    else if (*message != 'C' && *message != 'D')
+        return;
+    if (text == NULL || sscanf(text, "%*s c%u.%u%c", &id, &number, &end) != 3 || end != ';')
+        return;
+    if (id != client->id)
+        fail_msg("client %u was sent an answer to client %u: %s", client->id, id, text);
+    if (number < client->seen)
+        fail_msg("client %u: answer %u comes after %u", id, number, client->seen);
+    client->seen = number;
+    h->answers++;
+}
+
+static void
+client_reads(struct havoc *h, struct client_actor *client)
+{
+    struct buf *const input = &client->peer->input;
+
+    (void)peer_fill(client->peer);
+    while (input->len >= PG_HEADER_SIZE && pg_get_uint32(input->data + 1) < input->len) {
+        const size_t len = pg_get_uint32(input->data + 1) + 1;
+
+        if (input->data[0] == 'K') {
+            client->peer->pid = pg_get_uint32(input->data + 5);
+            client->peer->secret = pg_get_uint32(input->data + 9);
+        } else {
+            check_mark(h, client, input->data);
+        }
+        buf_consume(input, len);
+    }
+    if (client->peer->ended)
+        client_gone(client);
+}
+
+static void
+client_step(struct havoc *h, struct client_actor *client)
+{
+    if (client->peer == NULL) {
+        client_comes(h, client);
+        return;
+    }
+    client_reads(h, client);
+    if (client->peer == NULL || client->peer->secret == 0)
+        return;
+    if (one_in(h, 40))
+        client_gone(client);
+    else if (one_in(h, 40))
+        peer_send(client->peer, 'X', NULL);
+    else if (one_in(h, 15))
+        fixture_cancel(client->peer);
+    else if (client->sent < client->seen + 20)
+        client_sends(h, client);
+}
+
+/* --- servers ------------------------------------------------------------------------------------
+ */
+
+static void
+server_gone(struct server_actor *server)
+{
+    peer_close(server->peer);
+    server->peer = NULL;
+    buf_done(&server->output);
+}
+
+static void
+server_ready(struct server_actor *server)
+{
+    const char body[] = {server->status, '\0'};
+    char header[PG_HEADER_SIZE];
+
+    pg_put_header(header, 'Z', 1);
+    assert_int_equal(buf_append(&server->output, header, sizeof(header)), 0);
+    assert_int_equal(buf_append(&server->output, body, 1), 0);
+}
+
+static void
+server_fails(struct server_actor *server, const char *text)
+{
+    char fields[MARK_SIZE + 64];
+    const int len =
+        snprintf(fields, sizeof(fields), "SERROR%cVERROR%cC42601%cM%s%c", 0, 0, 0, text, 0);
+    char header[PG_HEADER_SIZE];
+
+    pg_put_header(header, 'E', (uint32_t)len + 1);
+    assert_int_equal(buf_append(&server->output, header, sizeof(header)), 0);
+    assert_int_equal(buf_append(&server->output, fields, (size_t)len + 1), 0);
+    if (server->status == 'T')
+        server->status = 'E';
+}
+
+static void
+server_query(struct havoc *h, struct server_actor *server, const char *text)
+{
+    if (*text == '\0') {
+        append_message(&server->output, 'I', NULL);
+    } else if (strncmp(text, "fail", 4) == 0) {
+        server_fails(server, text);
+    } else {
+        if (strncmp(text, "begin", 5) == 0 && server->status == 'I')
+            server->status = 'T';
+        if (strncmp(text, "commit", 6) == 0 || strcmp(text, "ROLLBACK") == 0)
+            server->status = 'I';
+        for (uint64_t rows = rng_below(&h->rng, 4); rows > 0; rows--)
+            append_message(&server->output, 'D', text);
+        append_message(&server->output, 'C', text);
+    }
+    server_ready(server);
+}
+
+static void
+server_message(struct havoc *h, struct server_actor *server, char type, const char *text)
+{
+    if (type == 'S') {
+        server->skipping = false;
+        server_ready(server);
+    } else if (server->skipping) {
+        return;
+    } else if (type == 'Q') {
+        server_query(h, server, text);
+    } else if (strncmp(text, "fail", 4) == 0) {
+        server_fails(server, text);
+        server->skipping = true;
+    } else if (type == 'E') {
+        append_message(&server->output, 'D', text);
+        append_message(&server->output, 'C', text);
+    } else {
+        append_message(&server->output, type == 'P' ? '1' : '2', NULL);
+    }
+}
+
+/* The message at the head of the input; false: there is none, or the server had enough of it. */
+static bool
+server_takes(struct havoc *h, struct server_actor *server)
+{
+    struct buf *const input = &server->peer->input;
+    char text[MARK_SIZE + 32] = ""; /* a broken client's may lack its NUL */
+    size_t len;
+
+    if (input->len < PG_HEADER_SIZE || pg_get_uint32(input->data + 1) >= input->len || one_in(h, 5))
+        return false;
+    len = pg_get_uint32(input->data + 1) + 1;
+    memcpy(text, input->data + PG_HEADER_SIZE, MIN(len - PG_HEADER_SIZE, sizeof(text) - 1));
+    if (input->data[0] == 'X') {
+        server_gone(server);
+        return false;
+    }
+    server_message(h, server, input->data[0], text);
+    buf_consume(input, len);
+    return true;
+}
+
+static void
+server_reads(struct havoc *h, struct server_actor *server)
+{
+    (void)peer_fill(server->peer);
+    while (server_takes(h, server))
+        ;
+    if (server->peer != NULL && server->peer->ended)
+        server_gone(server);
+}
+
+static void
+server_step(struct havoc *h, struct server_actor *server)
+{
+    size_t len;
+
+    server_reads(h, server);
+    if (server->peer == NULL)
+        return;
+    len = one_in(h, 3) ? rng_below(&h->rng, server->output.len + 1) : server->output.len;
+    (void)peer_send_some(server->peer, server->output.data, len);
+    buf_consume(&server->output, len);
+    if (one_in(h, 150))
+        server_gone(server);
+}
+
+static void
+server_comes(struct havoc *h)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(h->servers); i++) {
+        if (h->servers[i].peer == NULL) {
+            h->servers[i] = (struct server_actor){.status = 'I'};
+            h->servers[i].peer = fixture_accept(h->f);
+            return;
+        }
+    }
+}
+
+/* --- accidents ----------------------------------------------------------------------------------
+ */
+
+static void
+connector_step(struct havoc *h)
+{
+    struct connector *const connector = h->f->connector;
+
+    if (fake_connector_pending(connector) > 0 && one_in(h, 10))
+        fixture_refuse(h->f, "08001", "connection refused", false, true);
+    else if (fake_connector_pending(connector) > 0)
+        server_comes(h);
+    if (fake_connector_cancelling(connector) > 0 && one_in(h, 2))
+        fake_connector_finish_cancel(connector, one_in(h, 5) ? -ETIMEDOUT : 0);
+    if (fake_connector_retiring(connector) > 0 && one_in(h, 2))
+        fake_connector_finish_retired(connector);
+}
+
+static void
+pause_or_resume(struct havoc *h)
+{
+    struct engine_drain drain = {.done = NULL};
+
+    if (!h->paused && engine_pause(h->f->engine, NULL, &drain) == ENGINE_OK)
+        engine_drain_cancel(&drain);
+    else if (h->paused)
+        (void)engine_resume(h->f->engine, NULL);
+    h->paused = !h->paused;
+}
+
+static void
+havoc_step(struct havoc *h)
+{
+    const uint64_t choice = rng_below(&h->rng, 100);
+
+    if (choice < 40)
+        client_step(h, &h->clients[rng_below(&h->rng, CLIENTS)]);
+    else if (choice < 50)
+        connector_step(h);
+    else if (choice < 52)
+        fixture_advance(h->f, rng_below(&h->rng, 3 * SEC));
+    else if (h->paused ? choice < 55 : choice < 53)
+        pause_or_resume(h);
+    else
+        for (size_t i = 0; i < ARRAY_SIZE(h->servers); i++)
+            if (h->servers[i].peer != NULL && one_in(h, 2))
+                server_step(h, &h->servers[i]);
+    fixture_settle(h->f);
+    assert_true(h->next_id == 0 || fixture_server_count(h->f) <= SERVERS);
+}
+
+static unsigned
+havoc_run(struct fixture *f, const char *text, uint64_t seed)
+{
+    struct havoc *const h = calloc(1, sizeof(*h));
+    unsigned answers;
+
+    assert_non_null(h);
+    h->f = f;
+    rng_seed(&h->rng, seed);
+    fixture_start(f, text);
+    fake_connector_hold_retired(f->connector);
+    for (unsigned i = 0; i < STEPS; i++)
+        havoc_step(h);
+    fixture_stop(f);
+    for (size_t i = 0; i < CLIENTS; i++)
+        client_gone(&h->clients[i]);
+    for (size_t i = 0; i < ARRAY_SIZE(h->servers); i++)
+        buf_done(&h->servers[i].output);
+    answers = h->answers;
+    free(h);
+    return answers;
+}
+
+static void
+havoc_in(struct fixture *f, const char *how)
+{
+    static const char base[] = "default_pool_size = 3\nserver_check_delay = 1\n"
+                               "query_wait_timeout = 20\nquery_timeout = 30\n";
+    unsigned answers = 0;
+    char text[300];
+
+    (void)snprintf(text, sizeof(text), "%s%s", base, how);
+    for (uint64_t seed = 1; seed <= 5; seed++)
+        answers += havoc_run(f, text, seed);
+    assert_true(answers > 100); /* it was not all in vain */
+}
+
+static void
+test_transaction_mode(void **state)
+{
+    havoc_in(*state, "pool_mode = transaction\n");
+}
+
+static void
+test_session_mode(void **state)
+{
+    havoc_in(*state, "pool_mode = session\n");
+}
+
+static void
+test_statement_mode(void **state)
+{
+    havoc_in(*state, "pool_mode = statement\n");
+}
+
+static void
+test_several_workers(void **state)
+{
+    havoc_in(*state, "worker_threads = 3\npool_shards = 1\n");
+}
+
+static void
+test_several_shards(void **state)
+{
+    havoc_in(*state, "worker_threads = 3\npool_shards = 3\n");
+}
+
+static void
+test_several_shards_in_session_mode(void **state)
+{
+    havoc_in(*state, "worker_threads = 3\npool_shards = 3\npool_mode = session\n");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+
+int
+main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(test_transaction_mode), TEST(test_session_mode),
+        TEST(test_statement_mode),   TEST(test_several_workers),
+        TEST(test_several_shards),   TEST(test_several_shards_in_session_mode),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
