@@ -707,6 +707,33 @@ test_slow_client_gets_all_of_a_dead_server(void **state)
     free(row);
 }
 
+/* The same where the end comes together with more than the client's socket takes. */
+static void
+test_slow_client_gets_the_last_words(void **state)
+{
+    static char row[180 * 1000 + 1] = {'D', 0, 2, 0xbf, 0x20};
+    struct fixture *f = *state;
+    struct peer *client, *server;
+    size_t got = 0, before;
+
+    fixture_begin(f, "", &client, &server);
+    peer_send(client, 'Q', "select lots");
+    peer_expect_types(server, "Q");
+    peer_send_bytes(server, row, sizeof(row));
+    fixture_settle(f);
+    peer_send_bytes(server, row, sizeof(row));
+    peer_send_error(server, "FATAL", "57P01", "terminating connection");
+    peer_close(server);
+    do {
+        before = got;
+        fixture_settle(f);
+        got = peer_fill(client);
+    } while (got > before);
+    peer_expect_types(client, "DD");
+    peer_expect_error(client, "FATAL", "57P01", "terminating connection");
+    peer_expect_end(client);
+}
+
 static void
 test_slow_server_slows_its_client(void **state)
 {
@@ -860,6 +887,7 @@ main(void)
         TEST(test_long_pipeline_in_a_session),
         TEST(test_slow_client_slows_its_server),
         TEST(test_slow_client_gets_all_of_a_dead_server),
+        TEST(test_slow_client_gets_the_last_words),
         TEST(test_slow_server_slows_its_client),
         TEST(test_unknown_message_type),
         TEST(test_bad_lengths),
