@@ -12,6 +12,7 @@
 #include "close_reason.h"
 #include "log.h"
 #include "notice.h"
+#include "outbox.h"
 #include "pg.h"
 #include "policy.h"
 #include "pool.h"
@@ -321,6 +322,20 @@ relay_resume_client(const struct server *server)
         stream_set_reading(&client->stream, true);
 }
 
+/* The server has closed. What it said before comes first: a slow client takes it in, then we end. */
+static void
+relay_server_ended(struct server *server)
+{
+    if (server->client != NULL) {
+        outbox_flush(server->shard->worker->outbox);
+        if (stream_backlog_size(&server->client->stream) > 0) {
+            stream_set_reading(&server->stream, false);
+            return;
+        }
+    }
+    server_close(server, CLOSE_SV_EOF);
+}
+
 void
 relay_server_readable(struct server *server)
 {
@@ -339,7 +354,7 @@ relay_server_readable(struct server *server)
         if (n == -EAGAIN)
             return;
         if (n <= 0) {
-            server_close(server, CLOSE_SV_EOF);
+            relay_server_ended(server);
             return;
         }
         shard->stats.sent += (uint64_t)n;
