@@ -322,7 +322,7 @@ relay_resume_client(const struct server *server)
         stream_set_reading(&client->stream, true);
 }
 
-/* The server has closed. What it said before comes first: a slow client takes it in, then we end. */
+/* The server has closed. First a slow client takes in what it said before; then we end. */
 static void
 relay_server_ended(struct server *server)
 {
