@@ -9,6 +9,7 @@ where they were.
 """
 
 import asyncio
+import collections
 import itertools
 import json
 import os
@@ -20,15 +21,17 @@ import threading
 import psycopg
 import pytest
 
-import crosstalk
 import harness
 import wire
+from crosstalk_client import DONE, Report
+from crosstalk_ends import Ends
 
 SECONDS = float(os.environ.get("PGWEIR_CROSSTALK_SECONDS", 6))
 CLIENTS = 200
 PROCESSES = 2  # one interpreter cannot keep the daemon busy
 POOL_SIZE = {"session": 40, "transaction": 12, "statement": 12}
-ROLE, DATABASE = "crossing", "crosstalk"
+DATABASES, ROLES = ("crosstalk", "crosstalk2"), ("crossing", "crossing2")  # most tests use the first of each
+DATABASE, ROLE = DATABASES[0], ROLES[0]
 
 
 def cases():
@@ -42,12 +45,14 @@ def cases():
     yield pytest.param("transaction", 4, 3, "require", id="transaction-tls")
 
 
-BACKENDS = f"SELECT count(*) FROM pg_stat_activity WHERE usename = '{ROLE}' AND backend_type = 'client backend'"
+BACKENDS = """
+    SELECT datname, usename, count(*) FROM pg_stat_activity
+    WHERE usename LIKE 'crossing%' AND backend_type = 'client backend' GROUP BY datname, usename"""
 
 
 @pytest.fixture(scope="module")
 def cluster():
-    """A cluster that can do TLS, with a role for the pooler alone: its servers can be told from everybody else's."""
+    """A cluster that can do TLS, with roles for the pooler alone: its servers can be told from everybody else's."""
     cluster = harness.Postgres()
     certificate, key = (os.path.join(cluster.dir, name) for name in ("server.crt", "server.key"))
     harness.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-days", "2",
@@ -56,11 +61,13 @@ def cluster():
     harness.give(key)
     cluster.settings.update(ssl="on", ssl_cert_file=certificate, ssl_key_file=key)
     with cluster:
-        cluster.psql(f"CREATE ROLE {ROLE} LOGIN")
-        cluster.psql(f"CREATE DATABASE {DATABASE} OWNER {ROLE}")
-        cluster.psql("CREATE UNLOGGED TABLE ledger (token text PRIMARY KEY, kind text);"
-                     "CREATE UNLOGGED TABLE copied (token text, n int); CREATE INDEX ON copied (token)",
-                     DATABASE, user=ROLE)
+        for role in ROLES:
+            cluster.psql(f"CREATE ROLE {role} LOGIN")
+        for database in DATABASES:
+            cluster.psql(f"CREATE DATABASE {database}")
+            cluster.psql("CREATE UNLOGGED TABLE ledger (token text PRIMARY KEY, kind text);"
+                         "CREATE UNLOGGED TABLE copied (token text, n int); CREATE INDEX ON copied (token);"
+                         "GRANT ALL ON ledger, copied TO PUBLIC", database)
         yield cluster
 
 
@@ -111,11 +118,16 @@ def operator(cluster, pooler, mode):
     return operate
 
 
-def clients(pooler, mode, seed, defaults):
+def client_options(pooler, mode, pools):
+    defaults = {name: pooler.psql(f"SHOW {name}", DATABASE, user=ROLE) for name in ("TimeZone", "DateStyle")}
+    return {"host": harness.HOST, "port": pooler.port, "pools": pools, "mode": mode, "seed": 0, "defaults": defaults}
+
+
+def clients(pooler, mode, seed, pools, accidents):
     """Lets the clients work for half of the time; what all of them did, and what they wrote."""
     share = CLIENTS // PROCESSES
-    options = {"host": harness.HOST, "port": pooler.port, "user": ROLE, "dbname": DATABASE, "mode": mode, "seed": seed,
-               "clients": share, "seconds": SECONDS / 2, "defaults": defaults}
+    options = {**client_options(pooler, mode, pools), "seed": seed, "clients": share, "seconds": SECONDS / 2,
+               "accidents": accidents}
     script = os.path.join(os.path.dirname(__file__), "crosstalk.py")
     running = [subprocess.Popen([sys.executable, script, json.dumps({**options, "first": number * share})],
                                 stdout=subprocess.PIPE, text=True) for number in range(PROCESSES)]
@@ -135,62 +147,120 @@ def clients(pooler, mode, seed, defaults):
 
 def check_books(cluster, committed):
     """What was acknowledged is there, once (the key sees to that); what was not ended is not."""
-    assert cluster.psql("SELECT DISTINCT kind FROM ledger", DATABASE) in ("", "committed")
-    present = set(cluster.psql("SELECT token FROM ledger", DATABASE).splitlines())
+    present = set()
+    for database in DATABASES:
+        assert cluster.psql("SELECT DISTINCT kind FROM ledger", database) in ("", "committed")
+        assert cluster.psql("SELECT count(*) FROM copied WHERE token = 'abandoned'", database) == "0"
+        present.update(cluster.psql("SELECT token FROM ledger", database).splitlines())
     assert set(committed) <= present
-    assert cluster.psql("SELECT count(*) FROM copied WHERE token = 'abandoned'", DATABASE) == "0"
 
 
-def servers(pooler):
-    return [row for row in pooler.console("SHOW SERVERS") if row["database"] == DATABASE]
+def of_ours(rows):
+    return [row for row in rows if row["database"] in DATABASES]
 
 
-def check_rest(pooler):
-    """All clients have gone, so nothing is in use; gives the memory that remains."""
+def open_descriptors(pooler):
+    """But for those of servers, of which each has one."""
+    return pooler.process.fds() - len(of_ours(pooler.console("SHOW SERVERS")))
+
+
+def await_rest(pooler):
+    """All clients have gone, so nothing is in use."""
+    busy = ("cl_active", "cl_waiting", "sv_active", "sv_tested", "sv_login", "sv_being_canceled")
+
     def at_rest():
-        pool = pooler.pool(DATABASE, ROLE)
-        busy = ("cl_active", "cl_waiting", "sv_active", "sv_tested", "sv_login", "sv_being_canceled")
-        return all(pool[name] == 0 for name in busy)
+        return all(row[name] == "0" for row in of_ours(pooler.console("SHOW POOLS")) for name in busy)
 
-    harness.wait_for(at_rest, 30, "the pool to come to rest")
-    return pooler.process.memory()
+    harness.wait_for(at_rest, 30, "the pools to come to rest")
 
 
-def work(cluster, pooler, mode, seed):
-    """Both halves of the time, with what must hold after each."""
-    defaults = {name: pooler.psql(f"SHOW {name}", DATABASE, user=ROLE) for name in ("TimeZone", "DateStyle")}
-    descriptors = pooler.process.fds() - len(servers(pooler))
+def work(cluster, pooler, mode, seed, pools, accidents=False):
+    """Both halves of the time, with what must hold after each; gives the samples of BACKENDS."""
+    descriptors = open_descriptors(pooler)
     memory = []
     with (psycopg.connect(cluster.conninfo(), autocommit=True) as connection,
-          Routine(1, operator(cluster, pooler, mode)),
-          Routine(0.05, lambda: connection.execute(BACKENDS).fetchone()[0]) as samples):
+          Routine(0.05, lambda: connection.execute(BACKENDS).fetchall()) as samples):
         for half in range(2):
-            done, committed = clients(pooler, mode, f"{seed}.{half}", defaults)
+            done, committed = clients(pooler, mode, f"{seed}.{half}", pools, accidents)
             print(f"{sum(done.values())} steps: {json.dumps(done)}")
             check_books(cluster, committed)
-            memory.append(check_rest(pooler))
-    most = max(samples.results)
-    print(f"servers: at most {most} of {POOL_SIZE[mode]} in {len(samples.results)} samples; memory: {memory}")
-    assert 1 < most <= POOL_SIZE[mode]
-    assert done["cancels that hit"] > 0
-    harness.wait_for(lambda: pooler.process.fds() - len(servers(pooler)) <= descriptors, 30, "descriptors to be closed")
+            await_rest(pooler)
+            memory.append(pooler.process.memory())
+    print(f"memory: {memory}")
+    harness.wait_for(lambda: open_descriptors(pooler) <= descriptors, 30, "descriptors to be closed")
     if os.path.basename(os.environ.get("PGWEIR_BUILD", "release")) == "release":
         assert memory[1] - memory[0] < 8 << 20
+    return samples.results
+
+
+def check_bound(samples, columns, bound):
+    """No more servers at any time that have these columns of BACKENDS in common; and enough to have tried it."""
+    most = 0
+    for rows in samples:
+        sums = collections.Counter()
+        for row in rows:
+            sums[tuple(row[column] for column in columns)] += row[2]
+        most = max(most, *sums.values(), 0)
+    print(f"servers: at most {most} of {bound} in {len(samples)} samples")
+    assert 1 < most <= bound
+
+
+def draw_seed():
+    seed = int(os.environ.get("PGWEIR_CROSSTALK_SEED", random.randrange(1 << 32)))
+    print(f"PGWEIR_CROSSTALK_SEED={seed}")
+    return seed
+
+
+def check_end(cluster, pooler):
+    assert "leaked at exit" not in pooler.log()
+    harness.wait_for(lambda: cluster.psql(BACKENDS) == "", 20, "the servers to go")
+    for database in DATABASES:
+        cluster.psql("TRUNCATE ledger, copied", database)
 
 
 @pytest.mark.time_limit(int(SECONDS * 3) + 240)
 @pytest.mark.parametrize("mode, workers, shards, sslmode", cases())
 def test_crosstalk(cluster, mode, workers, shards, sslmode):
-    seed = int(os.environ.get("PGWEIR_CROSSTALK_SEED", random.randrange(1 << 32)))
-    print(f"PGWEIR_CROSSTALK_SEED={seed}")
-    cluster.psql("TRUNCATE ledger, copied", DATABASE)
+    seed = draw_seed()
     with harness.Pgweir(cluster, databases={DATABASE: target(cluster)},
-                        auth=(harness.SUPERUSER, ROLE), pool_mode=mode, default_pool_size=POOL_SIZE[mode],
+                        auth=(harness.SUPERUSER, *ROLES), pool_mode=mode, default_pool_size=POOL_SIZE[mode],
                         worker_threads=workers, pool_shards=shards, server_tls_sslmode=sslmode,
                         server_lifetime=3, server_check_delay=0.2) as pooler:
-        work(cluster, pooler, mode, seed)
-    assert "leaked at exit" not in pooler.log()
-    harness.wait_for(lambda: cluster.psql(BACKENDS) == "0", 20, "the servers to go")
+        with Routine(1, operator(cluster, pooler, mode)):
+            samples = work(cluster, pooler, mode, seed, [(DATABASE, ROLE)])
+        check_bound(samples, (0, 1), POOL_SIZE[mode])
+    check_end(cluster, pooler)
+
+
+@pytest.mark.time_limit(int(SECONDS * 3) + 240)
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+def test_caps(cluster, mode):
+    """Two databases and two users make four pools, which contend for the servers that a database or a user may have."""
+    seed = draw_seed()
+    with harness.Pgweir(cluster, databases={database: target(cluster) for database in DATABASES},
+                        auth=(harness.SUPERUSER, *ROLES), pool_mode=mode, default_pool_size=9, max_db_connections=14,
+                        max_user_connections=12, worker_threads=4, pool_shards=2, server_lifetime=3) as pooler:
+        samples = work(cluster, pooler, mode, seed, list(itertools.product(DATABASES, ROLES)))
+        check_bound(samples, (0, 1), 9)
+        check_bound(samples, (0,), 14)
+        check_bound(samples, (1,), 12)
+    check_end(cluster, pooler)
+
+
+@pytest.mark.time_limit(int(SECONDS * 3) + 240)
+@pytest.mark.parametrize("mode", POOL_SIZE)
+def test_accidents(cluster, mode):
+    """Servers end in the midst of their work. Their clients may lose their connection, and nobody anything else."""
+    seed = draw_seed()
+    accident = f"""
+        SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE usename = '{ROLE}' AND backend_type = 'client backend' ORDER BY random() LIMIT 1"""
+    with harness.Pgweir(cluster, databases={DATABASE: target(cluster)}, auth=(harness.SUPERUSER, *ROLES),
+                        pool_mode=mode, default_pool_size=POOL_SIZE[mode], worker_threads=4, pool_shards=3) as pooler:
+        with Routine(0.1, lambda: cluster.psql(accident)):
+            samples = work(cluster, pooler, mode, seed, [(DATABASE, ROLE)], accidents=True)
+        check_bound(samples, (0, 1), POOL_SIZE[mode])
+    check_end(cluster, pooler)
 
 
 async def detour(cluster, delay):
@@ -222,18 +292,16 @@ async def late_cancel(cluster, mode):
     pooler = harness.Pgweir(cluster, databases={DATABASE: f"host={harness.HOST} port={port}"}, pool_mode=mode,
                             auth=(harness.SUPERUSER, ROLE), default_pool_size=1)
     await asyncio.to_thread(pooler.start)
-    defaults = {name: cluster.psql(f"SHOW {name}") for name in ("TimeZone", "DateStyle")}
-    options = {"host": harness.HOST, "port": pooler.port, "user": ROLE, "dbname": DATABASE, "mode": mode, "seed": 0,
-               "defaults": defaults}
-    first, second = (crosstalk.Client(number, options, crosstalk.Report()) for number in (0, 1))
+    options = await asyncio.to_thread(client_options, pooler, mode, [(DATABASE, ROLE)])
+    first, second = (Ends(number, options, Report()) for number in (0, 1))
     await first.connect()
     await second.connect()
     cancel = asyncio.ensure_future(first.cancel(0.1, first.key))
-    await first.ask(wire.query("SELECT pg_sleep(0.3)"), "T", ("",), crosstalk.DONE, "Z:I")
+    await first.ask(wire.query("SELECT pg_sleep(0.3)"), "T", ("",), DONE, "Z:I")
     if mode == "session":
         await first.terminate()
     running = asyncio.ensure_future(
-        second.ask(wire.query("SELECT pg_sleep(2)"), "T", ("",), crosstalk.DONE, "Z:I"))
+        second.ask(wire.query("SELECT pg_sleep(2)"), "T", ("",), DONE, "Z:I"))
     pool = await asyncio.to_thread(pooler.pool, DATABASE, ROLE)
     assert (pool["sv_being_canceled"], pool["cl_waiting"]) == (1, 1)
     await asyncio.gather(running, cancel)
