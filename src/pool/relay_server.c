@@ -79,6 +79,13 @@ relay_settings_done(struct server *server)
     return true;
 }
 
+/* A transaction that goes on, in statement mode: the error takes the place of ReadyForQuery. */
+static bool
+relay_refuses(const struct server *server, enum ready_status status)
+{
+    return status != READY_IDLE && server->shard->policy->mode == POOL_STATEMENT;
+}
+
 /* ReadyForQuery. False: the server is gone. */
 static bool
 relay_ready(struct server *server, const struct frame *frame, enum request_action action)
@@ -96,7 +103,7 @@ relay_ready(struct server *server, const struct frame *frame, enum request_actio
     if (action == REQUEST_SKIP)
         return !server->syncing_settings || relay_settings_done(server);
     relay_count_ready(server, server->client);
-    if (unlikely(server->status != 'I' && server->shard->policy->mode == POOL_STATEMENT)) {
+    if (unlikely(relay_refuses(server, (enum ready_status)server->status))) {
         server_close(server, CLOSE_STATEMENT_TRANSACTION);
         return false;
     }
@@ -297,9 +304,10 @@ relay_server_input(struct server *server, const char *data, size_t len)
         if (unlikely(frame.type == BACKEND_EMPTY_QUERY)) /* perhaps that of a fence */
             relay_span_end(&span, frame.data);
         /* These may end the link, so what the client is to see of them goes out first. */
-        if (action == REQUEST_FORWARD &&
-            (frame.type == BACKEND_READY || frame.type == BACKEND_ERROR))
+        if (action == REQUEST_FORWARD && frame.type == BACKEND_ERROR)
             relay_span_end(&span, pos);
+        if (action == REQUEST_FORWARD && frame.type == BACKEND_READY)
+            relay_span_end(&span, relay_refuses(server, ready_status(&frame)) ? frame.data : pos);
         if (!relay_server_message(server, &frame, true, &action))
             return;
         if (action == REQUEST_SKIP)

@@ -564,7 +564,7 @@ test_statement_mode_allows_no_transaction(void **state)
     peer_send(client, 'Q', "begin");
     peer_expect_types(server, "Q");
     peer_send_complete(server, "BEGIN", 'T');
-    peer_expect_types(client, "CZ");
+    peer_expect_types(client, "C");
     peer_expect_error(client, "FATAL", "0A000", "transaction blocks not allowed");
     peer_expect_end(client);
     peer_expect(server, 'X', NULL);
