@@ -1,4 +1,3 @@
-#!/usr/bin/python3
 """
 The load of test_crosstalk.py: clients that ask for values only they know, in every way the protocol has, and hold
 each message that comes back against the one that must come. Some cancel, some vanish, some stall in the middle of
