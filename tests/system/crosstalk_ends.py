@@ -85,7 +85,7 @@ class Ends(Steps):
     async def shut_one_way(self):
         """No more will be sent; the answer may come or not."""
         await self.connection.send(wire.query(f"SELECT '{self.token()}'"))
-        self.connection.sock.shutdown(1)
+        self.connection.shut()
         await self.connection.rest()
         self.hang_up()
 

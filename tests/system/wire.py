@@ -190,6 +190,13 @@ class Connection:
         except (Closed, TimeoutError):
             return messages
 
+    def shut(self):
+        """No more will be sent, but what comes is still received."""
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError as error:
+            raise Closed(str(error)) from None
+
     def close(self, reset=False):
         """Without a word; with a reset, what is still on its way is lost as well."""
         if reset:
