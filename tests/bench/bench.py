@@ -56,11 +56,13 @@ WORKLOADS = [
     Workload("connect each time, 16", 16, "-S", "-C"),
 ]
 
-ONE_WORKER, TWO_SHARDS, TWO_POOLS = "pgweir", "pgweir, 2 shards", "pgweir, 2 pools"
+ONE_WORKER, TWO_WORKERS = "pgweir", "pgweir, 2 workers"
+TWO_SHARDS, TWO_POOLS = "pgweir, 2 shards", "pgweir, 2 pools"
 
 TARGETS = {  # what a pooler's file says beyond the rest; None is PostgreSQL alone
     "pgbouncer": {},
     ONE_WORKER: {"worker_threads": 1, "pool_shards": 1},
+    TWO_WORKERS: {"worker_threads": 2},  # as it comes: the pool is sharded when it fills a core
     TWO_SHARDS: {"worker_threads": 2, "pool_shards": 2},
     TWO_POOLS: {"worker_threads": 2, "pool_shards": 1},
     "direct": None,
@@ -170,7 +172,7 @@ def print_workload(workload, result, rounds):
         cells = "".join(cell(numbers, number, width, digits)
                         for number, width, digits in [("tps", 9, 0), ("p50", 9, 2), ("p99", 9, 2), ("cpu", 11, 1)])
         print(f"  {name:<18}{cells}")
-    more = [f"{median_ratio(rounds, name, ONE_WORKER, 'cpu'):.2f} ({name})" for name in (TWO_SHARDS, TWO_POOLS)]
+    more = [f"{median_ratio(rounds, name, ONE_WORKER, 'cpu'):.2f} ({name})" for name in (TWO_WORKERS, TWO_SHARDS, TWO_POOLS)]
     print(f"  CPU of 2 workers to that of 1: {', '.join(more)}", flush=True)
 
 
@@ -187,7 +189,7 @@ def verdict(results):
         ratio = result[ONE_WORKER]["ratio"]["cpu"]
         if ratio > 1:
             broken.append(f"{name}: {ratio:.2f} of PgBouncer's CPU")
-        for target in (TWO_SHARDS, TWO_POOLS):
+        for target in (TWO_WORKERS, TWO_SHARDS, TWO_POOLS):
             ratio = median_ratio(rounds, target, ONE_WORKER, "cpu")
             if ratio > 1.15:
                 broken.append(f"{name}: {target} take {ratio:.2f} of the CPU of one worker")
