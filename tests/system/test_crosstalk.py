@@ -222,10 +222,11 @@ def check_end(cluster, pooler):
 @pytest.mark.parametrize("mode, workers, shards, sslmode", cases())
 def test_crosstalk(cluster, mode, workers, shards, sslmode):
     seed = draw_seed()
+    batch_sends = random.Random(seed).choice(("io_uring", "aio", "off"))
     with harness.Pgweir(cluster, databases={DATABASE: target(cluster)},
                         auth=(harness.SUPERUSER, *ROLES), pool_mode=mode, default_pool_size=POOL_SIZE[mode],
                         worker_threads=workers, pool_shards=shards, server_tls_sslmode=sslmode,
-                        server_lifetime=3, server_check_delay=0.2) as pooler:
+                        server_lifetime=3, server_check_delay=0.2, batch_sends=batch_sends) as pooler:
         with Routine(1, operator(cluster, pooler, mode)):
             samples = work(cluster, pooler, mode, seed, [(DATABASE, ROLE)])
         check_bound(samples, (0, 1), POOL_SIZE[mode])
