@@ -4,7 +4,7 @@ values only they know and hold every message against the one that must come, whi
 is watched. After a first half of the time, when all have gone, the same again: memory and descriptors must be
 where they were.
 
-    PGWEIR_CROSSTALK_SECONDS   for each combination   (6)
+    PGWEIR_CROSSTALK_SECONDS   for each combination   (4)
     PGWEIR_CROSSTALK_SEED      of the clients' plans  (drawn, and printed)
 """
 
@@ -26,7 +26,7 @@ import wire
 from crosstalk_client import DONE, Report
 from crosstalk_ends import Ends
 
-SECONDS = float(os.environ.get("PGWEIR_CROSSTALK_SECONDS", 6))
+SECONDS = float(os.environ.get("PGWEIR_CROSSTALK_SECONDS", 4))
 CLIENTS = 200
 PROCESSES = 2  # one interpreter cannot keep the daemon busy
 POOL_SIZE = {"session": 40, "transaction": 12, "statement": 12}
