@@ -72,7 +72,6 @@
     X(SV_CONNECT_QUERY, "", WARNING, "exec_on_connect query failed", NULL)                         \
     X(SV_OUT_OF_STEP, "", ERROR, "the server's stream is out of step", NULL)                       \
     X(SV_TIMEOUT, "", WARNING, "no answer to the pooler's own query", NULL)                        \
-    X(SV_CLIENT_ERROR, "", INFO, "its client was closed", NULL)                                    \
     X(SV_STOP, "", INFO, "shutdown", NULL)
 
 enum close_reason {
