@@ -22,7 +22,19 @@
 #include "usec.h"
 
 /* What the keys that are words may be. */
-enum auth_type { AUTH_TYPE_ANY, AUTH_TYPE_TRUST };
+enum auth_type {
+    AUTH_TYPE_ANY,
+    AUTH_TYPE_TRUST,
+    AUTH_TYPE_PLAIN,
+    AUTH_TYPE_MD5,
+    AUTH_TYPE_SCRAM_SHA_256,
+    AUTH_TYPE_CERT,
+    AUTH_TYPE_PEER,
+    AUTH_TYPE_HBA,
+    AUTH_TYPE_PAM,
+    AUTH_TYPE_LDAP,
+    AUTH_TYPE_REJECT, /* of an HBA rule only */
+};
 enum pool_mode { POOL_SESSION, POOL_TRANSACTION, POOL_STATEMENT };
 enum tls_mode { TLS_DISABLE, TLS_ALLOW, TLS_PREFER, TLS_REQUIRE, TLS_VERIFY_CA, TLS_VERIFY_FULL };
 enum load_balance { LOAD_BALANCE_ROUND_ROBIN, LOAD_BALANCE_DISABLE };
@@ -47,6 +59,7 @@ struct config_database {
     char *user, *password; /* forced on the server connections */
     char *connect_query;
     char *client_encoding, *datestyle, *timezone, *application_name;
+    char *auth_user, *auth_dbname, *auth_query;
     char *server_tls_ca_file, *server_tls_cert_file, *server_tls_key_file;
     char *server_tls_protocols;
     usec_t query_wait_timeout, server_lifetime;
@@ -126,6 +139,15 @@ struct config {
     /* authentication */
     int auth_type; /* enum auth_type */
     char *auth_file;
+    char *auth_hba_file;
+    char *auth_ident_file;
+    bool auth_hba_lenient;
+    char *auth_ldap_options;
+    char *auth_user; /* "": no auth_query */
+    char *auth_dbname;
+    char *auth_query;
+    usec_t auth_query_cache;
+    int scram_iterations;
     char *admin_users; /* list */
     char *stats_users; /* list */
 
@@ -167,6 +189,15 @@ struct config {
     char *server_tls13_ciphers;
 
     /* clients */
+    char *client_tls_sslmode; /* list: a mode, and "address=mode" */
+    char *client_tls_ca_file;
+    char *client_tls_cert_file;
+    char *client_tls_key_file;
+    char *client_tls_protocols; /* list, as server_tls_protocols */
+    char *client_tls_ciphers;
+    char *client_tls13_ciphers;
+    char *client_tls_ecdhcurve;
+    char *client_tls_dheparams;
     bool disable_pqexec;
     bool application_name_add_host;
     char *ignore_startup_parameters; /* list */
@@ -269,6 +300,10 @@ usec_t config_query_timeout(const struct config *config, const struct config_use
 usec_t config_transaction_timeout(const struct config *config, const struct config_user *user);
 usec_t config_idle_transaction_timeout(const struct config *config, const struct config_user *user);
 usec_t config_client_idle_timeout(const struct config *config, const struct config_user *user);
+/* Never NULL; "": no auth_query, or in the client's own database. */
+const char *config_auth_user(const struct config *config, const struct config_database *db);
+const char *config_auth_dbname(const struct config *config, const struct config_database *db);
+const char *config_auth_query(const struct config *config, const struct config_database *db);
 enum tls_mode config_server_tls_sslmode(const struct config *config,
                                         const struct config_database *db);
 /* Never NULL. */

@@ -78,10 +78,6 @@ check_listen_addr(const struct config *config, const struct place *place,
 static void
 check_auth(const struct config *config, const struct place *places, struct config_errors *errors)
 {
-    const struct place *place = place_of(places, "auth_type");
-
-    if (config->auth_type == CONFIG_UNSET && place->line == 0) /* else it was a bad word */
-        errors_add(errors, place, "auth_type is not set; set it to trust, or to any");
     if (config->auth_type == AUTH_TYPE_TRUST && *config->auth_file == '\0')
         errors_warn(errors, place_of(places, "auth_file"),
                     "auth_file is not set: with auth_type = trust nobody can log in");

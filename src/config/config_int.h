@@ -35,6 +35,7 @@ enum option_group {
     GROUP_POOL,
     GROUP_SERVER,
     GROUP_TLS,
+    GROUP_CLIENT_TLS,
     GROUP_CLIENT,
     GROUP_TIMEOUT,
     GROUP_COUNT,

@@ -131,6 +131,24 @@ config_client_idle_timeout(const struct config *config, const struct config_user
     return local_or_general_time(TIME_OF(user, client_idle_timeout), config->client_idle_timeout);
 }
 
+const char *
+config_auth_user(const struct config *config, const struct config_database *db)
+{
+    return TEXT_OF(db, auth_user, config->auth_user);
+}
+
+const char *
+config_auth_dbname(const struct config *config, const struct config_database *db)
+{
+    return TEXT_OF(db, auth_dbname, config->auth_dbname);
+}
+
+const char *
+config_auth_query(const struct config *config, const struct config_database *db)
+{
+    return TEXT_OF(db, auth_query, config->auth_query);
+}
+
 enum tls_mode
 config_server_tls_sslmode(const struct config *config, const struct config_database *db)
 {

@@ -11,6 +11,12 @@
 static const struct option database_rows[] = {
     { KEY(config_database, application_name), .type = OPT_STRING,
       .help = "The application_name that server connections start with." },
+    { KEY(config_database, auth_dbname), .type = OPT_STRING, .reload = RELOAD_NEW,
+      .help = "As the key of the general section." },
+    { KEY(config_database, auth_query), .type = OPT_STRING, .reload = RELOAD_NEW,
+      .help = "As the key of the general section." },
+    { KEY(config_database, auth_user), .type = OPT_STRING,
+      .help = "As the key of the general section." },
     { KEY(config_database, client_encoding), .type = OPT_STRING,
       .help = "The client_encoding that server connections start with." },
     { KEY(config_database, connect_query), .type = OPT_STRING, .reload = RELOAD_NEW,

@@ -19,13 +19,14 @@
 const struct option_word words_auth_type[] = {
     { "any",           AUTH_TYPE_ANY },
     { "trust",         AUTH_TYPE_TRUST },
-    { "cert",          WORD_UNSUPPORTED },
-    { "hba",           WORD_UNSUPPORTED },
-    { "ldap",          WORD_UNSUPPORTED },
-    { "md5",           WORD_UNSUPPORTED },
-    { "pam",           WORD_UNSUPPORTED },
-    { "plain",         WORD_UNSUPPORTED },
-    { "scram-sha-256", WORD_UNSUPPORTED },
+    { "plain",         AUTH_TYPE_PLAIN },
+    { "md5",           AUTH_TYPE_MD5 },
+    { "scram-sha-256", AUTH_TYPE_SCRAM_SHA_256 },
+    { "cert",          AUTH_TYPE_CERT },
+    { "peer",          AUTH_TYPE_PEER },
+    { "hba",           AUTH_TYPE_HBA },
+    { "pam",           AUTH_TYPE_PAM },
+    { "ldap",          AUTH_TYPE_LDAP },
     { NULL, 0 },
 };
 
@@ -93,15 +94,42 @@ static const struct option rows[] = {
               "\"pgweir\"." },
     { KEY(application_name_add_host), .type = OPT_BOOL, .group = GROUP_CLIENT, .def = "0",
       .help = "Append the client's address and port to the application_name it logs in with." },
+    { KEY(auth_dbname), .type = OPT_STRING, .group = GROUP_AUTH, .def = "",
+      .help = "The database that auth_query runs in, by its name here; without it, the one that "
+              "the client asks for." },
     { KEY(auth_file), .type = OPT_STRING, .group = GROUP_AUTH, .def = "",
       .example = "/etc/pgweir/userlist.txt",
       .help = "The users and their passwords, a line each: \"user\" \"password\". Read again on "
               "every reload." },
-    { KEY(auth_type), .type = OPT_ENUM, .group = GROUP_AUTH, .words = words_auth_type,
-      .example = "trust",
-      .help = "How clients prove who they are. trust: a user of auth_file needs no password. any: "
-              "every name is let in and works as the user= of the database. There is no default: "
-              "neither is safe unless only trusted clients can connect." },
+    { KEY(auth_hba_file), .type = OPT_STRING, .group = GROUP_AUTH, .def = "",
+      .help = "With auth_type = hba: the file of the rules, as PostgreSQL's pg_hba.conf." },
+    { KEY(auth_hba_lenient), .type = OPT_BOOL, .group = GROUP_AUTH, .def = "0",
+      .help = "Skip a bad line of auth_hba_file or auth_ident_file with a warning, as PgBouncer "
+              "does, instead of refusing the configuration." },
+    { KEY(auth_ident_file), .type = OPT_STRING, .group = GROUP_AUTH, .def = "",
+      .help = "Maps of system users and certificate names to users, as PostgreSQL's "
+              "pg_ident.conf." },
+    { KEY(auth_ldap_options), .type = OPT_STRING, .group = GROUP_AUTH, .def = "",
+      .help = "With auth_type = ldap: where and how to ask, in the words of PostgreSQL's "
+              "pg_hba.conf, such as ldapserver=... ldapbasedn=\"...\"." },
+    { KEY(auth_query), .type = OPT_STRING, .group = GROUP_AUTH,
+      .def = "SELECT rolname, CASE WHEN rolvaliduntil < now() THEN NULL ELSE rolpassword END "
+             "FROM pg_authid WHERE rolname=$1 AND rolcanlogin",
+      .help = "Asks a server for a user who is not in auth_file: $1 is the name; a row has the "
+              "name and the secret." },
+    { KEY(auth_query_cache), .type = OPT_DURATION, .group = GROUP_AUTH, .def = "0",
+      .help = "How long an answer of auth_query may serve other logins of the same user; 0 means "
+              "only those that came while it was under way." },
+    { KEY(auth_type), .type = OPT_ENUM, .group = GROUP_AUTH, .def = "md5",
+      .words = words_auth_type,
+      .help = "How clients prove who they are. scram-sha-256, or md5, which means SCRAM for users "
+              "whose secret is one of SCRAM: by the secret in auth_file or from auth_query. plain: "
+              "by the password itself. cert: by a TLS certificate. peer: by the operating system, "
+              "on unix sockets. hba: as auth_hba_file says for the address, database and user. pam, "
+              "ldap: by the password, which is checked there. trust: a user who is known needs no "
+              "password. any: every name is let in and works as the user= of the database." },
+    { KEY(auth_user), .type = OPT_STRING, .group = GROUP_AUTH, .def = "",
+      .help = "Who runs auth_query; without it nobody is looked up." },
     { KEY(autodb_idle_timeout), .type = OPT_DURATION, .group = GROUP_POOL, .def = "3600",
       .help = "Forget a database that was made from the entry \"*\" and has not been used for this "
               "long." },
@@ -116,6 +144,29 @@ static const struct option rows[] = {
       .help = "Close a client that has no server and sends nothing for this long; 0 means never." },
     { KEY(client_login_timeout), .type = OPT_DURATION, .group = GROUP_TIMEOUT, .def = "60",
       .help = "Close a client that has not logged in after this long; 0 means never." },
+    { KEY(client_tls13_ciphers), .type = OPT_STRING, .group = GROUP_CLIENT_TLS, .def = "",
+      .help = "Cipher suites of TLS 1.3, with colons between; nothing means OpenSSL's choice." },
+    { KEY(client_tls_ca_file), .type = OPT_STRING, .group = GROUP_CLIENT_TLS, .def = "",
+      .help = "Certificates of the authorities that client certificates are checked against." },
+    { KEY(client_tls_cert_file), .type = OPT_STRING, .group = GROUP_CLIENT_TLS, .def = "",
+      .help = "The certificate shown to clients, with those between it and the authority's." },
+    { KEY(client_tls_ciphers), .type = OPT_STRING, .group = GROUP_CLIENT_TLS, .def = "default",
+      .help = "Ciphers up to TLS 1.2, in OpenSSL's words; default, secure, fast or all." },
+    { KEY(client_tls_dheparams), .type = OPT_STRING, .group = GROUP_CLIENT_TLS, .def = "auto",
+      .help = "Parameters of the DHE key exchange up to TLS 1.2: auto, legacy, none." },
+    { KEY(client_tls_ecdhcurve), .type = OPT_STRING, .group = GROUP_CLIENT_TLS, .def = "auto",
+      .help = "Curves of the ECDHE key exchange, with colons between; auto is OpenSSL's choice; "
+              "none means no such key exchange." },
+    { KEY(client_tls_key_file), .type = OPT_STRING, .group = GROUP_CLIENT_TLS, .def = "",
+      .help = "The private key of that certificate." },
+    { KEY(client_tls_protocols), .type = OPT_LIST, .group = GROUP_CLIENT_TLS, .def = "secure",
+      .words = words_tls_protocols,
+      .help = "TLS versions: tlsv1.0, tlsv1.1, tlsv1.2, tlsv1.3; secure means the last two, all "
+              "and legacy mean all." },
+    { KEY(client_tls_sslmode), .type = OPT_LIST, .group = GROUP_CLIENT_TLS, .def = "disable",
+      .help = "TLS to the clients: disable, allow or prefer (whoever asks for it gets it), require, "
+              "verify-ca (and a certificate), verify-full (the same). A list may say more for an "
+              "address of listen_addr: \"require, 127.0.0.1=prefer\". Not used on unix sockets." },
     { KEY(conffile), .type = OPT_STRING, .group = GROUP_PROCESS, .def = "",
       .help = "The file that a reload reads; it starts as the one on the command line." },
     { KEY(connect_burst), .type = OPT_INT, .group = GROUP_POOL, .def = "4", .min = 1, .max = 1000,
@@ -211,6 +262,8 @@ static const struct option rows[] = {
     { KEY(sbuf_loopcnt), .type = OPT_INT, .group = GROUP_NETWORK, .def = "5",
       .help = "How often in a row one connection is read before it is another's turn; 0 means as "
               "often as there is something." },
+    { KEY(scram_iterations), .type = OPT_INT, .group = GROUP_AUTH, .def = "4096", .min = 1,
+      .help = "Iterations of the SCRAM secret that is made of a plain password, once for each." },
     { KEY(server_check_delay), .type = OPT_DURATION, .group = GROUP_SERVER, .def = "30",
       .help = "A server that was idle for longer is checked with server_check_query before a "
               "client gets it." },
@@ -331,31 +384,16 @@ const char *const option_group_titles[GROUP_COUNT] = {
     [GROUP_POOL] = "Pools and limits",
     [GROUP_SERVER] = "Servers",
     [GROUP_TLS] = "TLS to the servers",
+    [GROUP_CLIENT_TLS] = "TLS to the clients",
     [GROUP_CLIENT] = "Clients",
     [GROUP_TIMEOUT] = "Timeouts of clients",
 };
 
 /* What PgBouncer has and this version does not; a row above takes the place of each in time. */
 static const char *const planned[] = {
-    "auth_dbname",
-    "auth_hba_file",
-    "auth_ident_file",
-    "auth_ldap_options",
-    "auth_query",
-    "auth_user",
-    "client_tls13_ciphers",
-    "client_tls_ca_file",
-    "client_tls_cert_file",
-    "client_tls_ciphers",
-    "client_tls_dheparams",
-    "client_tls_ecdhcurve",
-    "client_tls_key_file",
-    "client_tls_protocols",
-    "client_tls_sslmode",
     "dns_zone_check_period",
     "max_prepared_statements",
     "peer_id",
-    "scram_iterations",
 };
 
 bool
