@@ -14,6 +14,7 @@ Environment:
 
 import atexit
 import csv
+import functools
 import glob
 import io
 import os
@@ -27,13 +28,15 @@ import subprocess
 import tempfile
 import time
 
+from certs import Certs
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 HOST = "127.0.0.1"
 SUPERUSER = "postgres"
 
 # Keys of [pgbouncer] that PgBouncer would not know.
-OWN_KEYS = {"batch_sends", "connect_burst", "pool_shards", "shutdown_timeout", "slow_callback_duration",
-            "state_file", "worker_threads"}
+OWN_KEYS = {"auth_hba_lenient", "auth_query_cache", "batch_sends", "connect_burst", "pool_shards", "shutdown_timeout",
+            "slow_callback_duration", "state_file", "worker_threads"}
 
 SANITIZER_REPORT = re.compile(r"ERROR: (?:Address|Leak|Thread)Sanitizer|WARNING: ThreadSanitizer"
                               r"|runtime error:|Sanitizer:DEADLYSIGNAL")
@@ -163,9 +166,13 @@ class Process:
 
 
 class Postgres:
-    """A private cluster: trust authentication, nothing synced, gone after stop()."""
+    """
+    A private cluster, nothing synced, gone after stop(). It trusts everybody, unless hba has the lines of another
+    pg_hba.conf; the superuser comes in through the unix socket in any case. With ssl it has certs.server, and
+    verifies the certificates of clients against certs.ca.
+    """
 
-    def __init__(self, **settings):
+    def __init__(self, *, ssl=False, hba=None, **settings):
         self.bindir = pg_bindir()
         self.port = free_port()
         self.dir = tempfile.mkdtemp(prefix="pgweir-")
@@ -184,19 +191,60 @@ class Postgres:
             "fsync": "off",
             "synchronous_commit": "off",
             "full_page_writes": "off",
+            **(self.tls() if ssl else {}),
             **settings,
         }
+        self.hba = hba
+
+    @functools.cached_property
+    def certs(self):
+        return Certs(os.path.join(self.dir, "certs"), give)
+
+    def tls(self):
+        return {"ssl": "on", "ssl_ca_file": self.certs.ca, "ssl_cert_file": self.certs.server.cert,
+                "ssl_key_file": self.certs.server.key}
 
     def start(self):
         data = os.path.join(self.dir, "data")
         initdb = [self.tool("initdb"), "--pgdata", data, "--username", SUPERUSER, "--auth", "trust", "--no-sync",
                   "--encoding", "UTF8", "--locale", "C"]
         run([*unprivileged(), *initdb], cwd=self.dir)
-        with open(os.path.join(data, "postgresql.conf"), "a") as conf:
-            conf.writelines(f"{key} = '{value}'\n" for key, value in self.settings.items())
+        self.configure()
         self.process = Process([*unprivileged(), self.tool("postgres"), "-D", data], self.logfile(), cwd=self.dir)
         wait_for(self.ready, 60, "PostgreSQL to accept connections")
         return self
+
+    def configure(self, hba=None, **changes):
+        """Writes its files anew, with some settings and all lines of pg_hba.conf changed; see reload()."""
+        self.settings.update(changes)
+        self.hba = hba or self.hba
+        self.write("postgresql.auto.conf", [f"{key} = '{value}'" for key, value in self.settings.items()])
+        if self.hba is not None:
+            self.write("pg_hba.conf", [f"local all {SUPERUSER} trust", *self.hba])
+
+    def write(self, name, lines):
+        path = os.path.join(self.dir, "data", name)
+        with open(path, "w") as file:
+            file.writelines(f"{line}\n" for line in lines)
+        give(path)
+
+    def reload(self):
+        """Lets it read its files again, and waits until it has."""
+        def loaded():
+            return self.psql("SELECT pg_conf_load_time()", host=self.dir)
+
+        before = loaded()
+        self.process.kill(signal.SIGHUP)
+        wait_for(lambda: loaded() != before, 20, "PostgreSQL to reload")
+
+    def create_user(self, name, password=None, encryption="scram-sha-256"):
+        """Makes a user who may log in, or gives him another password; returns the secret that is stored."""
+        quoted = name.replace('"', '""')
+        exists = self.psql(f"SELECT 1 FROM pg_roles WHERE rolname = {literal(name)}", host=self.dir)
+        secret = f"PASSWORD {literal(password)}" if password is not None else ""
+        self.psql(f"""SET password_encryption = '{encryption}';
+                      {"ALTER" if exists else "CREATE"} USER "{quoted}" LOGIN {secret}""", host=self.dir)
+        return self.psql(f"SELECT rolpassword FROM pg_authid WHERE rolname = {literal(name)}", host=self.dir)
 
     def ready(self):
         if not self.process.running():
@@ -219,7 +267,7 @@ class Postgres:
         return os.path.join(self.dir, "postgres.log")
 
     def conninfo(self, dbname="postgres", user=SUPERUSER, **options):
-        return conninfo(host=HOST, port=self.port, dbname=dbname, user=user, **options)
+        return conninfo(**{"host": HOST, "port": self.port, "dbname": dbname, "user": user, **options})
 
     def psql(self, sql, dbname="postgres", **options):
         return psql(self, sql, self.conninfo(dbname, **options))
@@ -228,7 +276,7 @@ class Postgres:
         """How many client backends there are, but for the one that asks."""
         where = f"AND datname = '{dbname}'" if dbname else ""
         return int(self.psql("SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend' "
-                             f"AND pid <> pg_backend_pid() {where}"))
+                             f"AND pid <> pg_backend_pid() {where}", host=self.dir))
 
     def __enter__(self):
         return self.start()
@@ -240,14 +288,15 @@ class Postgres:
 class Pgweir:
     """
     A pooler in front of a cluster. Keys of [pgbouncer] are keyword arguments; databases and users are the lines
-    of their sections; text replaces the whole file. stop() raises when the daemon did not end with status 0 or
-    when a sanitizer had something to say.
+    of their sections; auth is auth_file: names, or a dict of names with their secrets; hba and ident are the lines
+    of these files, and hba makes auth_type what it is; text replaces the whole file. stop() raises when the daemon
+    did not end with status 0 or when a sanitizer had something to say.
     """
 
     running = set()  # all that have been started and not stopped
 
-    def __init__(self, postgres, *, databases=None, users=None, auth=(SUPERUSER, "alice", "bob"), text=None, env=None,
-                 args=(), binary=None, **settings):
+    def __init__(self, postgres, *, databases=None, users=None, auth=(SUPERUSER, "alice", "bob"), hba=None,
+                 ident=None, text=None, env=None, args=(), binary=None, **settings):
         self.postgres = postgres
         self.source = binary or os.environ.get("PGWEIR_BINARY") or os.path.join(
             ROOT, os.environ.get("PGWEIR_BUILD", "build/release"), "pgweir")
@@ -261,8 +310,10 @@ class Pgweir:
             "listen_addr": HOST,
             "listen_port": self.port,
             "unix_socket_dir": self.dir,
-            "auth_type": "trust",
-            "auth_file": self.write("userlist.txt", "".join(f'"{name}" ""\n' for name in auth)),
+            "auth_type": "trust" if hba is None else "hba",
+            "auth_file": self.write_auth(auth),
+            "auth_hba_file": self.write_lines("hba.conf", hba),
+            "auth_ident_file": self.write_lines("ident.conf", ident),
             "admin_users": SUPERUSER,
             "pool_mode": "transaction",
             "max_client_conn": 1000,
@@ -284,6 +335,17 @@ class Pgweir:
             file.write(text)
         give(path)
         return path
+
+    def write_lines(self, name, lines):
+        return None if lines is None else self.write(name, "".join(f"{line}\n" for line in lines))
+
+    def write_auth(self, auth):
+        """The file of users: names without a secret, or a dict of names and secrets."""
+        def quoted(text):
+            return '"' + text.replace('"', '""') + '"'
+
+        secrets = auth if isinstance(auth, dict) else dict.fromkeys(auth, "")
+        return self.write_lines("userlist.txt", [f"{quoted(name)} {quoted(secrets[name])}" for name in secrets])
 
     def accessible(self, binary):
         """The repository may lie where only root can look: the daemon's user runs a copy in our own directory."""
@@ -428,6 +490,11 @@ class Pgweir:
             if (row["database"], row["user"]) == (dbname, user):
                 return {key: int(value) if value.isdigit() else value for key, value in row.items()}
         return None
+
+
+def literal(text):
+    """A string in SQL."""
+    return "'" + text.replace("'", "''") + "'"
 
 
 def conninfo(**options):
