@@ -27,10 +27,15 @@ struct config;
 struct config_database;
 struct credential;
 struct executor;
+struct hba_rule;
+struct secret;
 
-/* What all logins of the daemon share: threads, secrets made of plain passwords, a server to ask. */
+/* What all logins of the daemon share: threads, secrets made of plain passwords, a server to ask.
+ */
 struct auth_service;
 
+/* The executors take jobs from here only, so that one that is full empties by our own jobs' ends.
+ */
 struct auth_service_options {
     struct executor *hashing;  /* borrowed: CPU work of milliseconds */
     struct executor *blocking; /* borrowed: PAM, LDAP, names: may wait for seconds */
@@ -98,17 +103,20 @@ enum auth_status {
 };
 
 struct auth {
-    struct auth_service *service;     /* borrowed, as the next two */
+    struct auth_service *service; /* borrowed, as the next two */
     struct loop *loop;
     void (*decided)(struct auth *auth, enum auth_status status);
-    struct config *config;            /* a reference, from auth_begin on */
-    struct auth_login login;          /* as given to auth_begin */
-    const struct auth_method *method; /* static; NULL before the rule is known */
-    struct auth_work *work;           /* what is under way, or NULL; it outlives us */
-    void *state;                      /* the method's, freed by its done */
-    struct credential *credential;    /* owned; what the server may be logged in with, or NULL */
+    struct config *config;              /* a reference, from auth_begin on */
+    struct auth_login login;            /* as given to auth_begin */
+    const struct hba_rule *rule;        /* borrowed from config; NULL without an HBA file */
+    const struct auth_method *method;   /* static; NULL before the rule is known */
+    struct secret *secret;              /* owned; NULL before it is known, or not asked for */
+    struct auth_work *work;             /* what is under way, or NULL; it outlives us */
+    void *state;                        /* the method's, freed by its done */
+    struct credential *credential;      /* owned; what the server may be logged in with, or NULL */
     const struct auth_failure *failure; /* with AUTH_FAILED, else NULL */
-    struct buf reply;                   /* owned: with AUTH_CONTINUE, what to send to the client */
+    char log_detail[160]; /* more about the failure, for the log only; "" is nothing more */
+    struct buf reply;     /* owned: with AUTH_CONTINUE, what to send to the client */
 };
 
 void auth_init(struct auth *auth, struct auth_service *service, struct loop *loop,
