@@ -21,6 +21,9 @@
 #include "ref.h"
 #include "usec.h"
 
+struct hba;
+struct ident;
+
 /* What the keys that are words may be. */
 enum auth_type {
     AUTH_TYPE_ANY,
@@ -220,6 +223,9 @@ struct config {
     size_t n_users;
     struct config_auth_user **auth_users; /* owned */
     size_t n_auth_users;
+
+    struct hba *hba;     /* a reference; NULL unless auth_type is hba */
+    struct ident *ident; /* a reference; NULL without auth_ident_file */
 };
 
 /* All that was wrong with a file, or strange. */
@@ -315,6 +321,8 @@ const char *config_server_tls_key_file(const struct config *config,
                                        const struct config_database *db);
 const char *config_server_tls_protocols(const struct config *config,
                                         const struct config_database *db);
+/* Of the clients that come through an item of listen_addr; NULL, a unix socket, has no TLS. */
+enum tls_mode config_client_tls_sslmode(const struct config *config, const char *listen_address);
 
 /* When a changed key takes effect. */
 enum config_reload {

@@ -44,9 +44,6 @@ enum option_group {
 /* "Network": the headings of the sample and the manual. */
 extern const char *const option_group_titles[GROUP_COUNT];
 
-/* A word that PgBouncer knows and pgweir does not, so far. */
-#define WORD_UNSUPPORTED (-1)
-
 struct option_word {
     const char *name; /* NULL ends the list */
     int value;
@@ -64,6 +61,7 @@ struct option {
     uint64_t min, max;   /* max 0: as much as the field can hold */
     usec_t unit;         /* of a bare number of an OPT_DURATION; 0 is seconds */
     const struct option_word *words;
+    bool keyed; /* of an OPT_LIST: an item may be "key=word", too */
     enum config_reload reload;
     bool no_effect; /* accepted, because PgBouncer has it */
     const char *help;
@@ -97,6 +95,8 @@ const struct option *option_find(const struct option_table *table, const char *n
 bool option_is_planned(const char *name);
 /* "listen_port" for "lisen_port"; NULL when no name is near. */
 const char *option_nearest(const struct option_table *table, const char *name);
+/* Without regard to case; -1: no such word. */
+int option_word_value(const struct option_word *words, const char *text, size_t len);
 /* "" for a value that has no word. */
 const char *option_word_name(const struct option_word *words, int value);
 
@@ -115,6 +115,16 @@ void option_unset(const struct option *row, void *object);
 void option_done(const struct option *row, void *object);
 /* What a field of this type takes. */
 size_t option_field_size(enum option_type type);
+
+/* An item of a list that is keyed. */
+struct option_item {
+    const char *key; /* NULL: only a word */
+    size_t key_len;
+    const char *word;
+    size_t word_len;
+};
+
+void option_split_item(const char *item, size_t len, struct option_item *ret_item);
 
 /* The best of the names offered so far for one that nobody knows. */
 struct nearest {

@@ -69,10 +69,28 @@ find_word(const struct option_word *words, const char *text, size_t len)
     return NULL;
 }
 
+/* An IPv6 address has no "=" in it, a word neither. */
+void
+option_split_item(const char *item, size_t len, struct option_item *ret_item)
+{
+    const char *equals = memrchr(item, '=', len);
+
+    *ret_item = (struct option_item){.word = item, .word_len = len};
+    if (equals == NULL)
+        return;
+    ret_item->key = item;
+    ret_item->key_len = (size_t)(equals - item);
+    while (ret_item->key_len > 0 && str_is_blank(item[ret_item->key_len - 1]))
+        ret_item->key_len--;
+    ret_item->word = equals + 1;
+    ret_item->word_len = len - (size_t)(ret_item->word - item);
+    for (; ret_item->word_len > 0 && str_is_blank(*ret_item->word); ret_item->word_len--)
+        ret_item->word++;
+}
+
 static int
 complain_word(const struct option_word *words, const char *text, size_t len, struct buf *why)
 {
-    const struct option_word *known = find_word(words, text, len);
     CLEANUP(free) char *word = strndup(text, len);
     struct nearest nearest;
     const char *separator = "";
@@ -80,16 +98,13 @@ complain_word(const struct option_word *words, const char *text, size_t len, str
     if (word == NULL)
         return -ENOMEM;
     nearest_init(&nearest, word);
-    (void)complain(why, "\"%s\" is %s ", word,
-                   known != NULL ? "not supported yet, only" : "none of");
+    (void)complain(why, "\"%s\" is none of ", word);
     for (; words->name != NULL; words++) {
-        if (words->value == WORD_UNSUPPORTED)
-            continue;
         (void)complain(why, "%s%s", separator, words->name);
         nearest_offer(&nearest, words->name);
         separator = ", ";
     }
-    if (known != NULL || nearest.name == NULL)
+    if (nearest.name == NULL)
         return -EINVAL;
     return complain(why, "; did you mean \"%s\"?", nearest.name);
 }
@@ -97,12 +112,17 @@ complain_word(const struct option_word *words, const char *text, size_t len, str
 static int
 parse_list(const struct option *row, const char *text, void *field, struct buf *why)
 {
-    const char *rest = text, *item;
+    const char *rest = text, *next;
+    struct option_item item;
     size_t len;
 
-    while (row->words != NULL && str_list_next(&rest, &item, &len))
-        if (find_word(row->words, item, len) == NULL)
-            return complain_word(row->words, item, len, why);
+    while (row->words != NULL && str_list_next(&rest, &next, &len)) {
+        item = (struct option_item){.word = next, .word_len = len};
+        if (row->keyed)
+            option_split_item(next, len, &item);
+        if (find_word(row->words, item.word, item.word_len) == NULL)
+            return complain_word(row->words, item.word, item.word_len, why);
+    }
     return str_set(field, text);
 }
 
@@ -111,7 +131,7 @@ parse_enum(const struct option *row, const char *text, void *field, struct buf *
 {
     const struct option_word *word = find_word(row->words, text, strlen(text));
 
-    if (word == NULL || word->value == WORD_UNSUPPORTED)
+    if (word == NULL)
         return complain_word(row->words, text, strlen(text), why);
     *(int *)field = word->value;
     return 0;
@@ -377,6 +397,14 @@ option_nearest(const struct option_table *table, const char *name)
     for (const struct option *row = table->rows; row < option_table_end(table); row++)
         nearest_offer(&nearest, row->name);
     return nearest.name;
+}
+
+int
+option_word_value(const struct option_word *words, const char *text, size_t len)
+{
+    const struct option_word *word = find_word(words, text, len);
+
+    return word != NULL ? word->value : -1;
 }
 
 const char *

@@ -164,6 +164,7 @@ static const struct option rows[] = {
       .help = "TLS versions: tlsv1.0, tlsv1.1, tlsv1.2, tlsv1.3; secure means the last two, all "
               "and legacy mean all." },
     { KEY(client_tls_sslmode), .type = OPT_LIST, .group = GROUP_CLIENT_TLS, .def = "disable",
+      .words = words_tls_mode, .keyed = true,
       .help = "TLS to the clients: disable, allow or prefer (whoever asks for it gets it), require, "
               "verify-ca (and a certificate), verify-full (the same). A list may say more for an "
               "address of listen_addr: \"require, 127.0.0.1=prefer\". Not used on unix sockets." },
