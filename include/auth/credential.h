@@ -24,6 +24,11 @@ struct credential *credential_new_password(const char *password);
 struct credential *credential_new_md5(const char *secret);
 struct credential *credential_new_keys(const unsigned char client_key[CREDENTIAL_KEY_SIZE],
                                        const unsigned char server_key[CREDENTIAL_KEY_SIZE]);
+/*
+ * What a stored secret, as of auth_file, is worth to a server: *ret_credential is NULL for "" and
+ * for a SCRAM secret, with which only a client's own login is of use. 0 or -ENOMEM.
+ */
+int credential_new_secret(const char *secret, struct credential **ret_credential);
 struct credential *credential_ref(struct credential *credential);
 void credential_unref(struct credential *credential);
 DEFINE_CLEANUP(struct credential *, credential_unref);

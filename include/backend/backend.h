@@ -29,13 +29,20 @@ struct connector;
 struct executor;
 struct ssl_st;
 
-/* How to reach one database; immutable, shared by reference (any thread). */
+/*
+ * How to reach one database; immutable, shared by reference (any thread). What it is logged in with
+ * are the four secrets, each of which may be missing; without a password libpq also looks into the
+ * password file (~/.pgpass) of the user that the daemon runs as.
+ */
 struct backend_target {
-    /* All strings are owned; NULL is unset. */
+    /* All strings are owned; NULL is unset. The secrets are wiped with the target. */
     char *host; /* one name, address, /directory or @abstract; NULL: libpq's own directory */
     char *dbname;
     char *user;
     char *password;
+    char *md5_secret;       /* "md5..." as PostgreSQL stores it; for a server that asks for md5 */
+    char *scram_client_key; /* base64, both or none: a SCRAM login without the password, with */
+    char *scram_server_key; /* a libpq that has features.scram_keys; else they are not used */
     char *sslmode;     /* disable, allow, prefer, require, verify-ca, verify-full; NULL is prefer */
     char *sslrootcert; /* looked at by verify-ca and verify-full only */
     char *sslcert, *sslkey;
@@ -51,6 +58,10 @@ struct backend_target {
 };
 
 struct backend_target *backend_target_new(void); /* all unset, one reference; NULL: no memory */
+/* Sets the two fields of that name; the keys have BACKEND_SCRAM_KEY_SIZE bytes. 0 or -ENOMEM. */
+#define BACKEND_SCRAM_KEY_SIZE 32
+int backend_target_set_scram_keys(struct backend_target *target, const unsigned char *client_key,
+                                  const unsigned char *server_key);
 struct backend_target *backend_target_ref(struct backend_target *target);
 void backend_target_unref(struct backend_target *target);
 
@@ -58,9 +69,12 @@ void backend_target_unref(struct backend_target *target);
 struct backend_error {
     char sqlstate[6];  /* the server's own, or 08006 / 08001 when it is the network's fault */
     char message[512]; /* the server's own text, or libpq's, on one line */
-    bool from_server;  /* the server has answered with this error */
-    bool transient;    /* 57P03 and the like: waiting is sensible */
-    usec_t retry_at;   /* loop_now-like time before which nobody need ask again; 0 is now */
+    char detail[512];  /* "" without one, as the next */
+    char hint[256];
+    bool from_server; /* the server has answered with this error */
+    bool hopeless;  /* the server is there, and no login will do until somebody changes something */
+    bool transient; /* 57P03 and the like: waiting is sensible */
+    usec_t retry_at; /* loop_now-like time before which nobody need ask again; 0 is now */
 };
 
 struct backend_parameter {

@@ -6,6 +6,7 @@
 
 #include "backend.h"
 #include "cleanup.h"
+#include "credential.h"
 #include "str.h"
 
 /* A check, reset or other query of our own that takes longer has failed. */
@@ -26,21 +27,58 @@ policy_set_if_given(char **field, const char *value)
     return value != NULL && *value != '\0' ? str_set(field, value) : 0;
 }
 
-static int
-policy_set_identity(struct backend_target *target, const struct config *config,
-                    const struct config_database *db, const char *database, const char *user)
+/* What the file knows of the user's secret: of the entry that forces him, else of auth_file. */
+static const char *
+policy_secret(const struct config *config, const struct config_database *db, const char *user)
 {
-    const struct config_auth_user *const secret = config_find_auth_user(config, user);
-    const char *password = db->user != NULL ? db->password : NULL;
+    const struct config_auth_user *const entry = config_find_auth_user(config, user);
+
+    if (db->user != NULL && db->password != NULL)
+        return db->password;
+    return entry != NULL ? entry->secret : "";
+}
+
+/*
+ * What the server is logged in with. A client's own login comes before auth_file: it cannot be
+ * older, and knows more where only a SCRAM secret is stored.
+ */
+static int
+policy_credential(const struct config *config, const struct config_database *db, const char *user,
+                  struct credential *of_login, struct credential **ret_credential)
+{
+    if (db->user == NULL && of_login != NULL) {
+        *ret_credential = credential_ref(of_login);
+        return 0;
+    }
+    return credential_new_secret(policy_secret(config, db, user), ret_credential);
+}
+
+static int
+policy_set_credential(struct backend_target *target, const struct credential *credential)
+{
+    if (credential == NULL)
+        return 0;
+    switch (credential_kind(credential)) {
+    case CREDENTIAL_PASSWORD:
+        return policy_set_if_given(&target->password, credential_text(credential));
+    case CREDENTIAL_MD5:
+        return str_set(&target->md5_secret, credential_text(credential));
+    case CREDENTIAL_SCRAM_KEYS:
+        return backend_target_set_scram_keys(target, credential_client_key(credential),
+                                             credential_server_key(credential));
+    }
+    return 0;
+}
+
+static int
+policy_set_identity(struct backend_target *target, const struct config_database *db,
+                    const char *database, const char *user)
+{
     int r;
 
-    if (password == NULL && secret != NULL)
-        password = secret->secret;
     r = str_set(&target->dbname, db->dbname != NULL ? db->dbname : database);
     if (r == 0)
         r = str_set(&target->user, user);
-    if (r == 0)
-        r = policy_set_if_given(&target->password, password);
     if (r == 0)
         r = policy_set_if_given(&target->application_name, db->application_name);
     if (r == 0)
@@ -112,7 +150,8 @@ policy_set_tcp(struct tcp_options *tcp, const struct config *config)
 
 static int
 policy_add_target(struct policy *policy, const struct config_database *db, const char *database,
-                  const char *user, const char *host, size_t host_len)
+                  const char *user, const struct credential *credential, const char *host,
+                  size_t host_len)
 {
     const struct config *const config = policy->config;
     CLEANUP(backend_target_unref) struct backend_target *target = backend_target_new();
@@ -132,7 +171,9 @@ policy_add_target(struct policy *policy, const struct config_database *db, const
     target->connect_timeout = config->server_connect_timeout;
     target->login_retry = config->server_login_retry;
     policy_set_tcp(&target->tcp, config);
-    r = policy_set_identity(target, config, db, database, user);
+    r = policy_set_identity(target, db, database, user);
+    if (r == 0)
+        r = policy_set_credential(target, credential);
     if (r == 0)
         r = policy_set_tls(target, config, db);
     if (r == 0)
@@ -142,7 +183,7 @@ policy_add_target(struct policy *policy, const struct config_database *db, const
 
 static int
 policy_add_targets(struct policy *policy, const struct config_database *db, const char *database,
-                   const char *user)
+                   const char *user, const struct credential *credential)
 {
     const char *rest = db->host != NULL ? db->host : "";
     const char *host;
@@ -150,10 +191,10 @@ policy_add_targets(struct policy *policy, const struct config_database *db, cons
     int r = 0;
 
     while (r == 0 && str_list_next(&rest, &host, &len))
-        r = policy_add_target(policy, db, database, user, host, len);
+        r = policy_add_target(policy, db, database, user, credential, host, len);
     if (r == 0 && policy->target_count == 0) {
         host = *policy->config->unix_socket_dir != '\0' ? policy->config->unix_socket_dir : "/tmp";
-        r = policy_add_target(policy, db, database, user, host, strlen(host));
+        r = policy_add_target(policy, db, database, user, credential, host, strlen(host));
     }
     return r;
 }
@@ -203,14 +244,19 @@ policy_set_times(struct policy *policy, const struct config_database *db,
     policy->client_idle_timeout = config_client_idle_timeout(config, user);
 }
 
-/* Whether a server connection made to one target may serve for the other. */
+/*
+ * Whether a server connection made to one target may serve for the other. With what it was logged
+ * in does not matter: it is in.
+ */
 static bool
 policy_target_fits(const struct backend_target *a, const struct backend_target *b)
 {
     return a->port == b->port && str_eq(a->host, b->host) && str_eq(a->dbname, b->dbname) &&
            str_eq(a->user, b->user) && str_eq(a->sslmode, b->sslmode) &&
            str_eq(a->sslrootcert, b->sslrootcert) && str_eq(a->sslcert, b->sslcert) &&
-           str_eq(a->sslkey, b->sslkey) && str_eq(a->application_name, b->application_name) &&
+           str_eq(a->sslkey, b->sslkey) && str_eq(a->ssl_min_protocol, b->ssl_min_protocol) &&
+           str_eq(a->ssl_max_protocol, b->ssl_max_protocol) &&
+           str_eq(a->application_name, b->application_name) &&
            str_eq(a->client_encoding, b->client_encoding) && str_eq(a->datestyle, b->datestyle) &&
            str_eq(a->timezone, b->timezone);
 }
@@ -230,9 +276,11 @@ policy_servers_fit(const struct policy *a, const struct policy *b)
 
 int
 policy_new(struct config *config, const struct config_database *db, const char *database,
-           const char *user, const struct policy *before, struct policy **ret_policy)
+           const char *user, struct credential *of_login, const struct policy *before,
+           struct policy **ret_policy)
 {
     const struct config_user *const user_entry = config_find_user(config, user);
+    CLEANUP(credential_unref) struct credential *credential = NULL;
     CLEANUP(policy_unref) struct policy *policy = calloc(1, sizeof *policy);
     int r;
 
@@ -251,7 +299,9 @@ policy_new(struct config *config, const struct config_database *db, const char *
         policy->check_query = "";
     policy->reset_query = policy_query(config->server_reset_query);
     policy->connect_query = policy_query(db->connect_query);
-    r = policy_add_targets(policy, db, database, user);
+    r = policy_credential(config, db, user, of_login, &credential);
+    if (r == 0)
+        r = policy_add_targets(policy, db, database, user, credential);
     if (r < 0)
         return r;
     if (before != NULL)

@@ -13,6 +13,7 @@
 #include "usec.h"
 
 struct backend_target;
+struct credential;
 
 struct policy {
     struct ref ref;
@@ -51,9 +52,12 @@ struct policy {
 
 /*
  * db is the entry (or the template) that database is served by, user the name of the pool's user.
- * before (or NULL) is the policy so far: the generation is the same if its servers still fit.
+ * of_login (or NULL) is what the last login of the user left to log in to the server with; it does
+ * not count where the entry forces a user. before (or NULL) is the policy so far: the generation is
+ * the same if its servers still fit.
  */
 int policy_new(struct config *config, const struct config_database *db, const char *database,
-               const char *user, const struct policy *before, struct policy **ret_policy);
+               const char *user, struct credential *of_login, const struct policy *before,
+               struct policy **ret_policy);
 struct policy *policy_ref(struct policy *policy);
 void policy_unref(struct policy *policy);

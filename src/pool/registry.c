@@ -213,7 +213,7 @@ registry_new_pool_locked(struct registry *registry, struct config *config,
     pool->database = database;
     pool->user = user;
     pool->forced_user = entry->user != NULL;
-    if (policy_new(config, entry, database->name, user->name, NULL, &pool->policy) < 0 ||
+    if (policy_new(config, entry, database->name, user->name, NULL, NULL, &pool->policy) < 0 ||
         !registry_add_shard_locked(registry, pool) ||
         map_add(&registry->pools, &pool->node, hash) < 0) {
         /* A shard on its way to its worker cannot be called back. */
@@ -350,8 +350,8 @@ registry_reload_pool(struct pool *pool, struct config *config)
 
     if (entry == NULL)
         return;
-    if (policy_new(config, entry, pool->database->name, pool->user->name, pool->policy, &policy) <
-        0) {
+    if (policy_new(config, entry, pool->database->name, pool->user->name, NULL, pool->policy,
+                   &policy) < 0) {
         log_error("%s/%s: no memory to reload, the pool keeps its configuration",
                   pool->database->name, pool->user->name);
         return;
