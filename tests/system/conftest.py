@@ -4,6 +4,7 @@ Fixtures of the system tests.
     postgres   one throw-away cluster for the whole run
     bench      the name of a database in it with pgbench's tables
     pgweir     starts a pooler: pgweir(pool_mode="session", worker_threads=2); stopped and checked after the test
+    driver     of drivers.py, by the name that parametrize(..., indirect=True) gives it
 
 A test that would take too long under a sanitizer is marked `full` and runs with an ordinary build only.
 """
@@ -14,6 +15,7 @@ import threading
 
 import pytest
 
+import drivers
 import harness
 
 TIME_LIMIT = 180  # seconds for one test, unless marked time_limit(n)
@@ -87,6 +89,23 @@ def pgweir(postgres):
     failures = [failure for pooler in reversed(started) if (failure := stopped(pooler))]
     if failures:
         raise failures[0]
+
+
+@pytest.fixture(scope="session")
+def pgjdbc(tmp_path_factory):
+    missing = drivers.Pgjdbc.missing()
+    if missing:
+        pytest.skip(f"{missing} is not installed")
+    driver = drivers.Pgjdbc(str(tmp_path_factory.mktemp("jdbc")))
+    yield driver
+    driver.close()
+
+
+@pytest.fixture
+def driver(request):
+    if request.param == "pgjdbc":
+        return request.getfixturevalue("pgjdbc")
+    return {"psql": drivers.Psql, "psycopg": drivers.Psycopg, "wire": drivers.ByHand}[request.param]()
 
 
 def stopped(pooler):
