@@ -48,6 +48,8 @@ const char *pool_mode_name(enum pool_mode mode);
 const char *tls_mode_name(enum tls_mode mode);
 const char *load_balance_name(enum load_balance balance);
 const char *auth_type_name(enum auth_type type);
+/* The library that a method needs and that this build has not; NULL: there is none. */
+const char *auth_type_missing(enum auth_type type);
 
 /*
  * An entry of [databases] or [users] overrides the file's general keys where it says something.

@@ -4,8 +4,11 @@
 #include "config_int.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <string.h>
 
+#include "buf.h"
+#include "ldap_options.h"
 #include "str.h"
 
 /* Where key was set, or the file as a whole. */
@@ -75,12 +78,62 @@ check_listen_addr(const struct config *config, const struct place *place,
 
 /* ---- the rest of the general section ---- */
 
+const char *
+auth_type_missing(enum auth_type type)
+{
+#ifndef HAVE_PAM
+    if (type == AUTH_TYPE_PAM)
+        return "libpam";
+#endif
+#ifndef HAVE_LDAP
+    if (type == AUTH_TYPE_LDAP)
+        return "libldap";
+#endif
+    (void)type;
+    return NULL;
+}
+
+static void
+check_auth_library(const struct config *config, const struct place *place,
+                   struct config_errors *errors)
+{
+    const enum auth_type type = (enum auth_type)config->auth_type;
+
+    if (auth_type_missing(type) != NULL)
+        errors_add(errors, place, "auth_type = %s: this pgweir was built without %s",
+                   auth_type_name(type), auth_type_missing(type));
+}
+
+/* Also when nothing uses them: the mistake should not wait for the day when something does. */
+static void
+check_ldap_options(const struct config *config, const struct place *place,
+                   struct config_errors *errors)
+{
+    CLEANUP(ldap_options_done) struct ldap_options options = LDAP_OPTIONS_INIT;
+    CLEANUP(buf_done) struct buf why = BUF_INIT;
+    int r;
+
+    if (*config->auth_ldap_options == '\0') {
+        if (config->auth_type == AUTH_TYPE_LDAP)
+            errors_add(errors, place,
+                       "auth_ldap_options is not set: auth_type = ldap needs to know where to ask, "
+                       "such as ldapserver=... ldapbasedn=\"...\"");
+        return;
+    }
+    r = ldap_options_parse(config->auth_ldap_options, &options, &why);
+    if (r == -EINVAL)
+        errors_add(errors, place, "auth_ldap_options: %s", buf_str(&why));
+    errors->out_of_memory |= r == -ENOMEM;
+}
+
 static void
 check_auth(const struct config *config, const struct place *places, struct config_errors *errors)
 {
     if (config->auth_type == AUTH_TYPE_TRUST && *config->auth_file == '\0')
         errors_warn(errors, place_of(places, "auth_file"),
                     "auth_file is not set: with auth_type = trust nobody can log in");
+    check_auth_library(config, place_of(places, "auth_type"), errors);
+    check_ldap_options(config, place_of(places, "auth_ldap_options"), errors);
 }
 
 /* name is that of a database, NULL for the general section. */
