@@ -4,6 +4,7 @@ Certificates for a run of the tests, made by the openssl command when they are f
     certs = postgres.certs                     one set for each cluster
     certs.ca, certs.other_ca                   files of two authorities that do not know each other
     certs.server, certs.server_ec              for localhost and 127.0.0.1, with an RSA and an EC key
+    certs.server_sha512                        signed with another digest than the usual one
     certs.renewed                              another one for them, of the same authority
     certs.foreign, certs.misnamed, certs.expired   of the other authority; for another host; no longer valid
     certs.client("alice")                      a client's, by its common name
@@ -68,7 +69,7 @@ class Certs:
         self.give_key(pair.key)
         return pair
 
-    def make(self, name, common_name, names=None, authority=None, key=EC, days=30):
+    def make(self, name, common_name, names=None, authority=None, key=EC, days=30, digest="sha256"):
         """A certificate for common_name, and for the hosts that are named as in subjectAltName."""
         pair, authority = Pair(self, self.path(name)), authority or self.authority
         request, extensions = self.path(f"{name}.csr"), self.path(f"{name}.ext")
@@ -76,7 +77,7 @@ class Certs:
             file.write("basicConstraints=critical,CA:FALSE\n" + (f"subjectAltName={names}\n" if names else ""))
         openssl("req", *key, "-noenc", "-keyout", pair.key, "-out", request, "-subj", f"/CN={common_name}")
         openssl("x509", "-req", "-in", request, "-CA", authority.cert, "-CAkey", authority.key, "-CAcreateserial",
-                "-extfile", extensions, "-days", str(days), "-out", pair.cert)
+                f"-{digest}", "-extfile", extensions, "-days", str(days), "-out", pair.cert)
         self.give_key(pair.key)
         return pair
 
@@ -95,6 +96,10 @@ class Certs:
     @functools.cached_property
     def server_ec(self):
         return self.make("server-ec", "localhost", SERVER_NAMES)
+
+    @functools.cached_property
+    def server_sha512(self):
+        return self.make("server-sha512", "localhost", SERVER_NAMES, digest="sha512")
 
     @functools.cached_property
     def renewed(self):
