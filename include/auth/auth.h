@@ -96,7 +96,7 @@ struct auth_failure {
 };
 
 enum auth_status {
-    AUTH_ACCEPTED,
+    AUTH_ACCEPTED, /* send auth->reply, if there is any, before AuthenticationOk */
     AUTH_CONTINUE, /* send auth->reply, then wait for the client's answer */
     AUTH_WAIT,     /* decided() will be called from the loop, with one of the others */
     AUTH_FAILED,   /* tell auth->failure and close */
@@ -116,7 +116,7 @@ struct auth {
     struct credential *credential;      /* owned; what the server may be logged in with, or NULL */
     const struct auth_failure *failure; /* with AUTH_FAILED, else NULL */
     char log_detail[160]; /* more about the failure, for the log only; "" is nothing more */
-    struct buf reply;     /* owned: with AUTH_CONTINUE, what to send to the client */
+    struct buf reply;     /* owned: what to send to the client; may be empty once accepted */
 };
 
 void auth_init(struct auth *auth, struct auth_service *service, struct loop *loop,
