@@ -13,6 +13,9 @@ bool str_ieq(const char *a, const char *b);
 bool str_starts_with(const char *str, const char *prefix);
 bool str_is_blank(char c);
 
+/* "" becomes NULL. */
+const char *str_or_null(const char *str);
+
 /* Copies what fits, always ends it with a NUL (unless size is 0), returns the length of src. */
 size_t str_copy(char *dst, size_t size, const char *src);
 /* Replaces an owned string by a copy of value, which may be NULL. 0 or -ENOMEM, then unchanged. */

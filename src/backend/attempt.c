@@ -191,8 +191,9 @@ connect_fault(const struct attempt *attempt)
 static void
 connect_failed(struct attempt *attempt)
 {
-    login_error_parse(&attempt->error, PQerrorMessage(attempt->conn),
-                      attempt->accepted ? "08006" : "08001");
+    login_error_parse(&attempt->error, PQerrorMessage(attempt->conn), attempt->accepted);
+    if (!attempt->error.from_server && PQconnectionNeedsPassword(attempt->conn))
+        login_error_no_password(&attempt->error, attempt_target(attempt));
     attempt_fail(attempt, connect_fault(attempt));
 }
 
@@ -240,11 +241,29 @@ has_decrypted_input(PGconn *conn)
     return tls != NULL && SSL_pending(tls) > 0;
 }
 
+/* What the server demands may be an answer that libpq cannot give. */
+static enum md5_login
+connect_answer(struct attempt *attempt)
+{
+    const struct backend_target *target = attempt_target(attempt);
+
+    if (target->password != NULL || target->md5_secret == NULL ||
+        PQstatus(attempt->conn) != CONNECTION_AWAITING_RESPONSE)
+        return MD5_LOGIN_NOT_ASKED;
+    return md5_login(attempt->conn, target->md5_secret);
+}
+
 static PostgresPollingStatusType
 connect_poll(struct attempt *attempt)
 {
-    const PostgresPollingStatusType status = PQconnectPoll(attempt->conn);
+    const enum md5_login answer = connect_answer(attempt);
+    PostgresPollingStatusType status;
 
+    if (answer == MD5_LOGIN_WAIT || answer == MD5_LOGIN_ANSWERED)
+        return PGRES_POLLING_READING;
+    if (answer == MD5_LOGIN_FAILED)
+        (void)shutdown(PQsocket(attempt->conn), SHUT_RDWR); /* libpq will find that out */
+    status = PQconnectPoll(attempt->conn);
     if (PQstatus(attempt->conn) != CONNECTION_STARTED && PQstatus(attempt->conn) != CONNECTION_BAD)
         attempt->accepted = true;
     return status;

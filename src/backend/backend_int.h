@@ -4,7 +4,8 @@
  *      connector.c   the thread; requests come in here, results leave from here
  *        attempt.c   one login: resolve, try each address with libpq, hand off
  *          conninfo.c    what libpq is told         trace.c         what the server told libpq
- *          login_error.c what libpq said went wrong gate.c          who may try again, and when
+ *          md5_login.c   what libpq cannot do       gate.c          who may try again, and when
+ *          login_error.c what libpq said went wrong
  *        handoff.c   from a PGconn to a struct backend
  *        retire.c    from a struct backend to nothing      drain.c  waits for the server's end
  *        cancel.c    cancels                               features.c  what this libpq can do
@@ -84,10 +85,25 @@ bool target_is_unix(const struct backend_target *target);
 void backend_error_set(struct backend_error *error, const char *sqlstate, const char *format, ...)
     PRINTF_LIKE(3, 4);
 /*
- * Fills sqlstate, message, from_server and transient from libpq's verbose error message; sqlstate
- * is what to say when the text holds none, because it is not the server's.
+ * Fills error from libpq's verbose error message. accepted: the server had taken the connection, so
+ * that what is not its own text tells of a connection lost, or of something that libpq did not
+ * like.
  */
-void login_error_parse(struct backend_error *error, const char *text, const char *sqlstate);
+void login_error_parse(struct backend_error *error, const char *text, bool accepted);
+/* The server wants a password, and there is none that it takes. */
+void login_error_no_password(struct backend_error *error, const struct backend_target *target);
+
+/* ---- md5_login.c */
+
+enum md5_login {
+    MD5_LOGIN_NOT_ASKED, /* go on with libpq: the server has said something else, or nothing */
+    MD5_LOGIN_WAIT,      /* for the rest of what it says */
+    MD5_LOGIN_ANSWERED,  /* go on with libpq, when the server says more */
+    MD5_LOGIN_FAILED,    /* the connection is of no use any more */
+};
+
+/* To be called before libpq reads, while it awaits what the server demands. */
+enum md5_login md5_login(PGconn *conn, const char *secret);
 
 /* ---- trace.c */
 

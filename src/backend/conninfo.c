@@ -2,7 +2,8 @@
  * conninfo.c - everything that libpq is told for one connection.
  *
  * Whatever libpq is not told it takes from files in the home directory, or asks the system, or
- * guesses. So it is told everything, and what is not wanted is named as a file that cannot exist.
+ * guesses. So it is told everything, and what is not wanted is named as a file that cannot exist;
+ * only the password file is wanted, where no password is configured.
  */
 #include "backend_int.h"
 
@@ -46,13 +47,30 @@ add_place(struct conninfo *info, const struct backend_target *target, const char
     add_number(info, "port", (unsigned)target->port);
 }
 
+/*
+ * Without a password libpq looks for one in the password file; then it is not told of another file
+ * than its own, ~/.pgpass.
+ */
+static void
+add_secrets(struct conninfo *info, const struct backend_target *target)
+{
+    const bool has_password = target->password != NULL && *target->password != '\0';
+
+    if (has_password) {
+        add(info, "password", target->password);
+        add(info, "passfile", NO_FILE);
+        return;
+    }
+    add(info, "scram_client_key", target->scram_client_key);
+    add(info, "scram_server_key", target->scram_server_key);
+}
+
 static void
 add_login(struct conninfo *info, const struct backend_target *target)
 {
     add(info, "user", target->user);
     add(info, "dbname", target->dbname);
-    add(info, "password", str_eq(target->password, "") ? NULL : target->password);
-    add(info, "passfile", NO_FILE);
+    add_secrets(info, target);
     /* Tickets need a ticket cache, key distribution centres, and time. */
     add(info, "require_auth", "!gss,!sspi");
     add(info, "gssencmode", "disable");

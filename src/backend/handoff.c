@@ -124,6 +124,7 @@ take_tls(struct backend *backend, PGconn *conn, struct backend_error *error)
         backend->tls = PQsslStruct(conn, "OpenSSL");
     if (backend->tls == NULL) {
         backend_error_set(error, "08006", "libpq uses a TLS library that is not the daemon's own");
+        error->hopeless = true;
         return -ENOTSUP;
     }
     backend->tls_version = SSL_get_version(backend->tls);

@@ -78,6 +78,27 @@ copy_on_one_line(char *dst, size_t size, const char *src, size_t len)
     dst[used] = '\0';
 }
 
+/*
+ * Whether the connection was lost, or never made, rather than given up by libpq: for what the two
+ * sides have said to each other, such as a certificate that is not trusted. libpq's own texts are
+ * English, as this process never chooses a language.
+ */
+static bool
+is_network(const char *text)
+{
+    static const char *const words[] = {"closed the connection unexpectedly",
+                                        "connection has been closed unexpectedly",
+                                        "could not receive data",
+                                        "could not send data",
+                                        "SYSCALL error",
+                                        "out of memory"};
+
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++)
+        if (strstr(text, words[i]) != NULL)
+            return true;
+    return false;
+}
+
 /* The server is up, but starting, stopping or recovering: others will get the same answer. */
 static bool
 is_transient(const char *sqlstate)
@@ -86,18 +107,60 @@ is_transient(const char *sqlstate)
 }
 
 void
-login_error_parse(struct backend_error *error, const char *text, const char *sqlstate)
+login_error_parse(struct backend_error *error, const char *text, bool accepted)
 {
     const char *code = find_best_sqlstate(text);
 
     *error = (struct backend_error){.from_server = code != NULL};
     if (code == NULL) {
-        (void)str_copy(error->sqlstate, sizeof(error->sqlstate), sqlstate);
+        (void)str_copy(error->sqlstate, sizeof(error->sqlstate), accepted ? "08006" : "08001");
         copy_on_one_line(error->message, sizeof(error->message), text, strlen(text));
+        error->hopeless = accepted && !is_network(text);
         return;
     }
     memcpy(error->sqlstate, code, SQLSTATE_LEN);
     text = code + SQLSTATE_LEN + strlen(": ");
     copy_on_one_line(error->message, sizeof(error->message), text, strcspn(text, "\n"));
     error->transient = is_transient(error->sqlstate);
+    error->hopeless = !error->transient;
+}
+
+/* What there is instead of a password, and why it does not do. */
+static void
+describe_secrets(char *text, size_t size, const struct backend_target *target)
+{
+    const int version = libpq()->features.libpq_version;
+
+    if (target->md5_secret != NULL)
+        (void)str_copy(text, size,
+                       "only an md5 secret, which is of use only to a server that asks for md5");
+    else if (target->scram_client_key == NULL)
+        (void)str_copy(text, size, "none that could be sent to a server");
+    else if (libpq()->features.scram_keys)
+        (void)str_copy(
+            text, size,
+            "only the client's SCRAM login, which is of use only to a server that asks for SCRAM");
+    else
+        (void)snprintf(text, size,
+                       "only the client's SCRAM login, which libpq %d.%d cannot pass on",
+                       version / 10000, version % 10000);
+}
+
+void
+login_error_no_password(struct backend_error *error, const struct backend_target *target)
+{
+    char secrets[128];
+
+    backend_error_set(error, "28000", "server login failed: wrong password type");
+    describe_secrets(secrets, sizeof(secrets), target);
+    (void)snprintf(error->detail, sizeof(error->detail),
+                   "The server of database \"%s\" asks for the password of user \"%s\", and there "
+                   "is %s.",
+                   target->dbname, target->user, secrets);
+    (void)snprintf(
+        error->hint, sizeof(error->hint),
+        "Give the plain password in auth_file, in the database's entry (user= and "
+        "password=), or in the pooler's .pgpass%s.",
+        libpq()->features.scram_keys ? "" : "; or use libpq 18, which can pass SCRAM logins on");
+    error->hopeless = true;
 }

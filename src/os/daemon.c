@@ -6,6 +6,7 @@
 #include <pwd.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <sys/types.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -109,5 +110,5 @@ privileges_drop(const char *user)
         return -errno;
     if (target->pw_uid != 0 && setuid(0) == 0) /* there must be no way back */
         return -EPERM;
-    return 0;
+    return setenv("HOME", target->pw_dir, 1) < 0 ? -errno : 0;
 }

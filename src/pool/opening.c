@@ -14,6 +14,7 @@
 #include "pool.h"
 #include "server.h"
 #include "settings.h"
+#include "str.h"
 #include "task.h"
 #include "worker.h"
 
@@ -84,6 +85,16 @@ opening_end(struct opening *opening)
     free(opening);
 }
 
+static void
+shard_log_failure(const struct shard *shard, const struct backend_error *error)
+{
+    const char *const what = error->from_server ? "server login failed: FATAL "
+                                                : "could not connect to the server, will retry: ";
+
+    log_warning("%s/%s: %s%s%s%s", shard->pool->database->name, shard->pool->user->name, what,
+                error->message, *error->detail != '\0' ? ": " : "", error->detail);
+}
+
 /* Nobody is to be kept waiting for a server that will not let us in. */
 static void
 shard_open_failed(struct shard *shard, const struct backend_error *error)
@@ -93,16 +104,15 @@ shard_open_failed(struct shard *shard, const struct backend_error *error)
     shard->error = *error;
     shard->failing = true;
     shard->retry_at = MAX(error->retry_at, loop_now(shard->worker->loop) + 50 * MSEC);
-    if (error->from_server)
-        log_warning("%s/%s: server login failed: FATAL %s", pool->database->name, pool->user->name,
-                    error->message);
-    else
-        log_warning("%s/%s: could not connect to the server, will retry: %s", pool->database->name,
-                    pool->user->name, error->message);
-    if (error->from_server && !error->transient &&
-        permits_used(&pool->servers) <= atomic_load(&pool->opening)) {
+    shard_log_failure(shard, error);
+    if (error->hopeless && permits_used(&pool->servers) <= atomic_load(&pool->opening)) {
         const struct refusal refusal = {
-            .reason = CLOSE_SERVER_FAILED, .sqlstate = error->sqlstate, .message = error->message};
+            .reason = CLOSE_SERVER_FAILED,
+            .sqlstate = error->sqlstate,
+            .message = error->message,
+            .detail = str_or_null(error->detail),
+            .hint = str_or_null(error->hint),
+        };
 
         shard_refuse_all(shard, &refusal);
     }

@@ -8,6 +8,7 @@
 #include "engine_int.h"
 #include "policy.h"
 #include "server.h"
+#include "str.h"
 #include "timer.h"
 #include "worker.h"
 
@@ -35,11 +36,11 @@ shard_is_paused(const struct shard *shard)
            engine_all_paused(shard->pool->engine);
 }
 
-/* Whether nothing but failed logins is to be had here: no server, and the last attempt refused. */
+/* Whether nothing but failed logins is to be had here: no server, and the last attempt hopeless. */
 static bool
 shard_is_hopeless(const struct shard *shard)
 {
-    return shard->failing && shard->error.from_server && !shard->error.transient &&
+    return shard->failing && shard->error.hopeless &&
            permits_used(&shard->pool->servers) <=
                atomic_load_explicit(&shard->pool->opening, memory_order_relaxed) &&
            loop_now(shard->worker->loop) < shard->retry_at;
@@ -109,6 +110,8 @@ pool_refusal(const struct shard *shard, struct refusal *ret_refusal, char *detai
         .reason = CLOSE_SERVER_FAILED,
         .sqlstate = shard->error.sqlstate,
         .message = detail,
+        .detail = str_or_null(shard->error.detail),
+        .hint = str_or_null(shard->error.hint),
     };
 }
 

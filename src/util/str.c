@@ -42,6 +42,12 @@ str_starts_with(const char *str, const char *prefix)
     return strncmp(str, prefix, strlen(prefix)) == 0;
 }
 
+const char *
+str_or_null(const char *str)
+{
+    return str != NULL && *str != '\0' ? str : NULL;
+}
+
 bool
 str_is_blank(char c)
 {

@@ -71,7 +71,7 @@ test_tcp(void **state)
     assert_string_equal(get("gssencmode"), libpq_knows("gssencmode") ? "disable" : "(none)");
     assert_string_equal(get("sslrootcert"), "/dev/null/none");
     assert_string_equal(get("sslcert"), "/dev/null/none");
-    assert_string_equal(get("passfile"), "/dev/null/none");
+    assert_string_equal(get("passfile"), "(none)"); /* libpq's own */
     assert_string_equal(get("password"), "(none)");
     assert_string_equal(get("options"), "(none)");
     assert_string_equal(get("keepalives"), "0");
@@ -101,10 +101,33 @@ test_password(void **state)
     target.password = password;
     assert_int_equal(conninfo_init(&info, &target, "::1"), 0);
     assert_string_equal(get("password"), "secret");
+    assert_string_equal(get("passfile"), "/dev/null/none");
     conninfo_done(&info);
     target.password = empty;
     assert_int_equal(conninfo_init(&info, &target, "::1"), 0);
     assert_string_equal(get("password"), "(none)");
+    assert_string_equal(get("passfile"), "(none)");
+}
+
+/* The keys of a SCRAM login, as libpq wants them, if it does. */
+static void
+test_scram_keys(void **state)
+{
+    static const unsigned char client_key[BACKEND_SCRAM_KEY_SIZE] = "client",
+                               server_key[BACKEND_SCRAM_KEY_SIZE] = {[31] = 0xff};
+    const bool known = libpq_knows("scram_client_key");
+    struct backend_target *with_keys = backend_target_new();
+
+    (void)state;
+    assert_non_null(with_keys);
+    assert_int_equal(backend_target_set_scram_keys(with_keys, server_key, client_key), 0);
+    assert_int_equal(backend_target_set_scram_keys(with_keys, client_key, server_key), 0);
+    assert_int_equal(conninfo_init(&info, with_keys, "::1"), 0);
+    assert_string_equal(get("scram_client_key"),
+                        known ? "Y2xpZW50AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=" : "(none)");
+    assert_string_equal(get("scram_server_key"),
+                        known ? "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAP8=" : "(none)");
+    backend_target_unref(with_keys);
 }
 
 /* sslmode=require does not verify, as in PgBouncer; libpq would, if it were given a CA file. */
@@ -181,6 +204,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_tcp, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unix, setup, teardown),
         cmocka_unit_test_setup_teardown(test_password, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_scram_keys, setup, teardown),
         cmocka_unit_test_setup_teardown(test_tls_files, setup, teardown),
         cmocka_unit_test_setup_teardown(test_tcp_options, setup, teardown),
         cmocka_unit_test_setup_teardown(test_settings, setup, teardown),

@@ -91,6 +91,25 @@ test_login_failure_bars_the_login_only(void **state)
     assert_true(passes(&shop, retry_at));
 }
 
+/* Somebody has put the right password into the file: he need not wait. */
+static void
+test_another_password_is_another_login(void **state)
+{
+    struct backend_target renewed = shop, of_client = shop;
+    usec_t retry_at;
+
+    (void)state;
+    renewed.password = other_db;
+    of_client.scram_client_key = of_client.scram_server_key = other_db;
+    retry_at = fails_until(&shop, FAULT_LOGIN, 1 * SEC);
+    assert_false(passes(&shop, retry_at - 1));
+    assert_true(passes(&renewed, retry_at - 1));
+    (void)fails_until(&renewed, FAULT_LOGIN, retry_at - 1);
+    assert_false(passes(&renewed, retry_at));
+    assert_true(passes(&of_client, retry_at));
+    assert_true(passes(&shop, retry_at));
+}
+
 /* One at a time until it is known whether the trouble is over; who else asks is told a time. */
 static void
 test_one_probe(void **state)
@@ -200,6 +219,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_host_failure_bars_the_host, setup, teardown),
         cmocka_unit_test_setup_teardown(test_login_failure_bars_the_login_only, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_another_password_is_another_login, setup, teardown),
         cmocka_unit_test_setup_teardown(test_one_probe, setup, teardown),
         cmocka_unit_test_setup_teardown(test_abandoned_probe_lets_the_next_pass, setup, teardown),
         cmocka_unit_test_setup_teardown(test_refused_login_gives_the_probe_back, setup, teardown),

@@ -19,7 +19,7 @@ expect(const char *text, const char *sqlstate, const char *message, bool from_se
 {
     struct backend_error error;
 
-    login_error_parse(&error, text, "08001");
+    login_error_parse(&error, text, false);
     assert_string_equal(error.sqlstate, sqlstate);
     assert_string_equal(error.message, message);
     assert_int_equal(error.from_server, from_server);
@@ -79,13 +79,69 @@ test_transient(void **state)
     struct backend_error error;
 
     (void)state;
-    login_error_parse(&error, "FATAL:  57P03: the database system is starting up\n", "08006");
+    login_error_parse(&error, "FATAL:  57P03: the database system is starting up\n", true);
     assert_true(error.transient);
-    login_error_parse(&error, "FATAL:  28P01: wrong\n", "08006");
+    login_error_parse(&error, "FATAL:  28P01: wrong\n", true);
     assert_false(error.transient);
-    login_error_parse(&error, "server closed the connection unexpectedly\n", "08006");
+    login_error_parse(&error, "server closed the connection unexpectedly\n", true);
     assert_false(error.transient);
     assert_string_equal(error.sqlstate, "08006");
+}
+
+static bool
+is_hopeless(const char *text, bool accepted)
+{
+    struct backend_error error;
+
+    login_error_parse(&error, text, accepted);
+    return error.hopeless;
+}
+
+/* Trying again helps where the network is to blame, or a server that is not ready. */
+static void
+test_hopeless(void **state)
+{
+    (void)state;
+    assert_true(is_hopeless("FATAL:  28P01: wrong\n", true));
+    assert_true(is_hopeless("SSL error: certificate verify failed\n", true));
+    assert_true(is_hopeless("server does not support SSL, but SSL was required\n", true));
+    assert_true(is_hopeless("incorrect server signature\n", true));
+    assert_false(is_hopeless("FATAL:  57P03: starting up\n", true));
+    assert_false(is_hopeless("Connection refused\n", false));
+    assert_false(is_hopeless("server closed the connection unexpectedly\n\tThis probably", true));
+    assert_false(is_hopeless("SSL connection has been closed unexpectedly\n", true));
+    assert_false(is_hopeless("SSL SYSCALL error: EOF detected\n", true));
+    assert_false(is_hopeless("could not receive data from server: Connection reset", true));
+}
+
+static void
+expect_no_password(const struct backend_target *target, const char *detail)
+{
+    struct backend_error error;
+
+    login_error_no_password(&error, target);
+    assert_string_equal(error.sqlstate, "28000");
+    assert_string_equal(error.message, "server login failed: wrong password type");
+    assert_true(error.hopeless);
+    assert_non_null(
+        strstr(error.detail, "database \"shop\" asks for the password of user \"app\""));
+    assert_non_null(strstr(error.detail, detail));
+    assert_non_null(strstr(error.hint, ".pgpass"));
+}
+
+/* It names what there is, and the ways out. */
+static void
+test_no_password(void **state)
+{
+    static char shop[] = "shop", app[] = "app", secret[] = "x";
+    struct backend_target target = {.dbname = shop, .user = app};
+
+    (void)state;
+    expect_no_password(&target, "none that could be sent");
+    target.scram_client_key = target.scram_server_key = secret;
+    expect_no_password(&target, "only the client's SCRAM login");
+    target.md5_secret = secret;
+    expect_no_password(&target, "only an md5 secret");
 }
 
 static void
@@ -97,7 +153,7 @@ test_long_text_is_cut(void **state)
     (void)state;
     memset(text, 'a', sizeof(text));
     text[sizeof(text) - 1] = '\0';
-    login_error_parse(&error, text, "08006");
+    login_error_parse(&error, text, true);
     assert_int_equal(strlen(error.message), sizeof(error.message) - 1);
     backend_error_set(&error, "08006", "%s", text);
     assert_int_equal(strlen(error.message), sizeof(error.message) - 1);
@@ -109,7 +165,8 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_server_error),  cmocka_unit_test(test_other_language),
         cmocka_unit_test(test_network_error), cmocka_unit_test(test_two_answers),
-        cmocka_unit_test(test_transient),     cmocka_unit_test(test_long_text_is_cut),
+        cmocka_unit_test(test_transient),     cmocka_unit_test(test_hopeless),
+        cmocka_unit_test(test_no_password),   cmocka_unit_test(test_long_text_is_cut),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

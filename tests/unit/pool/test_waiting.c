@@ -439,8 +439,10 @@ static void
 test_hopeless_pool_refuses_at_once(void **state)
 {
     struct fixture *f = *state;
-    struct backend_error error = {
-        .sqlstate = "28P01", .message = "password authentication failed", .from_server = true};
+    struct backend_error error = {.sqlstate = "28P01",
+                                  .message = "password authentication failed",
+                                  .from_server = true,
+                                  .hopeless = true};
     struct peer *client, *server;
 
     fixture_begin(f, "", &client, &server);
