@@ -29,6 +29,14 @@ struct auth_method {
     void (*done)(struct auth *auth);
 };
 
+/* Rows of the table that have files of their own; there when the library is. */
+#ifdef HAVE_PAM
+extern const struct auth_method auth_method_pam;
+#endif
+#ifdef HAVE_LDAP
+extern const struct auth_method auth_method_ldap;
+#endif
+
 /* ---- failures: each returns AUTH_FAILED ---- */
 
 extern const struct auth_failure auth_wrong_password; /* "password authentication failed" */
