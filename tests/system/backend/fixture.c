@@ -21,30 +21,24 @@
 /* ---- where */
 
 const char *
-test_dir(void)
+test_file(const char *variable)
 {
-    const char *dir = getenv("TEST_DIR");
+    const char *path = getenv(variable);
 
-    assert_non_null(dir);
-    return dir;
+    assert_non_null(path);
+    return path;
 }
 
 const char *
-test_file(const char *name)
+test_dir(void)
 {
-    static char path[512];
-
-    (void)snprintf(path, sizeof(path), "%s/%s", test_dir(), name);
-    return path;
+    return test_file("TEST_DIR");
 }
 
 static int
 port_from(const char *variable)
 {
-    const char *value = getenv(variable);
-
-    assert_non_null(value);
-    return atoi(value);
+    return atoi(test_file(variable));
 }
 
 int
@@ -76,13 +70,13 @@ target_new(const char *dbname, const char *user)
 }
 
 struct backend_target *
-target_new_tls(const char *ca)
+target_new_tls(const char *user, const char *ca_variable)
 {
-    struct backend_target *target = target_new("postgres", "tlsuser");
+    struct backend_target *target = target_new("postgres", user);
 
     assert_int_equal(str_set(&target->host, "localhost"), 0);
     assert_int_equal(str_set(&target->sslmode, "verify-full"), 0);
-    assert_int_equal(str_set(&target->sslrootcert, test_file(ca)), 0);
+    assert_int_equal(str_set(&target->sslrootcert, test_file(ca_variable)), 0);
     return target;
 }
 

@@ -1,8 +1,8 @@
 /*
  * fixture.h - a connector under test, the loop that asks it, and a plain way to talk to a server.
  *
- * run.py has started the server: TEST_DIR holds its socket and certificates, TEST_PORT is its port,
- * nothing listens on TEST_DEAD_PORT.
+ * run.py has started the server: TEST_DIR holds its socket, TEST_PORT is its port, nothing listens
+ * on TEST_DEAD_PORT; TEST_CA, TEST_OTHER_CA, TEST_CERT and TEST_KEY are files.
  */
 #pragma once
 
@@ -31,8 +31,8 @@ int fixture_setup(void **state);
 int fixture_teardown(void **state);
 
 const char *test_dir(void);
-/* A file in it; the result lives until the next call. */
-const char *test_file(const char *name);
+/* The file that a variable of the environment names. */
+const char *test_file(const char *variable);
 int test_port(void);
 int test_dead_port(void);
 
@@ -40,8 +40,10 @@ int test_dead_port(void);
  */
 struct backend_target *target_new(const char *dbname, const char *user);
 /* The same, over TLS and verified, to the name in the server's certificate. */
-struct backend_target *target_new_tls(const char *ca);
+struct backend_target *target_new_tls(const char *user, const char *ca_variable);
+/* Of the libpq that is loaded. */
 bool tls_is_usable(void);
+bool scram_keys_are_usable(void);
 
 struct asking {
     struct connect_request request;
@@ -86,6 +88,7 @@ const char *raw_ask(struct backend *backend, const char *sql);
 /* Asks until the answer is as expected. */
 void raw_await(struct backend *backend, const char *sql, const char *expected);
 
-/* The two groups of tests; the number of those that failed. */
+/* The groups of tests; the number of those that failed. */
 int run_login_tests(void);
+int run_secret_tests(void);
 int run_ending_tests(void);

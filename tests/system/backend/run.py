@@ -1,6 +1,6 @@
 """
 Runs the program that is named on the command line, with a private PostgreSQL for it: unix socket and TCP, TLS with
-a certificate for "localhost" by a CA of its own, and users that log in by trust, by password, or not at all.
+a certificate for "localhost", and a user for each way to log in.
 """
 
 import os
@@ -12,59 +12,59 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.p
 import harness  # noqa: E402
 
 HBA = """
-local   all          all                     trust
-hostnossl all        tlsuser   127.0.0.1/32  reject
-host    all          scramuser 127.0.0.1/32  scram-sha-256
-host    replication  all       127.0.0.1/32  trust
-host    all          all       127.0.0.1/32  trust
+local     all          md5user     md5
+local     all          all         trust
+hostnossl all          tlsuser     127.0.0.1/32  reject
+hostssl   all          certuser    127.0.0.1/32  cert
+host      all          md5user     127.0.0.1/32  md5
+host      all          clearuser   127.0.0.1/32  password
+host      all          scramuser   127.0.0.1/32  scram-sha-256
+host      all          filed       127.0.0.1/32  scram-sha-256
+host      replication  all         127.0.0.1/32  trust
+host      all          all         127.0.0.1/32  trust
 """
 
 SETUP = """
 SET password_encryption = 'scram-sha-256';
 CREATE ROLE scramuser LOGIN PASSWORD 'secret word';
+CREATE ROLE clearuser LOGIN PASSWORD 'secret word';
+CREATE ROLE filed LOGIN PASSWORD 'in the file';
+SET password_encryption = 'md5';
+CREATE ROLE md5user LOGIN PASSWORD 'secret word';
 CREATE ROLE tlsuser LOGIN;
+CREATE ROLE certuser LOGIN;
 CREATE ROLE nobodymore LOGIN CONNECTION LIMIT 0;
 """
 
 
-def openssl(directory, *args):
-    harness.run(["openssl", *args], cwd=directory)
-
-
-def make_ca(directory, name):
-    openssl(directory, "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", f"/CN={name}",
-            "-keyout", f"{name}.key", "-out", f"{name}.crt")
-
-
-def make_certificates(directory):
-    make_ca(directory, "ca")
-    make_ca(directory, "stranger")
-    openssl(directory, "req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-keyout", "server.key",
-            "-out", "server.csr")
-    openssl(directory, "x509", "-req", "-in", "server.csr", "-CA", "ca.crt", "-CAkey", "ca.key", "-CAcreateserial",
-            "-days", "2", "-out", "server.crt")
-    for name in ("server.key", "server.crt", "ca.crt", "stranger.crt"):
-        harness.give(os.path.join(directory, name))
-    os.chmod(os.path.join(directory, "server.key"), 0o600)
+def password_file(postgres):
+    path = os.path.join(postgres.dir, ".pgpass")
+    with open(path, "w") as file:
+        file.write(f"127.0.0.1:{postgres.port}:postgres:filed:in the file\n")
+    os.chmod(path, 0o600)
 
 
 def main(program):
     harness.end_on_signals()
-    postgres = harness.Postgres()
-    hba = os.path.join(postgres.dir, "hba.conf")
-    with open(hba, "w") as file:
-        file.write(HBA)
-    make_certificates(postgres.dir)
-    postgres.settings.update(hba_file=hba, ssl="on", ssl_cert_file=os.path.join(postgres.dir, "server.crt"),
-                             ssl_key_file=os.path.join(postgres.dir, "server.key"))
+    postgres = harness.Postgres(ssl=True, hba=HBA.splitlines())
+    certs = postgres.certs
+    server = certs.make("named", "localhost", "DNS:localhost")  # and not for its address
+    client = certs.client("certuser")
+    postgres.settings.update(ssl_cert_file=server.cert, ssl_key_file=server.key)
+    password_file(postgres)
     with postgres:
         postgres.psql(SETUP)
         suppressions = os.path.join(os.path.dirname(harness.__file__), "tsan.supp")
         env = {
             **os.environ,
+            "HOME": postgres.dir,
             "TEST_DIR": postgres.dir,
             "TEST_PORT": str(postgres.port),
             "TEST_DEAD_PORT": str(harness.free_port()),
+            "TEST_CA": certs.ca,
+            "TEST_OTHER_CA": certs.other_ca,
+            "TEST_CERT": client.cert,
+            "TEST_KEY": client.key,
             "TSAN_OPTIONS": f"suppressions={suppressions} {os.environ.get('TSAN_OPTIONS', '')}",
         }
         return subprocess.run([program], env=env).returncode

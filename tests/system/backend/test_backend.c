@@ -15,6 +15,12 @@ tls_is_usable(void)
     return features.tls_usable;
 }
 
+bool
+scram_keys_are_usable(void)
+{
+    return features.scram_keys;
+}
+
 int
 main(void)
 {
@@ -26,5 +32,5 @@ main(void)
     }
     (void)printf("libpq %d, TLS %s\n", features.libpq_version,
                  features.tls_usable ? "usable" : "not usable");
-    return run_login_tests() + run_ending_tests() > 0;
+    return run_login_tests() + run_secret_tests() + run_ending_tests() > 0;
 }

@@ -324,7 +324,7 @@ retire_over_tls(struct fixture *f, bool polite)
     static const char query[] =
         "SELECT ssl::text || ' secure' FROM pg_stat_ssl WHERE pid = pg_backend_pid()";
     const char header[5] = {'Q', 0, 0, 0, 4 + sizeof(query)};
-    struct backend *backend = connect_to(f, target_new_tls("ca.crt"), NULL);
+    struct backend *backend = connect_to(f, target_new_tls("tlsuser", "TEST_CA"), NULL);
     struct tls_fixture t = {.fixture = f};
     struct outbox *outbox;
     const int pid = backend->pid;
