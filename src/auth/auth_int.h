@@ -18,7 +18,7 @@
 #include "macros.h"
 
 struct auth_method {
-    const char *name;
+    const char *name; /* the word of auth_type and of HBA lines */
     /* The user's secret is looked for first: auth->secret. */
     bool wants_secret;
     /* Decides at once, or asks the client (AUTH_CONTINUE), or starts work (AUTH_WAIT). */
@@ -37,15 +37,24 @@ extern const struct auth_method auth_method_pam;
 extern const struct auth_method auth_method_ldap;
 #endif
 
+/* The rows, each beside its functions. */
+extern const struct auth_method auth_method_any, auth_method_trust, auth_method_plain,
+    auth_method_md5, auth_method_scram, auth_method_cert, auth_method_peer, auth_method_pam,
+    auth_method_ldap, auth_method_reject;
+
 /* ---- failures: each returns AUTH_FAILED ---- */
 
 extern const struct auth_failure auth_wrong_password; /* "password authentication failed" */
 extern const struct auth_failure auth_config_error;   /* "bouncer config error" */
 
 enum auth_status auth_fail(struct auth *auth, const struct auth_failure *failure);
-enum auth_status auth_fail_no_memory(struct auth *auth);
+/* What went wrong on our side: -ENOMEM, -ESHUTDOWN, or -EIO for OpenSSL. */
+enum auth_status auth_fail_error(struct auth *auth, int error);
 /* What the log says more than the client is told; the first words stay. Never a secret. */
 void auth_explain(struct auth *auth, const char *format, ...) PRINTF_LIKE(2, 3);
+
+/* Accepted, with what a server can be logged in with: taken over, NULL if there is nothing. */
+enum auth_status auth_accept(struct auth *auth, struct credential *credential);
 
 /* ---- a password in clear text ---- */
 
