@@ -26,6 +26,12 @@ struct job {
 int executor_new(const char *name, unsigned threads, unsigned queue_size,
                  struct executor **ret_executor);
 /*
+ * The same for big computations: threads that are nicer than the loops (nice is added to the
+ * process's own value), which so keep their pace where there are not enough CPUs for both.
+ */
+int executor_new_nice(const char *name, unsigned threads, unsigned queue_size, int nice,
+                      struct executor **ret_executor);
+/*
  * job->run and job->done are set by the caller. 0, -EAGAIN when the queue is full, or -ESHUTDOWN
  * after executor_close.
  */

@@ -37,7 +37,7 @@ struct stream {
     const struct stream_ops *ops;   /* NULL while not open */
     struct outbox *outbox;          /* borrowed; NULL while detached */
     struct io *io;                  /* owned; NULL while detached */
-    struct ssl_st *tls;             /* borrowed or NULL; its BIO is this stream's */
+    struct ssl_st *tls;             /* or NULL; owned unless keep_fd; its BIO is this stream's */
     struct outbox_entry *entry;     /* its place in this turn's batch, or NULL */
     struct stream_backlog *backlog; /* owned, NULL when all is sent */
     struct list link;               /* the outbox's, while it owes the stream a call */
@@ -55,15 +55,23 @@ struct stream {
 };
 
 /*
- * Takes fd over (with keep_fd: borrows it), also on failure. tls, if any, has done its handshake
- * and is borrowed; its BIO is replaced by the stream's. Reading starts enabled.
+ * Takes fd and tls over (with keep_fd: borrows both), also on failure. tls, if any, has done its
+ * handshake; its BIO is replaced by the stream's. Reading starts enabled.
  */
 int stream_open(struct stream *stream, struct outbox *outbox, int fd, struct ssl_st *tls,
                 bool keep_fd, const struct stream_ops *ops);
+/*
+ * From here on a stream that was plain goes through tls, which has done its handshake and is taken
+ * over, also on failure. 0 or -ENOMEM.
+ */
+int stream_start_tls(struct stream *stream, struct ssl_st *tls);
 /* Forgets what is not sent yet; flush first if it matters. Idempotent. */
 void stream_close(struct stream *stream);
-/* The same, but the descriptor (with nothing left to send) is the caller's now. */
-int stream_take_fd(struct stream *stream);
+/*
+ * The same, but the descriptor (with nothing left to send) is the caller's now, and so is *ret_tls,
+ * NULL without TLS.
+ */
+int stream_take_fd(struct stream *stream, struct ssl_st **ret_tls);
 /* Whether opened and not closed. */
 bool stream_is_open(const struct stream *stream);
 

@@ -19,9 +19,10 @@
 struct config;
 struct connector;
 struct engine;
-struct executor;
 struct settings;
 struct snapshot;
+struct ssl_st;
+struct tls_context;
 
 /* Where a connection comes from, as the log and SHOW print it. */
 struct peer_address {
@@ -41,6 +42,7 @@ struct console_visitor {
     struct message message; /* the engine's */
     struct engine *engine;
     int fd;
+    struct ssl_st *tls; /* NULL: plain; freed by engine_visitor_free unless it was set to NULL */
     uint64_t id;    /* SHOW CLIENTS' id */
     char *database; /* "pgbouncer" or "pgweir", as asked for */
     char *user;
@@ -60,10 +62,9 @@ struct engine_hooks {
     void (*cancel)(void *arg, uint32_t pid, uint32_t key);
 };
 
-/* Keeps a reference to config; connector, executor and loop are borrowed. */
+/* Keeps a reference to config; connector and loop are borrowed. Starts the threads for logins. */
 int engine_new(struct loop *main_loop, struct config *config, struct connector *connector,
-               struct executor *executor, const struct engine_hooks *hooks,
-               struct engine **ret_engine);
+               const struct engine_hooks *hooks, struct engine **ret_engine);
 /* Starts the worker threads and the pools of forced users with min_pool_size. */
 int engine_start(struct engine *engine);
 unsigned engine_worker_count(const struct engine *engine);

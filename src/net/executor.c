@@ -5,6 +5,8 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 #include "queue.h"
@@ -18,6 +20,7 @@ DEFINE_CLEANUP(struct executor *, executor_free);
 struct executor {
     struct queue *queue; /* owned: the jobs that no thread has begun */
     char name[THREAD_NAME_SIZE];
+    int nice;
     unsigned running; /* threads to be joined */
     pthread_t threads[];
 };
@@ -45,6 +48,16 @@ job_return(struct job *job, void (*fn)(struct message *message))
     loop_post(job->loop, &job->message);
 }
 
+/* On Linux the nice value is a thread's own; that it cannot be set is no reason to fail. */
+static void
+thread_be_nice(int nice)
+{
+    const id_t thread = (id_t)gettid();
+
+    if (nice != 0)
+        (void)setpriority(PRIO_PROCESS, thread, getpriority(PRIO_PROCESS, thread) + nice);
+}
+
 static void *
 executor_thread(void *arg)
 {
@@ -52,6 +65,7 @@ executor_thread(void *arg)
     struct job *job;
 
     pthread_setname_np(pthread_self(), executor->name);
+    thread_be_nice(executor->nice);
     while ((job = queue_take(executor->queue)) != NULL) {
         job->run(job);
         job_return(job, job_ran);
@@ -81,6 +95,13 @@ int
 executor_new(const char *name, unsigned threads, unsigned queue_size,
              struct executor **ret_executor)
 {
+    return executor_new_nice(name, threads, queue_size, 0, ret_executor);
+}
+
+int
+executor_new_nice(const char *name, unsigned threads, unsigned queue_size, int nice,
+                  struct executor **ret_executor)
+{
     CLEANUP(executor_free) struct executor *executor = NULL;
     int r;
 
@@ -89,6 +110,7 @@ executor_new(const char *name, unsigned threads, unsigned queue_size,
     if (executor == NULL)
         return -ENOMEM;
     (void)str_copy(executor->name, sizeof(executor->name), name);
+    executor->nice = nice;
     r = queue_new(queue_size, &executor->queue);
     if (r < 0)
         return r;

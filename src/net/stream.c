@@ -109,11 +109,25 @@ stream_close(struct stream *stream)
 }
 
 int
-stream_take_fd(struct stream *stream)
+stream_start_tls(struct stream *stream, struct ssl_st *tls)
+{
+    int r;
+
+    assert(stream->tls == NULL && !stream->keep_fd);
+    stream->tls = tls;
+    r = stream_tls_open(stream);
+    if (r == 0 && stream->held)
+        stream_hold(stream);
+    return r;
+}
+
+int
+stream_take_fd(struct stream *stream, struct ssl_st **ret_tls)
 {
     const int fd = stream->fd;
 
     outbox_flush(stream->outbox);
+    *ret_tls = stream->tls;
     stream->keep_fd = true;
     stream_close(stream);
     return fd;

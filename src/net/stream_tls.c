@@ -114,7 +114,9 @@ stream_tls_open(struct stream *stream)
     SSL_set_mode(stream->tls, SSL_MODE_AUTO_RETRY);             /* a read that fails has read all */
     SSL_clear_mode(stream->tls, SSL_MODE_ENABLE_PARTIAL_WRITE); /* a write takes all */
     SSL_set_options(stream->tls, SSL_OP_NO_RENEGOTIATION);      /* a write never has to read */
-    stream->held = SSL_has_pending(stream->tls);
+    if (SSL_get_shutdown(stream->tls) & SSL_RECEIVED_SHUTDOWN)
+        stream->end = STREAM_END; /* it came along with the handshake */
+    stream->held = SSL_has_pending(stream->tls) || stream->end != STREAM_OPEN;
     return 0;
 }
 
@@ -128,7 +130,7 @@ tls_say_end(struct stream *stream)
         (void)stream_backlog_send(stream->backlog, stream->fd);
 }
 
-/* The SSL object may live on, with whoever owns it: its BIO is dead from now on. */
+/* The SSL object may live on, with libpq or another stream: its BIO is dead from now on. */
 void
 stream_tls_close(struct stream *stream, bool polite)
 {
@@ -139,6 +141,8 @@ stream_tls_close(struct stream *stream, bool polite)
             tls_say_end(stream);
         BIO_set_data(bio, NULL);
     }
+    if (!stream->keep_fd)
+        SSL_free(stream->tls);
     stream->tls = NULL;
 }
 

@@ -9,12 +9,14 @@
 #include "fd.h"
 #include "login.h"
 #include "str.h"
+#include "tls.h"
 
 void
 engine_visitor_free(struct console_visitor *visitor)
 {
     if (visitor == NULL)
         return;
+    tls_free(visitor->tls);
     fd_close(visitor->fd);
     free(visitor->database);
     free(visitor->user);
@@ -72,7 +74,7 @@ visit_begin(struct client *client)
         return;
     }
     visitor->message.fn = visit_arrive;
-    visitor->fd = stream_take_fd(&client->stream);
+    visitor->fd = stream_take_fd(&client->stream, &visitor->tls);
     client_close(client, CLOSE_VISITS_CONSOLE);
     loop_post(visitor->engine->main_loop, &visitor->message);
 }

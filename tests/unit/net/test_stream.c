@@ -594,12 +594,14 @@ static void
 test_descriptor_taken(void **state)
 {
     struct fixture *f = *state;
+    struct ssl_st *tls;
     struct end end;
     int fd;
 
     end_open(&end, f->outbox);
     stream_send_copy(&end.stream, "hello", 5);
-    fd = stream_take_fd(&end.stream);
+    fd = stream_take_fd(&end.stream, &tls);
+    assert_null(tls);
     assert_false(stream_is_open(&end.stream));
     assert_int_equal(write(fd, " you", 4), 4);
     peer_expect_string(&end, "hello you");

@@ -150,12 +150,13 @@ setup(void **state)
     return 0;
 }
 
-/* The stream takes over what OpenSSL has done so far. */
+/* The stream takes over what OpenSSL has done so far; the test keeps a reference. */
 static void
 open_stream(struct fixture *f)
 {
     const int fd = f->end.stream.fd;
 
+    assert_int_equal(SSL_up_ref(f->tls), 1);
     assert_int_equal(stream_open(&f->end.stream, f->outbox, fd, f->tls, false, &end_ops), 0);
 }
 

@@ -1,0 +1,341 @@
+/*
+ * tls_handshake.c - the server's side of a handshake over memory, step by step.
+ *
+ * OpenSSL is given whole records only, so that what a step can do depends on nothing but what has
+ * come; when the handshake is done it gets the rest, too, and keeps the beginning of a record for
+ * the stream to continue.
+ */
+#include "tls_handshake.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <openssl/bio.h>
+#include <openssl/err.h>
+#include <openssl/x509.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "executor.h"
+#include "loop.h"
+#include "timer.h"
+#include "tls_int.h"
+
+#define RECORD_HEADER_SIZE 5
+#define RECORD_MAX         (RECORD_HEADER_SIZE + SSL3_RT_MAX_ENCRYPTED_LENGTH)
+
+/* How often a step asks again for its place in an executor that is full. */
+#define RETRY_DELAY (20 * MSEC)
+
+struct tls_handshake {
+    struct tls_handshake_options options; /* with a reference to the context */
+    struct job job;
+    struct timer *retry;        /* owned; runs while the executor is full */
+    enum tls_progress progress; /* WORKING: all below `abandoned` is the job's */
+    bool abandoned;             /* freed while WORKING */
+
+    SSL *tls;          /* owned; NULL once taken */
+    struct buf input;  /* what has come and is no step yet */
+    struct buf output; /* for the peer */
+    struct buf early;  /* plaintext */
+    char error[160];
+    enum tls_progress outcome; /* the job's */
+};
+
+static enum tls_progress handshake_go(struct tls_handshake *handshake);
+
+/* ---- life ------------------------------------------------------------------------------------ */
+
+static void
+handshake_retry(void *arg)
+{
+    struct tls_handshake *handshake = arg;
+    const enum tls_progress progress = handshake_go(handshake);
+
+    if (progress != TLS_HANDSHAKE_WORKING)
+        handshake->options.stepped(handshake->options.arg, progress);
+}
+
+static int
+handshake_prepare(struct tls_handshake *handshake)
+{
+    BIO *in, *out;
+    int r;
+
+    r = tls_context_make(handshake->options.context, handshake->options.needs_certificate,
+                         &handshake->tls);
+    if (r < 0)
+        return r;
+    in = BIO_new(BIO_s_mem());
+    out = BIO_new(BIO_s_mem());
+    SSL_set_bio(handshake->tls, in, out);
+    handshake->retry =
+        timer_new(handshake->options.loop, "tls handshake", handshake_retry, handshake);
+    return in != NULL && out != NULL && handshake->retry != NULL ? 0 : -ENOMEM;
+}
+
+static void
+handshake_destroy(struct tls_handshake *handshake)
+{
+    timer_free(handshake->retry);
+    SSL_free(handshake->tls);
+    tls_context_unref(handshake->options.context);
+    buf_done(&handshake->input);
+    buf_done(&handshake->output);
+    buf_done(&handshake->early);
+    free(handshake);
+}
+
+int
+tls_handshake_new(const struct tls_handshake_options *options, struct tls_handshake **ret_handshake)
+{
+    struct tls_handshake *handshake = calloc(1, sizeof(*handshake));
+    int r;
+
+    if (handshake == NULL)
+        return -ENOMEM;
+    handshake->options = *options;
+    (void)tls_context_ref(options->context);
+    handshake->progress = TLS_HANDSHAKE_WANTS_INPUT;
+    r = handshake_prepare(handshake);
+    if (r < 0) {
+        handshake_destroy(handshake);
+        return r;
+    }
+    *ret_handshake = handshake;
+    return 0;
+}
+
+void
+tls_handshake_free(struct tls_handshake *handshake)
+{
+    if (handshake == NULL)
+        return;
+    if (handshake->progress == TLS_HANDSHAKE_WORKING && !timer_is_running(handshake->retry)) {
+        handshake->abandoned = true;
+        timer_free(TAKE(handshake->retry));
+    } else
+        handshake_destroy(handshake);
+}
+
+/* ---- a step, on whatever thread -------------------------------------------------------------- */
+
+static enum tls_progress
+handshake_fail(struct tls_handshake *handshake, const char *text)
+{
+    (void)snprintf(handshake->error, sizeof(handshake->error), "%s", text);
+    return TLS_HANDSHAKE_FAILED;
+}
+
+/* What OpenSSL did not like; for a certificate, what about it. */
+static enum tls_progress
+handshake_fail_tls(struct tls_handshake *handshake)
+{
+    const unsigned long error = ERR_peek_error();
+    const long verified = SSL_get_verify_result(handshake->tls);
+
+    if (ERR_GET_REASON(error) == SSL_R_CERTIFICATE_VERIFY_FAILED)
+        (void)snprintf(handshake->error, sizeof(handshake->error), "%s: %s", tls_error_text(),
+                       X509_verify_cert_error_string(verified));
+    else
+        (void)handshake_fail(handshake, tls_error_text());
+    ERR_clear_error();
+    return TLS_HANDSHAKE_FAILED;
+}
+
+/* Whether a header begins a record that OpenSSL would take. */
+static bool
+is_record(const unsigned char *header, size_t size)
+{
+    return header[0] >= SSL3_RT_CHANGE_CIPHER_SPEC && header[0] <= SSL3_RT_APPLICATION_DATA &&
+           size <= RECORD_MAX;
+}
+
+/* How many of the bytes are whole records. What is no record, OpenSSL shall see and refuse. */
+static size_t
+count_whole_records(const struct buf *input)
+{
+    size_t whole = 0;
+
+    while (input->len - whole >= RECORD_HEADER_SIZE) {
+        const unsigned char *header = (const unsigned char *)input->data + whole;
+        const size_t size = RECORD_HEADER_SIZE + ((size_t)header[3] << 8 | header[4]);
+
+        if (!is_record(header, size))
+            return input->len;
+        if (size > input->len - whole)
+            break;
+        whole += size;
+    }
+    return whole;
+}
+
+static int
+handshake_feed(struct tls_handshake *handshake, size_t len)
+{
+    const int n = BIO_write(SSL_get_rbio(handshake->tls), handshake->input.data, (int)len);
+
+    if (n != (int)len)
+        return -ENOMEM;
+    buf_consume(&handshake->input, len);
+    return 0;
+}
+
+static int
+handshake_collect(struct tls_handshake *handshake)
+{
+    BIO *out = SSL_get_wbio(handshake->tls);
+    char *data;
+    const long len = BIO_get_mem_data(out, &data);
+    const int r = len > 0 ? buf_append(&handshake->output, data, (size_t)len) : 0;
+
+    (void)BIO_reset(out);
+    return r;
+}
+
+/* Decrypts what the client has sent behind its last message of the handshake. */
+static enum tls_progress
+handshake_read_early(struct tls_handshake *handshake)
+{
+    struct buf *early = &handshake->early;
+    size_t n;
+
+    if (handshake->input.len > 0 && handshake_feed(handshake, handshake->input.len) < 0)
+        return handshake_fail(handshake, "out of memory");
+    for (;;) {
+        if (buf_reserve(early, SSL3_RT_MAX_PLAIN_LENGTH) < 0)
+            return handshake_fail(handshake, "out of memory");
+        if (SSL_read_ex(handshake->tls, early->data + early->len, SSL3_RT_MAX_PLAIN_LENGTH, &n) !=
+            1)
+            break;
+        early->len += n;
+    }
+    switch (SSL_get_error(handshake->tls, 0)) {
+    case SSL_ERROR_WANT_READ:
+    case SSL_ERROR_ZERO_RETURN: /* the end, of which the stream will tell */
+        return TLS_HANDSHAKE_DONE;
+    default:
+        return handshake_fail_tls(handshake);
+    }
+}
+
+static enum tls_progress
+handshake_finish(struct tls_handshake *handshake)
+{
+    if (handshake->options.needs_alpn && !tls_has_alpn(handshake->tls))
+        return handshake_fail(handshake, "direct TLS without ALPN");
+    return handshake_read_early(handshake);
+}
+
+static enum tls_progress
+handshake_step(struct tls_handshake *handshake)
+{
+    enum tls_progress progress = TLS_HANDSHAKE_WANTS_INPUT;
+    int r;
+
+    ERR_clear_error();
+    if (handshake_feed(handshake, count_whole_records(&handshake->input)) < 0)
+        return handshake_fail(handshake, "out of memory");
+    r = SSL_do_handshake(handshake->tls);
+    if (r == 1)
+        progress = handshake_finish(handshake);
+    else if (SSL_get_error(handshake->tls, r) != SSL_ERROR_WANT_READ)
+        progress = handshake_fail_tls(handshake);
+    if (handshake_collect(handshake) < 0)
+        progress = handshake_fail(handshake, "out of memory");
+    return progress;
+}
+
+/* ---- on the loop ----------------------------------------------------------------------------- */
+
+static void
+handshake_run(struct job *job)
+{
+    struct tls_handshake *handshake = container_of(job, struct tls_handshake, job);
+
+    handshake->outcome = handshake_step(handshake);
+}
+
+static void
+handshake_ran(struct job *job, bool cancelled)
+{
+    struct tls_handshake *handshake = container_of(job, struct tls_handshake, job);
+
+    if (handshake->abandoned) {
+        handshake_destroy(handshake);
+        return;
+    }
+    handshake->progress =
+        cancelled ? handshake_fail(handshake, "pooler is shutting down") : handshake->outcome;
+    handshake->options.stepped(handshake->options.arg, handshake->progress);
+}
+
+/*
+ * Once our Finished is out, all that is left is to check the client's, some 40 microseconds, unless
+ * it brings a certificate. Before, it may be the key exchange and the signature: 150 to 450.
+ */
+static bool
+handshake_is_cheap(const struct tls_handshake *handshake)
+{
+    char finished[EVP_MAX_MD_SIZE];
+
+    return handshake->options.executor == NULL ||
+           (SSL_get_finished(handshake->tls, finished, sizeof(finished)) > 0 &&
+            (SSL_get_verify_mode(handshake->tls) == SSL_VERIFY_NONE ||
+             SSL_session_reused(handshake->tls)));
+}
+
+/* Makes a step here, or has it made. */
+static enum tls_progress
+handshake_go(struct tls_handshake *handshake)
+{
+    int r;
+
+    if (handshake_is_cheap(handshake)) {
+        handshake->progress = handshake_step(handshake);
+        return handshake->progress;
+    }
+    handshake->job.run = handshake_run;
+    handshake->job.done = handshake_ran;
+    handshake->progress = TLS_HANDSHAKE_WORKING;
+    r = executor_submit(handshake->options.executor, handshake->options.loop, &handshake->job);
+    if (r == -EAGAIN)
+        r = timer_start_common(handshake->retry, RETRY_DELAY);
+    if (r < 0)
+        handshake->progress = handshake_fail(handshake, "pooler is shutting down");
+    return handshake->progress;
+}
+
+enum tls_progress
+tls_handshake_input(struct tls_handshake *handshake, const void *data, size_t len)
+{
+    assert(handshake->progress == TLS_HANDSHAKE_WANTS_INPUT);
+    if (buf_append(&handshake->input, data, len) < 0)
+        handshake->progress = handshake_fail(handshake, "out of memory");
+    else if (count_whole_records(&handshake->input) > 0)
+        return handshake_go(handshake);
+    return handshake->progress;
+}
+
+struct buf *
+tls_handshake_output(struct tls_handshake *handshake)
+{
+    return &handshake->output;
+}
+
+struct buf *
+tls_handshake_early(struct tls_handshake *handshake)
+{
+    return &handshake->early;
+}
+
+struct ssl_st *
+tls_handshake_take(struct tls_handshake *handshake)
+{
+    return TAKE(handshake->tls);
+}
+
+const char *
+tls_handshake_error(const struct tls_handshake *handshake)
+{
+    return handshake->error;
+}
