@@ -29,15 +29,7 @@ struct auth_method {
     void (*done)(struct auth *auth);
 };
 
-/* Rows of the table that have files of their own; there when the library is. */
-#ifdef HAVE_PAM
-extern const struct auth_method auth_method_pam;
-#endif
-#ifdef HAVE_LDAP
-extern const struct auth_method auth_method_ldap;
-#endif
-
-/* The rows, each beside its functions. */
+/* The rows, each beside its functions; pam and ldap only with HAVE_PAM, HAVE_LDAP. */
 extern const struct auth_method auth_method_any, auth_method_trust, auth_method_plain,
     auth_method_md5, auth_method_scram, auth_method_cert, auth_method_peer, auth_method_pam,
     auth_method_ldap, auth_method_reject;

@@ -263,7 +263,8 @@ only_entry(struct session *session, LDAPMessage *found, struct buf *name)
     if (*dn != '\0')
         r = buf_append_str(name, dn);
     else /* to bind with it would be to log in as nobody in particular */
-        r = outside_complain(session->detail, -EACCES, "the search has found an entry without name");
+        r = outside_complain(session->detail, -EACCES,
+                             "the search has found an entry without name");
     ldap_memfree(dn);
     return r;
 }
@@ -390,12 +391,12 @@ input(struct auth *auth, char type, const void *body, size_t len)
         return AUTH_FAILED;
     login = calloc(1, sizeof(*login));
     if (login == NULL)
-        return auth_fail_no_memory(auth);
+        return auth_fail_error(auth, -ENOMEM);
     login->options = (struct ldap_options)LDAP_OPTIONS_INIT;
     login->timeout = STEP_TIMEOUT;
     if (parse_options(auth, &login->options) < 0) {
         free_login(&login->outside);
-        return auth_fail_no_memory(auth);
+        return auth_fail_error(auth, -ENOMEM);
     }
     return outside_start(auth, &method, &login->outside, password);
 }

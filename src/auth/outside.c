@@ -48,7 +48,7 @@ outside_start(struct auth *auth, const struct outside_method *method, struct out
     outside->password = strdup(password);
     if (outside->user == NULL || outside->password == NULL) {
         free_all(&outside->work);
-        return auth_fail_no_memory(auth);
+        return auth_fail_error(auth, -ENOMEM);
     }
     return auth_work_start(auth, &outside->work, AUTH_WORK_BLOCKING);
 }

@@ -199,7 +199,7 @@ input(struct auth *auth, char type, const void *body, size_t len)
         return AUTH_FAILED;
     login = login_new(auth);
     if (login == NULL)
-        return auth_fail_no_memory(auth);
+        return auth_fail_error(auth, -ENOMEM);
     return outside_start(auth, &outside, &login->outside, password);
 }
 
