@@ -100,8 +100,7 @@ make_engine(struct service *service)
 {
     const struct engine_hooks hooks = {.arg = service, .visit = on_visit, .cancel = on_cancel};
 
-    return engine_new(service->loop, service->config, service->connector, service->executor, &hooks,
-                      &service->engine);
+    return engine_new(service->loop, service->config, service->connector, &hooks, &service->engine);
 }
 
 static int

@@ -63,6 +63,28 @@ address_from_socket(struct address *address, int fd, const struct sockaddr *addr
     }
 }
 
+const struct sockaddr *
+address_to_socket(const struct address *address, struct sockaddr_storage *socket)
+{
+    struct sockaddr_in in = {.sin_family = AF_INET, .sin_port = htons(address->port)};
+    struct sockaddr_in6 in6 = {.sin6_family = AF_INET6, .sin6_port = htons(address->port)};
+
+    memset(socket, 0, sizeof *socket);
+    switch (address->family) {
+    case AF_INET:
+        memcpy(&in.sin_addr, address->bytes, sizeof in.sin_addr);
+        memcpy(socket, &in, sizeof in);
+        break;
+    case AF_INET6:
+        memcpy(&in6.sin6_addr, address->bytes, sizeof in6.sin6_addr);
+        memcpy(socket, &in6, sizeof in6);
+        break;
+    default:
+        return NULL;
+    }
+    return (const struct sockaddr *)socket;
+}
+
 void
 address_format(const struct address *address, struct peer_address *ret_peer)
 {

@@ -22,6 +22,9 @@ struct address {
 /* unix_port: what PgBouncer prints as the port of a unix socket. */
 void address_from_socket(struct address *address, int fd, const struct sockaddr *addr,
                          unsigned unix_port);
+/* Fills in socket and returns it; NULL for a unix socket. */
+const struct sockaddr *address_to_socket(const struct address *address,
+                                         struct sockaddr_storage *socket);
 void address_format(const struct address *address, struct peer_address *ret_peer);
 /* "10.0.0.7:50112", "[::1]:50112", "unix(4711):6432". Returns text. */
 #define ADDRESS_TEXT_MAX 80

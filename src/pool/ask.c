@@ -47,7 +47,7 @@ static const struct {
     const char *name;
     const char *(*sql)(const struct policy *policy);
     enum close_reason failure;
-    bool error_is_fine;
+    bool is_lenient; /* an error is no failure, nor is an open transaction */
 } asks[] = {
     /* clang-format off */
     [ASK_NOTHING]       = { "nothing",       NULL,               CLOSE_SV_OUT_OF_STEP,   false },
@@ -57,6 +57,7 @@ static const struct {
     [ASK_ROLLBACK]      = { "rollback",      ask_rollback_query, CLOSE_SV_RESET_FAILED,  false },
     [ASK_RESET]         = { "reset",         ask_reset_query,    CLOSE_SV_RESET_FAILED,  false },
     [ASK_SYNC]          = { "sync",          NULL,               CLOSE_SV_OUT_OF_STEP,   true },
+    [ASK_LOOKUP]        = { "auth_query",    NULL,               CLOSE_SV_OUT_OF_STEP,   true },
     /* clang-format on */
 };
 
@@ -119,6 +120,17 @@ server_begin_ask(struct server *server, enum ask ask)
         server_close(server, CLOSE_NO_MEMORY);
 }
 
+void
+server_begin_lookup(struct server *server, struct lookup *lookup)
+{
+    server_set_state(server, SERVER_TESTED);
+    server->ask = ASK_LOOKUP;
+    server->ask_failed = false;
+    server->ready = false;
+    server->lookup = lookup;
+    server->request_time = loop_now(server->shard->worker->loop);
+}
+
 static void
 server_setup_done(struct server *server)
 {
@@ -134,8 +146,7 @@ server_ask_done(struct server *server)
     const enum ask ask = server->ask;
 
     task_finish(&server->task);
-    if ((server->ask_failed && !asks[ask].error_is_fine) ||
-        (server->status != 'I' && ask != ASK_SYNC)) {
+    if ((server->ask_failed || server->status != READY_IDLE) && !asks[ask].is_lenient) {
         server_close(server, asks[ask].failure);
         return;
     }
@@ -152,6 +163,11 @@ server_ask_done(struct server *server)
     case ASK_CHECK:
         server->ask = ASK_NOTHING;
         pool_put(server);
+        return;
+    case ASK_LOOKUP:
+        lookup_answered(TAKE(server->lookup), server->ask_failed ? server->trouble : NULL);
+        *server->trouble = '\0';
+        server_release(server);
         return;
     default:
         server_release(server);

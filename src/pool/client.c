@@ -428,11 +428,13 @@ client_log_end(const struct client *client, const struct refusal *refusal)
     const struct close_reason_row *const row = close_reason_row(refusal->reason);
     const char *const text = refusal->message != NULL ? refusal->message : row->text;
     const bool is_error = row->level < LOG_LEVEL_INFO;
+    const char *detail = refusal->detail != NULL ? refusal->detail : "";
 
+    if (refusal->log_detail != NULL && *refusal->log_detail != '\0')
+        detail = refusal->log_detail;
     if (is_error && client->worker->config->log_pooler_errors)
-        client_log(client, row->level, "pooler error: %s%s%s", text,
-                   refusal->detail != NULL ? ": " : "",
-                   refusal->detail != NULL ? refusal->detail : "");
+        client_log(client, row->level, "pooler error: %s%s%s", text, *detail != '\0' ? ": " : "",
+                   detail);
     if (client->worker->config->log_disconnections)
         client_log(
             client, is_error ? LOG_LEVEL_INFO : row->level, "closing because: %s (age=%llus)", text,
@@ -524,6 +526,7 @@ client_await_welcome(struct client *client)
     const usec_t timeout = client->worker->config->client_login_timeout;
     bool known;
 
+    shard_take_policy(shard); /* with the secret of this very login, if that is new */
     (void)pthread_mutex_lock(&shard->pool->mutex);
     known = shard->pool->welcome != NULL;
     (void)pthread_mutex_unlock(&shard->pool->mutex);

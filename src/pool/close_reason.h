@@ -94,8 +94,9 @@ const struct close_reason_row *close_reason_row(enum close_reason reason);
 /* What a client is told when it is refused or closed; strings are borrowed for the call. */
 struct refusal {
     enum close_reason reason;
-    const char *sqlstate; /* NULL: the reason's */
-    const char *message;  /* NULL: the reason's text */
-    const char *detail;   /* or NULL */
-    const char *hint;     /* NULL: the reason's */
+    const char *sqlstate;   /* NULL: the reason's */
+    const char *message;    /* NULL: the reason's text */
+    const char *detail;     /* or NULL */
+    const char *hint;       /* NULL: the reason's */
+    const char *log_detail; /* what the log says instead of detail; or NULL, or "" */
 };

@@ -7,12 +7,14 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "auth.h"
 #include "build.h"
 #include "cleanup.h"
 #include "client.h"
 #include "close_reason.h"
 #include "config.h"
 #include "engine_int.h"
+#include "executor.h"
 #include "fd.h"
 #include "log.h"
 #include "pool.h"
@@ -21,6 +23,14 @@
 
 /* How long engine_stop waits for server processes to go before it gives up on them. */
 #define ENGINE_STOP_SECONDS 30
+
+/*
+ * Threads for logins: hashing is CPU work, a thread each for all CPUs; who blocks (PAM, LDAP,
+ * names) mostly sleeps. What their queues do not take waits in the auth layer.
+ */
+#define HASHING_QUEUE    256
+#define BLOCKING_THREADS 8
+#define BLOCKING_QUEUE   64
 
 /* ---- life -------------------------------------------------------------------------------------
  */
@@ -50,9 +60,25 @@ engine_init_workers(struct engine *engine)
     return r;
 }
 
+static int
+engine_init_auth(struct engine *engine)
+{
+    struct auth_service_options options = {.lookup = engine_look_up, .arg = engine};
+    int r;
+
+    r = executor_new("hashing", MAX(cpu_count(), 1u), HASHING_QUEUE, &engine->hashing);
+    if (r == 0)
+        r = executor_new("blocking", BLOCKING_THREADS, BLOCKING_QUEUE, &engine->blocking);
+    if (r < 0)
+        return r;
+    options.hashing = engine->hashing;
+    options.blocking = engine->blocking;
+    return auth_service_new(&options, &engine->auth);
+}
+
 int
 engine_new(struct loop *main_loop, struct config *config, struct connector *connector,
-           struct executor *executor, const struct engine_hooks *hooks, struct engine **ret_engine)
+           const struct engine_hooks *hooks, struct engine **ret_engine)
 {
     struct engine *const engine = calloc(1, sizeof *engine);
     int r;
@@ -61,7 +87,6 @@ engine_new(struct loop *main_loop, struct config *config, struct connector *conn
         return -ENOMEM;
     engine->main_loop = main_loop;
     engine->connector = connector;
-    engine->executor = executor;
     engine->hooks = *hooks;
     engine->config = config_ref(config);
     atomic_init(&engine->max_client_conn, (unsigned)config->max_client_conn);
@@ -71,7 +96,9 @@ engine_new(struct loop *main_loop, struct config *config, struct connector *conn
     permits_init(&engine->clients);
     permits_init(&engine->logins);
     registry_init(&engine->registry, engine);
-    r = engine_init_workers(engine);
+    r = engine_init_auth(engine);
+    if (r == 0)
+        r = engine_init_workers(engine);
     if (r < 0) {
         engine_free(engine);
         return r;
@@ -104,8 +131,11 @@ engine_free(struct engine *engine)
     if (engine == NULL || engine->objects > 0) /* what leaked may still refer to it */
         return;
     for (unsigned i = 0; i < engine->worker_count; i++)
-        worker_done(&engine->workers[i]);
+        worker_done(&engine->workers[i]); /* the last that is under way comes back */
     free(engine->workers);
+    auth_service_free(engine->auth);
+    executor_free(engine->hashing);
+    executor_free(engine->blocking);
     registry_done(&engine->registry);
     permits_done(&engine->clients);
     permits_done(&engine->logins);
@@ -498,6 +528,8 @@ engine_stop(struct engine *engine)
     (void)permits_leave(&engine->clients_gone);
     engine_control_workers(engine);
     engine_await_objects(engine);
+    executor_close(engine->hashing); /* what comes back finds the loops alive */
+    executor_close(engine->blocking);
     for (unsigned i = 0; i < engine->worker_count; i++) {
         struct worker *const worker = &engine->workers[i];
 

@@ -15,17 +15,23 @@
 #include "registry.h"
 #include "worker.h"
 
+struct auth_lookup;
+struct auth_service;
+struct executor;
+
 /* So many may be logging in at once, however small max_client_conn is. */
 #define ENGINE_LOGINS_MIN 100
 
 struct engine {
-    struct loop *main_loop; /* borrowed, as the next two */
+    struct loop *main_loop; /* borrowed, as the next */
     struct connector *connector;
-    struct executor *executor;
     struct engine_hooks hooks;
     pthread_mutex_t config_mutex;
     struct config *config; /* a reference; written by the main thread, under the mutex */
     struct registry registry;
+    struct executor *hashing; /* owned, as the next two; for logins */
+    struct executor *blocking;
+    struct auth_service *auth;
     struct worker *workers; /* owned */
     unsigned worker_count;
     struct permits clients; /* who has logged in: max_client_conn */
@@ -81,6 +87,9 @@ enum engine_result drain_begin(struct engine *engine, const struct database *dat
                                struct engine_drain *drain);
 /* Another reference to the configuration in force. */
 struct config *engine_take_config(struct engine *engine);
+
+/* lookup.c: a question for auth_query; arg is the engine. */
+void engine_look_up(void *arg, struct auth_lookup *lookup);
 
 /* snapshot.c: the worker's part, on its loop. */
 void snapshot_collect(struct worker *worker, unsigned what, struct snapshot *snapshot);

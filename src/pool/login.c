@@ -8,12 +8,12 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "auth.h"
 #include "build.h"
 #include "client.h"
 #include "config.h"
 #include "engine_int.h"
 #include "log.h"
+#include "login_int.h"
 #include "notice.h"
 #include "outbox.h"
 #include "policy.h"
@@ -26,27 +26,18 @@
 /* A password message; PostgreSQL's own limit. */
 #define AUTH_MESSAGE_MAX 65536
 
-struct login {
-    struct buf input; /* bytes not looked at yet; the startup packet while it is in use */
-    struct auth auth;
-    char *database;            /* owned */
-    char *user;                /* owned */
-    char *application_name;    /* owned, or NULL */
-    struct settings *settings; /* a reference: what the startup packet asks for */
-    bool asked_ssl, asked_gss; /* each may be asked for once */
-    bool negotiate;
-    int minor;
-    struct buf negotiation; /* the answer to a version or option we do not know */
-};
+static void login_decided(struct auth *auth, enum auth_status status);
 
 int
 login_new(struct client *client)
 {
+    struct worker *const worker = client->worker;
     struct login *const login = calloc(1, sizeof *login);
 
     if (login == NULL)
         return -ENOMEM;
-    auth_init(&login->auth);
+    login->client = client;
+    auth_init(&login->auth, worker->engine->auth, worker->loop, login_decided);
     login->settings = settings_empty();
     client->login = login;
     return 0;
@@ -58,6 +49,8 @@ login_free(struct login *login)
     if (login == NULL)
         return;
     auth_done(&login->auth);
+    if (login->input.data != NULL) /* may hold what was typed */
+        explicit_bzero(login->input.data, login->input.len);
     buf_done(&login->input);
     buf_done(&login->negotiation);
     settings_unref(login->settings);
@@ -91,7 +84,7 @@ login_user(const struct login *login)
     return login->user != NULL ? login->user : "(nouser)";
 }
 
-static void
+void
 login_refuse(struct client *client, enum close_reason reason, const char *message)
 {
     const struct refusal refusal = {.reason = reason, .message = message};
@@ -106,171 +99,42 @@ login_timed_out(struct client *client)
                                                          : CLOSE_LOGIN_TIMEOUT);
 }
 
+bool
+login_is_for_console(const struct login *login)
+{
+    return registry_is_console(login->database);
+}
+
 /* ---- the startup packet -----------------------------------------------------------------------
  */
 
-/* What follows a client from server to server although not every server version reports it. */
-static bool
-login_is_tracked(const struct config *config, const char *name)
-{
-    static const char *const tracked[] = {
-        "application_name", "client_encoding",  "DateStyle",   "default_transaction_read_only",
-        "IntervalStyle",    "scram_iterations", "search_path", "standard_conforming_strings",
-        "TimeZone",
-    };
-
-    for (size_t i = 0; i < ARRAY_SIZE(tracked); i++) {
-        if (str_ieq(name, tracked[i]))
-            return true;
-    }
-    return str_list_contains(config->track_extra_parameters, name);
-}
-
-struct option_walk {
-    struct client *client;
-    const char *refused; /* points into name */
-    char name[128];
-    int error;
-};
-
-static bool
-login_take_option(void *arg, const char *name, const char *value)
-{
-    struct option_walk *const walk = arg;
-    struct client *const client = walk->client;
-    const struct config *const config = client->worker->config;
-
-    if (login_is_tracked(config, name)) {
-        walk->error = settings_put(&client->login->settings, name, value);
-        return walk->error == 0;
-    }
-    if (str_list_contains(config->ignore_startup_parameters, name))
-        return true;
-    (void)str_copy(walk->name, sizeof walk->name, name);
-    walk->refused = walk->name;
-    return false;
-}
-
-/* False: the client was closed. */
-static bool
-login_take_options(struct client *client, const char *options)
-{
-    struct option_walk walk = {.client = client};
-    const enum startup_error error = startup_options(options, login_take_option, &walk);
-    char text[256];
-
-    if (error == STARTUP_ERROR_NONE)
-        return true;
-    if (walk.error < 0) {
-        client_close(client, CLOSE_NO_MEMORY);
-        return false;
-    }
-    (void)snprintf(text, sizeof text, "%s%s%s", startup_error_text(error),
-                   walk.refused != NULL ? ": " : "", walk.refused != NULL ? walk.refused : "");
-    login_refuse(client, CLOSE_STARTUP_PARAMETER, text);
-    return false;
-}
-
-static bool
-login_is_known_key(const char *name)
-{
-    return str_eq(name, "user") || str_eq(name, "database") || str_eq(name, "options");
-}
-
-static bool
-login_take_param(struct client *client, const struct startup_param *param)
-{
-    const struct config *const config = client->worker->config;
-    char text[256];
-
-    if (login_is_known_key(param->name) || startup_param_is_protocol(param->name))
-        return true;
-    if (str_eq(param->name, "replication")) {
-        if (str_ieq(param->value, "false") || str_ieq(param->value, "off") ||
-            str_eq(param->value, "0") || str_ieq(param->value, "no"))
-            return true;
-    } else if (login_is_tracked(config, param->name)) {
-        if (settings_put(&client->login->settings, param->name, param->value) == 0)
-            return true;
-        client_close(client, CLOSE_NO_MEMORY);
-        return false;
-    } else if (str_list_contains(config->ignore_startup_parameters, param->name)) {
-        return true;
-    }
-    (void)snprintf(text, sizeof text, "unsupported startup parameter: %.100s", param->name);
-    login_refuse(client, CLOSE_STARTUP_PARAMETER, text);
-    return false;
-}
-
-/* "app - 10.0.0.7:50112", as application_name_add_host asks for. */
-static int
-login_add_host(struct client *client)
-{
-    const char *const name = settings_get(client->login->settings, "application_name");
-    char text[128], address[ADDRESS_TEXT_MAX];
-
-    if (!client->worker->config->application_name_add_host)
-        return 0;
-    (void)snprintf(text, sizeof text, "%.60s - %s", name != NULL ? name : "app",
-                   address_text(&client->address, address));
-    return settings_put(&client->login->settings, "application_name", text);
-}
-
-static int
-login_keep_names(struct login *login, const struct startup *startup)
-{
-    int r;
-
-    r = str_set(&login->user, startup->user);
-    if (r == 0)
-        r = str_set(&login->database, startup->database);
-    if (r == 0)
-        r = str_set(&login->application_name, startup->application_name);
-    if (r == 0 && startup->negotiate)
-        r = msg_negotiate(&login->negotiation, startup);
-    login->minor = startup->minor;
-    return r;
-}
-
-static bool
-login_take_params(struct client *client, const struct startup *startup)
-{
-    const char *pos = startup->params;
-    struct startup_param param;
-    const struct config *const config = client->worker->config;
-
-    while (startup_next_param(&pos, &param)) {
-        if (!login_take_param(client, &param))
-            return false;
-    }
-    if (startup->options != NULL &&
-        !str_list_contains(config->ignore_startup_parameters, "options"))
-        return login_take_options(client, startup->options);
-    return true;
-}
-
-static bool
-login_is_for_console(const struct login *login)
-{
-    return str_eq(login->database, "pgbouncer") || str_eq(login->database, "pgweir");
-}
-
 static void login_judge(struct client *client, enum auth_status status);
+
+/* All that the rules ask about; valid as long as the login. */
+static void
+login_describe(struct client *client, struct auth_login *ret_who)
+{
+    struct login *const login = client->login;
+    const bool for_console = login_is_for_console(login);
+
+    *ret_who = (struct auth_login){
+        .user = login->user,
+        .database_name = login->database,
+        .database = for_console ? NULL : registry_entry(client->worker->config, login->database),
+        .address = address_to_socket(&client->address, &login->address),
+        .peer_uid = client->address.uid,
+        .for_console = for_console,
+    };
+}
 
 static void
 login_begin_auth(struct client *client)
 {
     struct login *const login = client->login;
-    const struct config *const config = client->worker->config;
-    const bool for_console = login_is_for_console(login);
-    const struct auth_login who = {
-        .user = login->user,
-        .database = for_console ? NULL : registry_entry(config, login->database),
-        .for_console = for_console,
-        .is_unix = client->address.family == AF_UNIX,
-        .peer_uid = client->address.uid,
-    };
+    struct config *const config = client->worker->config;
+    struct auth_login who;
 
+    login_describe(client, &who);
     client_set_state(client, CLIENT_AUTH);
     if (config->log_connections)
         client_log(client, LOG_LEVEL_INFO, "login attempt: db=%s user=%s tls=no replication=no",
@@ -281,20 +145,12 @@ login_begin_auth(struct client *client)
 static void
 login_take_startup(struct client *client, const struct startup *startup)
 {
-    struct login *const login = client->login;
     const size_t len = startup->len;
 
-    if (login_keep_names(login, startup) < 0) {
-        client_close(client, CLOSE_NO_MEMORY);
+    if (!login_take_params(client, startup))
         return;
-    }
-    if (!login_is_for_console(login) && !login_take_params(client, startup))
-        return;
-    buf_consume(&login->input, len);
-    if (login_add_host(client) < 0)
-        client_close(client, CLOSE_NO_MEMORY);
-    else
-        login_begin_auth(client);
+    buf_consume(&client->login->input, len);
+    login_begin_auth(client);
 }
 
 /* Neither TLS nor GSSAPI: N, and the client goes on in the clear, if it likes. False: closed. */
@@ -419,9 +275,12 @@ login_count(struct client *client, struct pool *pool, const struct policy *polic
 static void
 login_depart(struct client *client, struct pool *pool)
 {
+    struct engine *const engine = client->worker->engine;
+
     client->pending = client->login->input;
     buf_init(&client->login->input);
-    permits_give(&client->worker->engine->logins);
+    permits_give(&engine->logins);
+    registry_learn_credential(engine_registry(engine), pool, client->login->auth.credential);
     client_move(client, registry_pick_shard(pool));
 }
 
@@ -487,6 +346,22 @@ login_accepted(struct client *client)
 }
 
 static void
+login_rejected(struct client *client)
+{
+    const struct auth *const auth = &client->login->auth;
+    const struct auth_failure *const why = auth->failure;
+    const struct refusal refusal = {.reason = CLOSE_AUTH_FAILED,
+                                    .sqlstate = why->sqlstate,
+                                    .message = why->message,
+                                    .detail = why->detail,
+                                    .hint = why->hint,
+                                    .log_detail = auth->log_detail};
+
+    client_refuse(client, &refusal);
+}
+
+/* What was decided. Afterwards the client may be on another worker, unless it is to answer. */
+static void
 login_judge(struct client *client, enum auth_status status)
 {
     struct auth *const auth = &client->login->auth;
@@ -499,16 +374,11 @@ login_judge(struct client *client, enum auth_status status)
         client_send(client, &auth->reply);
         buf_clear(&auth->reply);
         return;
-    default: {
-        const struct auth_failure *const why = auth->failure;
-        const struct refusal refusal = {.reason = CLOSE_AUTH_FAILED,
-                                        .sqlstate = why->sqlstate,
-                                        .message = why->message,
-                                        .detail = why->detail,
-                                        .hint = why->hint};
-
-        client_refuse(client, &refusal);
-    }
+    case AUTH_WAIT: /* what it sends meanwhile stays in the socket */
+        stream_set_reading(&client->stream, false);
+        return;
+    default:
+        login_rejected(client);
     }
 }
 
@@ -530,11 +400,27 @@ login_auth_messages(struct client *client)
             return;
         status = auth_input(&client->login->auth, input->data[0], input->data + PG_HEADER_SIZE,
                             size - 4);
+        explicit_bzero(input->data, (size_t)size + 1);
         buf_consume(input, (size_t)size + 1);
         login_judge(client, status);
-        if (status != AUTH_CONTINUE) /* the client may be on another worker by now */
+        if (status != AUTH_CONTINUE)
             return;
     }
+}
+
+/* After AUTH_WAIT. */
+static void
+login_decided(struct auth *auth, enum auth_status status)
+{
+    struct client *const client = container_of(auth, struct login, auth)->client;
+
+    if (client->state != CLIENT_AUTH) /* closed in this turn */
+        return;
+    login_judge(client, status);
+    if (status != AUTH_CONTINUE)
+        return;
+    stream_set_reading(&client->stream, true);
+    login_auth_messages(client); /* what it sent ahead */
 }
 
 void

@@ -293,6 +293,7 @@ policy_new(struct config *config, const struct config_database *db, const char *
     policy->round_robin = config->server_round_robin;
     policy->reset_always = config->server_reset_query_always;
     policy->fast_close = config->server_fast_close;
+    policy->user_is_forced = db->user != NULL;
     policy->stick_to_host = db->load_balance_hosts == LOAD_BALANCE_DISABLE;
     policy->check_query = policy_query(config->server_check_query);
     if (str_eq(policy->check_query, "<empty>"))

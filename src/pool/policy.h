@@ -47,6 +47,7 @@ struct policy {
     struct backend_target **targets; /* owned references; one a host, at least one */
     size_t target_count;
     bool stick_to_host;  /* load_balance_hosts = disable */
+    bool user_is_forced; /* by the entry: logins of clients are of no use to the servers */
     unsigned generation; /* servers of another one are closed when free */
 };
 

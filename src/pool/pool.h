@@ -21,12 +21,14 @@
 #include "backend.h"
 #include "close_reason.h"
 #include "list.h"
+#include "lookup.h"
 #include "map.h"
 #include "permits.h"
 #include "snapshot.h"
 #include "task.h"
 #include "usec.h"
 
+struct credential;
 struct engine;
 struct opening;
 struct policy;
@@ -61,10 +63,11 @@ struct pool {
     struct database *database; /* borrowed, as the next */
     struct user *user;
     struct permits servers;
-    bool forced_user;         /* the entry names the user: min_pool_size needs no client */
-    pthread_mutex_t mutex;    /* for policy and welcome */
-    struct policy *policy;    /* a reference: what new shards begin with */
-    struct settings *welcome; /* a reference, or NULL: what the newest server login reported */
+    bool forced_user;              /* the entry names the user: min_pool_size needs no client */
+    pthread_mutex_t mutex;         /* for policy, welcome and credential */
+    struct policy *policy;         /* a reference: what new shards begin with */
+    struct settings *welcome;      /* a reference, or NULL: what the newest server login reported */
+    struct credential *credential; /* a reference, or NULL: of the newest login of the user */
     struct shard *shards[POOL_SHARDS_MAX]; /* owned; [0, shard_count) never change */
     atomic_uint shard_count;
     atomic_uint opening;     /* connections being opened */
@@ -93,6 +96,7 @@ struct shard {
     struct worker *worker;      /* borrowed */
     struct policy *policy;      /* a reference */
     struct policy *next_policy; /* a reference on its way, or NULL; under the pool's mutex */
+    bool policy_posted;         /* likewise: the message is on its way */
     struct message policy_message;
     struct message welcome_message; /* posted once, by the shard with the pool's first server */
     struct list servers;            /* all of them, struct server */
@@ -101,6 +105,7 @@ struct shard {
     struct list clients;            /* struct client, logged in or waiting for the welcome */
     struct list welcoming;          /* struct client in CLIENT_WELCOME */
     struct list openings;           /* struct opening */
+    struct lookups lookups;
     unsigned opening;
     unsigned checking; /* servers being checked or reset: they come back soon */
     unsigned server_count;
@@ -180,6 +185,8 @@ struct server *shard_longest_idle(const struct shard *shard);
 void shard_trim(struct shard *shard);
 /* Pause, resume, a new policy: look at everything again. */
 void shard_review(struct shard *shard);
+/* The policy that the pool has now, should it still be on its way. */
+void shard_take_policy(struct shard *shard);
 void shard_close_clients(struct shard *shard, enum close_reason reason);
 /* Everything goes: clients, servers, attempts. */
 void shard_stop(struct shard *shard);

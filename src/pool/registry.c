@@ -7,6 +7,7 @@
 #include "cleanup.h"
 #include "client.h"
 #include "config.h"
+#include "credential.h"
 #include "engine_int.h"
 #include "log.h"
 #include "policy.h"
@@ -57,6 +58,7 @@ pool_free(struct pool *pool)
     for (unsigned i = 0; i < atomic_load(&pool->shard_count); i++)
         shard_free(pool->shards[i]);
     settings_unref(pool->welcome);
+    credential_unref(pool->credential);
     policy_unref(pool->policy);
     permits_done(&pool->servers);
     (void)pthread_mutex_destroy(&pool->mutex);
@@ -97,6 +99,12 @@ registry_done(struct registry *registry)
     map_done(&registry->databases);
     map_done(&registry->users);
     (void)pthread_mutex_destroy(&registry->mutex);
+}
+
+bool
+registry_is_console(const char *database)
+{
+    return str_eq(database, "pgbouncer") || str_eq(database, "pgweir");
 }
 
 const struct config_database *
@@ -340,35 +348,94 @@ registry_open_minimum(struct registry *registry, struct config *config)
     return r;
 }
 
-/* A pool keeps its policy when its database is in the file no more, or memory has run out. */
+/* Under the pool's mutex: all shards follow. */
 static void
-registry_reload_pool(struct pool *pool, struct config *config)
+pool_set_policy(struct pool *pool, struct policy *policy)
 {
-    const struct config_database *const entry = registry_entry(config, pool->database->name);
     const unsigned count = atomic_load(&pool->shard_count);
-    struct policy *policy;
 
-    if (entry == NULL)
-        return;
-    if (policy_new(config, entry, pool->database->name, pool->user->name, NULL, pool->policy,
-                   &policy) < 0) {
-        log_error("%s/%s: no memory to reload, the pool keeps its configuration",
-                  pool->database->name, pool->user->name);
-        return;
-    }
-    (void)pthread_mutex_lock(&pool->mutex);
     for (unsigned i = 0; i < count; i++) {
         struct shard *const shard = pool->shards[i];
-        const bool posted = shard->next_policy != NULL;
 
         policy_unref(shard->next_policy);
         shard->next_policy = policy_ref(policy);
-        if (!posted)
+        if (!shard->policy_posted)
             loop_post(shard->worker->loop, &shard->policy_message);
+        shard->policy_posted = true;
     }
     policy_unref(pool->policy);
     pool->policy = policy;
+}
+
+static void
+pool_set_credential(struct pool *pool, struct credential *credential)
+{
+    credential_unref(pool->credential);
+    pool->credential = credential != NULL ? credential_ref(credential) : NULL;
+}
+
+/* Works out the policy anew, under both mutexes. It stays as it is when memory has run out. */
+static void
+registry_renew_policy(struct pool *pool, struct config *config)
+{
+    const struct config_database *const entry = registry_entry(config, pool->database->name);
+    struct policy *policy;
+
+    if (entry == NULL) /* in the file no more */
+        return;
+    if (policy_new(config, entry, pool->database->name, pool->user->name, pool->credential,
+                   pool->policy, &policy) == 0)
+        pool_set_policy(pool, policy);
+    else
+        log_error("%s/%s: no memory to reload, the pool keeps its configuration",
+                  pool->database->name, pool->user->name);
+}
+
+static const char *
+secret_in_file(const struct config *config, const char *user)
+{
+    const struct config_auth_user *const entry = config_find_auth_user(config, user);
+
+    return entry != NULL ? entry->secret : NULL;
+}
+
+static void
+registry_reload_pool(struct pool *pool, struct config *config)
+{
+    const char *const user = pool->user->name;
+
+    (void)pthread_mutex_lock(&pool->mutex);
+    /* A secret that is new in the file is newer than the last login. */
+    if (!str_eq(secret_in_file(pool->policy->config, user), secret_in_file(config, user)))
+        pool_set_credential(pool, NULL);
+    registry_renew_policy(pool, config);
     (void)pthread_mutex_unlock(&pool->mutex);
+}
+
+static bool
+pool_wants_credential(struct pool *pool, const struct credential *credential)
+{
+    bool wants;
+
+    (void)pthread_mutex_lock(&pool->mutex);
+    wants = !pool->policy->user_is_forced &&
+            (pool->credential == NULL || !credential_equal(pool->credential, credential));
+    (void)pthread_mutex_unlock(&pool->mutex);
+    return wants;
+}
+
+void
+registry_learn_credential(struct registry *registry, struct pool *pool,
+                          struct credential *credential)
+{
+    if (credential == NULL || !pool_wants_credential(pool, credential))
+        return;
+    (void)pthread_mutex_lock(&registry->mutex); /* no shard is to come in between */
+    (void)pthread_mutex_lock(&pool->mutex);
+    pool_set_credential(pool, credential);
+    registry_renew_policy(pool, pool->policy->config);
+    (void)pthread_mutex_unlock(&pool->mutex);
+    (void)pthread_mutex_unlock(&registry->mutex);
 }
 
 void

@@ -16,6 +16,7 @@
 
 struct config;
 struct config_database;
+struct credential;
 struct database;
 struct engine;
 struct pool;
@@ -33,6 +34,8 @@ struct registry {
 void registry_init(struct registry *registry, struct engine *engine);
 void registry_done(struct registry *registry);
 
+/* Whether database is the console's name. */
+bool registry_is_console(const char *database);
 /* The entry that serves database: its own, or the template. NULL when there is none. */
 const struct config_database *registry_entry(const struct config *config, const char *database);
 /*
@@ -41,6 +44,12 @@ const struct config_database *registry_entry(const struct config *config, const 
  */
 int registry_find_pool(struct registry *registry, struct config *config, const char *database,
                        const char *user, struct pool **ret_pool, struct user **ret_user);
+/*
+ * The user has logged in with this (borrowed; NULL is nothing): the pool's new servers are logged
+ * in to with it, unless the entry names the user.
+ */
+void registry_learn_credential(struct registry *registry, struct pool *pool,
+                               struct credential *credential);
 /* The shard of pool with the fewest clients. */
 struct shard *registry_pick_shard(struct pool *pool);
 /* One more shard, on the least busy worker without one; false: there is none to be had. */

@@ -11,6 +11,7 @@
 #include "client.h"
 #include "close_reason.h"
 #include "log.h"
+#include "lookup.h"
 #include "notice.h"
 #include "outbox.h"
 #include "pg.h"
@@ -173,9 +174,10 @@ relay_idle_message(struct server *server, char type)
 }
 
 static bool
-relay_needs_whole(char type)
+relay_needs_whole(const struct server *server, char type)
 {
-    return type == BACKEND_READY || type == BACKEND_PARAMETER_STATUS || type == BACKEND_ERROR;
+    return type == BACKEND_READY || type == BACKEND_PARAMETER_STATUS || type == BACKEND_ERROR ||
+           server->lookup != NULL;
 }
 
 /* Without a client there is nobody to forward to. */
@@ -210,6 +212,8 @@ relay_server_message(struct server *server, const struct frame *frame, bool whol
             break;
         }
     }
+    if (unlikely(server->lookup != NULL))
+        lookup_read(server->lookup, frame);
     (void)requests_answer(&server->requests, frame->type);
     return true;
 }
@@ -225,6 +229,7 @@ relay_server_held(struct server *server)
                                 .type = whole.data[0],
                                 .last = true};
     struct client *const client = server->client;
+    const bool is_secret = server->lookup != NULL;
     enum request_action action;
     bool alive;
 
@@ -232,6 +237,8 @@ relay_server_held(struct server *server)
     alive = relay_server_message(server, &frame, true, &action);
     if (action == REQUEST_FORWARD && client != NULL && client->state == CLIENT_ACTIVE)
         client_send(client, &whole);
+    if (is_secret)
+        explicit_bzero(whole.data, whole.len);
     buf_done(&whole);
     return alive;
 }
@@ -242,8 +249,8 @@ relay_server_cut(struct server *server, struct span *span, const struct frame *f
 {
     struct client *const client = server->client;
 
-    if (server->held.len > 0 ||
-        (kind != FRAME_BODY && relay_needs_whole(frame->type) && frame->len <= RELAY_HOLD_MAX)) {
+    if (server->held.len > 0 || (kind != FRAME_BODY && relay_needs_whole(server, frame->type) &&
+                                 frame->len <= RELAY_HOLD_MAX)) {
         if (framer_append(&server->framer, frame, &server->held) < 0) {
             server_close(server, CLOSE_NO_MEMORY);
             return false;
@@ -285,7 +292,8 @@ relay_server_input(struct server *server, const char *data, size_t len)
 
         if (unlikely(action == REQUEST_SKIP)) {
             relay_span_end(&span, pos);
-            if (!requests_empty(&server->requests)) /* rows that nobody asked for are no rows */
+            /* Rows that nobody asked for are no rows, and those of a lookup are looked at. */
+            if (!requests_empty(&server->requests) && server->lookup == NULL)
                 (void)framer_skip_run(&server->framer, &pos, end, BACKEND_DATA_ROW);
             span.start = pos;
         } else {

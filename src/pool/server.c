@@ -26,12 +26,12 @@ static const struct {
     unsigned next;     /* mask of the states that may follow */
 } states[] = {
     /* clang-format off */
-    [SERVER_SETUP]    = { "setup",    "new",            TO(IDLE) | TO(ACTIVE) | TO(MOVING) | TO(CLOSING) },
+    [SERVER_SETUP]    = { "setup",    "new",            TO(IDLE) | TO(ACTIVE) | TO(TESTED) | TO(MOVING) | TO(CLOSING) },
     [SERVER_IDLE]     = { "idle",     "idle",           TO(ACTIVE) | TO(TESTED) | TO(MOVING) | TO(CLOSING) },
     [SERVER_ACTIVE]   = { "active",   "active",         TO(IDLE) | TO(ACTIVE) | TO(TESTED) | TO(CANCELED) | TO(MOVING) | TO(CLOSING) },
     [SERVER_TESTED]   = { "tested",   "tested",         TO(IDLE) | TO(ACTIVE) | TO(TESTED) | TO(MOVING) | TO(CLOSING) },
     [SERVER_CANCELED] = { "canceled", "being_canceled", TO(TESTED) | TO(CLOSING) },
-    [SERVER_MOVING]   = { "moving",   "idle",           TO(IDLE) | TO(ACTIVE) | TO(MOVING) | TO(CLOSING) },
+    [SERVER_MOVING]   = { "moving",   "idle",           TO(IDLE) | TO(ACTIVE) | TO(TESTED) | TO(MOVING) | TO(CLOSING) },
     [SERVER_CLOSING]  = { "closing",  "closing",        0 },
     /* clang-format on */
 };
@@ -47,6 +47,7 @@ static void
 server_verify(const struct server *server)
 {
     assert((server->client != NULL) == (server->state == SERVER_ACTIVE));
+    assert(server->lookup == NULL || server->state == SERVER_TESTED);
     assert(!list_is_linked(&server->idle_link) || server->state == SERVER_IDLE);
     assert(server->state != SERVER_IDLE || (server->ready && requests_empty(&server->requests) &&
                                             server->cancels == 0 && server->status == READY_IDLE));
@@ -251,6 +252,7 @@ server_close(struct server *server, enum close_reason reason)
 {
     const struct close_reason_row *const row = close_reason_row(reason);
     struct client *const client = server->client;
+    struct lookup *const lookup = server->lookup;
     struct shard *const shard = server->shard;
     const bool polite = server_is_quiet(server);
 
@@ -260,6 +262,7 @@ server_close(struct server *server, enum close_reason reason)
                *server->trouble != '\0' ? ": " : "", server->trouble,
                (unsigned long long)((loop_now(shard->worker->loop) - server->connect_time) / SEC));
     server->client = NULL;
+    server->lookup = NULL;
     task_finish(&server->task);
     if (server->state == SERVER_IDLE)
         shard_remove_idle(shard, server);
@@ -270,6 +273,8 @@ server_close(struct server *server, enum close_reason reason)
     if (client != NULL)
         client_server_lost(client, server->said_fatal ? CLOSE_SENT_ERROR : reason,
                            *server->trouble != '\0' ? server->trouble : NULL);
+    if (lookup != NULL)
+        lookup_lost(lookup, *server->trouble != '\0' ? server->trouble : row->text);
     /* With cancels under way, the last one to end retires it. */
     if (server->cancels == 0)
         server_retire(server, polite);

@@ -31,6 +31,7 @@
 #include "usec.h"
 
 struct client;
+struct lookup;
 struct settings;
 struct shard;
 
@@ -54,6 +55,7 @@ enum ask {
     ASK_ROLLBACK,
     ASK_RESET,
     ASK_SYNC,
+    ASK_LOOKUP,
 };
 
 struct server {
@@ -67,8 +69,9 @@ struct server {
     struct settings *settings; /* a reference: what the server has reported */
     struct requests requests;
     struct framer framer;
-    struct buf held;  /* a message of which only the beginning has come */
-    struct task task; /* the ask under way */
+    struct buf held;       /* a message of which only the beginning has come */
+    struct task task;      /* the ask under way, but for a lookup's */
+    struct lookup *lookup; /* borrowed; NULL unless its query is the ask under way */
     enum server_state state;
     enum ask ask;
     unsigned generation;   /* of the policy it was made with */
@@ -118,6 +121,8 @@ void server_set_state(struct server *server, enum server_state next);
 
 /* ask.c: begins an ask in SETUP or TESTED. */
 void server_begin_ask(struct server *server, enum ask ask);
+/* Whoever got this server from the pool asks it for a user's secret: it is TESTED until then. */
+void server_begin_lookup(struct server *server, struct lookup *lookup);
 /* ReadyForQuery has answered the ask. */
 void server_ask_done(struct server *server);
 

@@ -105,6 +105,7 @@ static void
 shard_remove(struct shard *shard)
 {
     shard_close_clients(shard, CLOSE_DATABASE_REMOVED);
+    lookups_close(shard);
     shard_close_servers(shard, CLOSE_SV_REMOVED);
 }
 
@@ -194,10 +195,9 @@ shard_evict(struct message *message)
 }
 
 /* The policy that the registry has worked out after a reload takes effect. */
-static void
-shard_take_policy(struct message *message)
+void
+shard_take_policy(struct shard *shard)
 {
-    struct shard *const shard = container_of(message, struct shard, policy_message);
     struct policy *next;
 
     (void)pthread_mutex_lock(&shard->pool->mutex);
@@ -210,7 +210,19 @@ shard_take_policy(struct message *message)
     shard->policy = next;
     shard->failing = false;
     shard->retry_at = 0;
+    lookups_forget(shard);
     shard_review(shard);
+}
+
+static void
+shard_policy_comes(struct message *message)
+{
+    struct shard *const shard = container_of(message, struct shard, policy_message);
+
+    (void)pthread_mutex_lock(&shard->pool->mutex);
+    shard->policy_posted = false;
+    (void)pthread_mutex_unlock(&shard->pool->mutex);
+    shard_take_policy(shard);
 }
 
 static void
@@ -244,9 +256,10 @@ shard_new(struct pool *pool, struct worker *worker, struct shard **ret_shard)
     list_init(&shard->clients);
     list_init(&shard->welcoming);
     list_init(&shard->openings);
+    lookups_init(&shard->lookups);
     shard->timer_at = USEC_NEVER;
     shard->evict_message.fn = shard_evict;
-    shard->policy_message.fn = shard_take_policy;
+    shard->policy_message.fn = shard_policy_comes;
     shard->welcome_message.fn = shard_take_welcome;
     shard->pool_wait = (struct permit_wait){.loop = worker->loop, .message.fn = shard_pool_permit};
     shard->database_wait =
@@ -263,6 +276,7 @@ void
 shard_stop(struct shard *shard)
 {
     shard_close_clients(shard, CLOSE_SHUTDOWN);
+    lookups_close(shard);
     opening_abandon_all(shard);
     shard_close_servers(shard, CLOSE_SV_STOP);
     (void)permits_leave(&shard->pool_wait);
@@ -277,6 +291,7 @@ shard_free(struct shard *shard)
 {
     if (shard == NULL)
         return;
+    lookups_done(&shard->lookups);
     policy_unref(shard->policy);
     policy_unref(shard->next_policy);
     free(shard);

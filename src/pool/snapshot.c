@@ -170,6 +170,8 @@ snapshot_server(struct snapshot *snapshot, struct worker *worker, const struct s
     row->state = server_state_name(server->state);
     if (server->state == SERVER_IDLE && !server_is_usable(server))
         row->state = "used";
+    else if (server->lookup != NULL)
+        row->state = server_state_name(SERVER_ACTIVE);
     row->connect_time = server->connect_wall;
     row->request_time = snapshot_wall(snapshot, worker, server->request_time);
     row->close_needed = server->generation != server->shard->policy->generation;
@@ -209,7 +211,10 @@ snapshot_count_server(struct pool_row *row, const struct server *server)
             row->sv_used++;
         return;
     case SERVER_TESTED:
-        row->sv_tested++;
+        if (server->lookup != NULL)
+            row->sv_active++;
+        else
+            row->sv_tested++;
         return;
     case SERVER_CANCELED:
         row->sv_being_canceled++;
@@ -238,6 +243,7 @@ snapshot_pool(struct snapshot *snapshot, struct worker *worker, const struct sha
         snapshot_count_client(row, client);
     LIST_FOREACH (server, &shard->servers, link)
         snapshot_count_server(row, server);
+    row->cl_waiting += shard->lookups.waiting;
     row->sv_login += shard->opening;
     row->max_wait = oldest != NULL ? loop_now(worker->loop) - oldest->since : 0;
     row->pool_mode = pool_mode_name(shard->policy->mode);

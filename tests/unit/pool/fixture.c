@@ -109,8 +109,7 @@ fixture_start(struct fixture *f, const char *text)
     f->main_loop = fake_loop_new();
     f->connector = fake_connector_new();
     f->config = load(text);
-    assert_int_equal(engine_new(f->main_loop, f->config, f->connector, NULL, &hooks, &f->engine),
-                     0);
+    assert_int_equal(engine_new(f->main_loop, f->config, f->connector, &hooks, &f->engine), 0);
     assert_int_equal(registry_open_minimum(&f->engine->registry, f->config), 0);
     fixture_settle(f);
 }
@@ -303,7 +302,8 @@ void
 fixture_refuse(struct fixture *f, const char *sqlstate, const char *message, bool from_server,
                bool transient)
 {
-    struct backend_error error = {.from_server = from_server, .transient = transient};
+    struct backend_error error = {
+        .from_server = from_server, .transient = transient, .hopeless = from_server && !transient};
 
     (void)snprintf(error.sqlstate, sizeof(error.sqlstate), "%s", sqlstate);
     (void)snprintf(error.message, sizeof(error.message), "%s", message);
