@@ -150,29 +150,49 @@ ticket_prepare(const struct ticket_key *key, const unsigned char *iv, EVP_CIPHER
            EVP_CipherInit_ex(cipher, EVP_aes_256_cbc(), NULL, key->cipher, iv, encrypt) == 1;
 }
 
-/* OpenSSL's words: 1 go on, 2 the same and make a new ticket, 0 a full handshake, -1 fail. */
+/* What the callback says in OpenSSL's language. */
+enum { TICKET_FAIL = -1, TICKET_UNKNOWN = 0, TICKET_GOOD = 1, TICKET_RENEW = 2 };
+
+static int
+ticket_make(struct tls_tickets *tickets, unsigned char *name, unsigned char *iv,
+            struct ticket_key *ret_key)
+{
+    if (RAND_bytes(iv, EVP_CIPHER_get_iv_length(EVP_aes_256_cbc())) != 1)
+        return TICKET_FAIL;
+    (void)pthread_mutex_lock(&tickets->mutex);
+    *ret_key = tickets->current;
+    (void)pthread_mutex_unlock(&tickets->mutex);
+    memcpy(name, ret_key->name, sizeof(ret_key->name));
+    return TICKET_GOOD;
+}
+
+/* TLS 1.3 wants each ticket to be used once: so there is always another. */
+static int
+ticket_open(struct tls_tickets *tickets, const SSL *tls, const unsigned char *name,
+            struct ticket_key *ret_key)
+{
+    bool is_current;
+
+    if (!tickets_find(tickets, name, ret_key, &is_current))
+        return TICKET_UNKNOWN;
+    return is_current && SSL_version(tls) < TLS1_3_VERSION ? TICKET_GOOD : TICKET_RENEW;
+}
+
 static int
 ticket_callback(SSL *tls, unsigned char *name, unsigned char *iv, EVP_CIPHER_CTX *cipher,
                 EVP_MAC_CTX *mac, int encrypt)
 {
     struct tls_tickets *tickets = SSL_CTX_get_ex_data(SSL_get_SSL_CTX(tls), tickets_index());
     struct ticket_key key;
-    bool current = true, ready;
+    int result;
 
-    if (encrypt) {
-        if (RAND_bytes(iv, EVP_CIPHER_get_iv_length(EVP_aes_256_cbc())) != 1)
-            return -1;
-        (void)pthread_mutex_lock(&tickets->mutex);
-        key = tickets->current;
-        (void)pthread_mutex_unlock(&tickets->mutex);
-        memcpy(name, key.name, sizeof(key.name));
-    } else if (!tickets_find(tickets, name, &key, &current))
-        return 0;
-    ready = ticket_prepare(&key, iv, cipher, mac, encrypt);
+    result = encrypt ? ticket_make(tickets, name, iv, &key) : ticket_open(tickets, tls, name, &key);
+    if (result <= TICKET_UNKNOWN)
+        return result;
+    if (!ticket_prepare(&key, iv, cipher, mac, encrypt))
+        result = TICKET_FAIL;
     OPENSSL_cleanse(&key, sizeof(key));
-    if (!ready)
-        return -1;
-    return current ? 1 : 2;
+    return result;
 }
 
 int
