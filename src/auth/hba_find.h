@@ -1,5 +1,5 @@
 /*
- * hba.h - which rule of auth_hba_file a login meets.
+ * hba_find.h - which rule of auth_hba_file a login meets.
  *
  * Thread: any; nothing is kept. The rules are those of config/hba.h.
  */
