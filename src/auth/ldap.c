@@ -148,35 +148,19 @@ struct session {
     char *detail; /* OUTSIDE_DETAIL_MAX */
 };
 
-/* A code of the server's is an answer, one of the library's is none. */
-static int
-error_of(int result)
-{
-    switch (result) {
-    case LDAP_NO_MEMORY:
-        return -ENOMEM;
-    case LDAP_BUSY:
-    case LDAP_UNAVAILABLE:
-        return -EIO;
-    default:
-        return LDAP_API_ERROR(result) ? -EIO : -EACCES;
-    }
-}
-
-/* what could not be done, and what the server or the library say about it. */
+/* what could not be done, and what the server or the library say about it. Returns -EIO. */
 static int
 complain(struct session *session, const char *what, int result)
 {
     char *diagnostic = NULL;
     const char *said;
-    int r;
 
     (void)ldap_get_option(session->ldap, LDAP_OPT_DIAGNOSTIC_MESSAGE, &diagnostic);
     said = diagnostic != NULL ? diagnostic : "";
-    r = outside_complain(session->detail, error_of(result), "%s: %s%s%s", what,
-                         ldap_err2string(result), *said != '\0' ? ": " : "", said);
+    (void)outside_complain(session->detail, -EIO, "%s: %s%s%s", what, ldap_err2string(result),
+                           *said != '\0' ? ": " : "", said);
     ldap_memfree(diagnostic);
-    return r;
+    return -EIO;
 }
 
 static int
@@ -312,6 +296,19 @@ find_name(struct session *session, const char *user, struct buf *name)
     return session_search(session, buf_str(&filter), name);
 }
 
+/* The login itself. A code of the server's is an answer, one of the library's is none. */
+static int
+bind_user(struct session *session, const char *name, const char *password)
+{
+    const int result = session_bind(session, name, password);
+
+    if (result == LDAP_SUCCESS)
+        return 0;
+    (void)complain(session, "could not bind", result);
+    return LDAP_API_ERROR(result) || result == LDAP_BUSY || result == LDAP_UNAVAILABLE ? -EIO
+                                                                                       : -EACCES;
+}
+
 int
 ldap_check(const struct ldap_options *options, const char *user, const char *password,
            usec_t timeout, char detail[static OUTSIDE_DETAIL_MAX])
@@ -323,7 +320,7 @@ ldap_check(const struct ldap_options *options, const char *user, const char *pas
         .detail = detail,
     };
     CLEANUP(buf_done) struct buf name = BUF_INIT;
-    int r, result;
+    int r;
 
     if (*password == '\0')
         return outside_complain(detail, -EACCES, "the password is empty");
@@ -332,10 +329,7 @@ ldap_check(const struct ldap_options *options, const char *user, const char *pas
     if (r == 0)
         r = options->base_dn != NULL ? find_name(&session, user, &name)
                                      : append_bind_name(&name, options, user);
-    if (r < 0)
-        return r;
-    result = session_bind(&session, buf_str(&name), password);
-    return result == LDAP_SUCCESS ? 0 : complain(&session, "could not bind", result);
+    return r == 0 ? bind_user(&session, buf_str(&name), password) : r;
 }
 
 /* ---- the method ---- */
