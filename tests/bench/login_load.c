@@ -1,0 +1,237 @@
+/*
+ * login_load.c - a load of logins: clients that connect, log in with SCRAM, ask SELECT 1 and leave,
+ * again and again. libpq cannot resume TLS sessions and spends more on SCRAM than the pooler does;
+ * this one can, and spends little.
+ *
+ *     login_load [options] HOST PORT DATABASE USER PASSWORD
+ *       -c N   clients, a thread each (16)
+ *       -t S   for so many seconds (5)
+ *       -n N   so many logins of each client, all at the same moment, instead
+ *       -s     over TLS
+ *       -r     with resumption
+ *       -i     idle: log in once, say so, and stay until the standard input ends
+ *
+ * Prints one line of JSON: logins, resumed, seconds, p50 and p99 in milliseconds.
+ */
+#include <err.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "login_link.h"
+
+#define STACK_SIZE (128 << 10)
+
+struct load {
+    struct link_target target;
+    int clients;
+    int seconds;
+    int logins; /* of each client; 0: as many as fit into the time */
+    bool idle;
+    pthread_barrier_t start;
+    double until; /* of the clock */
+};
+
+struct client {
+    struct load *load;
+    pthread_t thread;
+    struct link link;
+    double *latencies; /* owned; in seconds, one for each login */
+    size_t n_logins, n_resumed, capacity;
+};
+
+static double
+now(void)
+{
+    struct timespec time;
+
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
+}
+
+static void
+note_login(struct client *client, double latency)
+{
+    if (client->n_logins == client->capacity) {
+        client->capacity = client->capacity * 2 + 16;
+        client->latencies =
+            realloc(client->latencies, client->capacity * sizeof(*client->latencies));
+        if (client->latencies == NULL)
+            errx(1, "no memory");
+    }
+    client->latencies[client->n_logins++] = latency;
+    client->n_resumed += client->link.resumed;
+}
+
+static void
+visit(struct client *client, struct link_memory *memory)
+{
+    const double started = now();
+
+    link_open(&client->link, &client->load->target, memory);
+    link_query(&client->link);
+    note_login(client, now() - started);
+    if (!client->load->idle)
+        link_close(&client->link, memory);
+}
+
+static bool
+wants_more(const struct client *client)
+{
+    const struct load *load = client->load;
+
+    return load->logins > 0 ? client->n_logins < (size_t)load->logins : now() < load->until;
+}
+
+static void *
+run_client(void *arg)
+{
+    struct client *client = arg;
+    struct link_memory memory = {.session = NULL};
+
+    pthread_barrier_wait(&client->load->start);
+    while (wants_more(client))
+        visit(client, &memory);
+    link_forget(&memory);
+    return NULL;
+}
+
+/* Idle ones come one after the other, so that they do not measure a storm. */
+static void
+run_idle(struct load *load, struct client *clients)
+{
+    struct link_memory memory = {.session = NULL};
+
+    for (int i = 0; i < load->clients; i++)
+        visit(&clients[i], &memory);
+    link_forget(&memory);
+}
+
+static void
+run_threads(struct load *load, struct client *clients)
+{
+    pthread_attr_t attributes;
+
+    pthread_attr_init(&attributes);
+    pthread_attr_setstacksize(&attributes, STACK_SIZE);
+    pthread_barrier_init(&load->start, NULL, (unsigned)load->clients);
+    load->until = now() + load->seconds;
+    for (int i = 0; i < load->clients; i++)
+        if (pthread_create(&clients[i].thread, &attributes, run_client, &clients[i]) != 0)
+            errx(1, "no thread for client %d", i);
+    for (int i = 0; i < load->clients; i++)
+        pthread_join(clients[i].thread, NULL);
+    pthread_barrier_destroy(&load->start);
+    pthread_attr_destroy(&attributes);
+}
+
+static int
+compare(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+
+    return (x > y) - (x < y);
+}
+
+static void
+report(const struct client *clients, int n_clients, double seconds)
+{
+    size_t logins = 0, resumed = 0, at = 0;
+    double *all;
+
+    for (int i = 0; i < n_clients; i++) {
+        logins += clients[i].n_logins;
+        resumed += clients[i].n_resumed;
+    }
+    all = calloc(logins + 1, sizeof(*all));
+    if (all == NULL)
+        errx(1, "no memory");
+    for (int i = 0; i < n_clients; i++)
+        for (size_t j = 0; j < clients[i].n_logins; j++)
+            all[at++] = clients[i].latencies[j];
+    qsort(all, logins, sizeof(*all), compare);
+    printf("{\"logins\": %zu, \"resumed\": %zu, \"seconds\": %.6f, \"p50\": %.3f, \"p99\": %.3f}\n",
+           logins, resumed, seconds, all[logins / 2] * 1e3, all[logins * 99 / 100] * 1e3);
+    fflush(stdout);
+    free(all);
+}
+
+static void
+wait_for_end_of_input(void)
+{
+    char ignored[64];
+
+    while (read(STDIN_FILENO, ignored, sizeof(ignored)) > 0)
+        ;
+}
+
+static void
+parse_options(struct load *load, int argc, char **argv)
+{
+    bool tls = false;
+    int option;
+
+    while ((option = getopt(argc, argv, "c:t:n:sri")) != -1) {
+        switch (option) {
+        case 'c':
+            load->clients = atoi(optarg);
+            break;
+        case 't':
+            load->seconds = atoi(optarg);
+            break;
+        case 'n':
+            load->logins = atoi(optarg);
+            break;
+        case 's':
+            tls = true;
+            break;
+        case 'r':
+            load->target.resume = true;
+            break;
+        case 'i':
+            load->idle = true;
+            break;
+        default:
+            exit(2);
+        }
+    }
+    if (argc - optind != 5 || load->clients < 1)
+        errx(2, "usage: login_load [-c N] [-t S | -n N | -i] [-s [-r]] HOST PORT DATABASE USER "
+                "PASSWORD");
+    load->target.host = argv[optind];
+    load->target.port = argv[optind + 1];
+    load->target.database = argv[optind + 2];
+    load->target.user = argv[optind + 3];
+    load->target.password = argv[optind + 4];
+    load->target.tls = tls ? link_tls_new() : NULL;
+}
+
+int
+main(int argc, char **argv)
+{
+    struct load load = {.clients = 16, .seconds = 5};
+    struct client *clients;
+    double started;
+
+    parse_options(&load, argc, argv);
+    clients = calloc((size_t)load.clients, sizeof(*clients));
+    if (clients == NULL)
+        errx(1, "no memory");
+    for (int i = 0; i < load.clients; i++)
+        clients[i].load = &load;
+    started = now();
+    if (load.idle)
+        run_idle(&load, clients);
+    else
+        run_threads(&load, clients);
+    report(clients, load.clients, now() - started);
+    if (load.idle)
+        wait_for_end_of_input();
+    for (int i = 0; i < load.clients; i++)
+        free(clients[i].latencies);
+    free(clients);
+    SSL_CTX_free(load.target.tls);
+    return 0;
+}
