@@ -18,6 +18,7 @@
 #include <sys/types.h>
 
 #include "cleanup.h"
+#include "macros.h"
 #include "ref.h"
 #include "usec.h"
 
@@ -252,6 +253,9 @@ struct config_errors {
 
 void config_errors_done(struct config_errors *errors);
 DEFINE_CLEANUP_IN_PLACE(struct config_errors, config_errors_done);
+/* One that no file is to blame for: what the layers above find. */
+void config_errors_add(struct config_errors *errors, bool is_warning, const char *format, ...)
+    PRINTF_LIKE(3, 4);
 bool config_errors_fatal(const struct config_errors *errors);
 /* The first that is not a warning; NULL when there is none. */
 const struct config_error *config_errors_first(const struct config_errors *errors);

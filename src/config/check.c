@@ -4,16 +4,13 @@
 #include "config_int.h"
 
 #include <arpa/inet.h>
-#include <errno.h>
 #include <string.h>
 
-#include "buf.h"
-#include "ldap_options.h"
 #include "str.h"
 
 /* Where key was set, or the file as a whole. */
-static const struct place *
-place_of(const struct place *places, const char *key)
+const struct place *
+config_place_of(const struct place *places, const char *key)
 {
     return &places[option_find(&option_table, key) - option_table.rows];
 }
@@ -78,64 +75,6 @@ check_listen_addr(const struct config *config, const struct place *place,
 
 /* ---- the rest of the general section ---- */
 
-const char *
-auth_type_missing(enum auth_type type)
-{
-#ifndef HAVE_PAM
-    if (type == AUTH_TYPE_PAM)
-        return "libpam";
-#endif
-#ifndef HAVE_LDAP
-    if (type == AUTH_TYPE_LDAP)
-        return "libldap";
-#endif
-    (void)type;
-    return NULL;
-}
-
-static void
-check_auth_library(const struct config *config, const struct place *place,
-                   struct config_errors *errors)
-{
-    const enum auth_type type = (enum auth_type)config->auth_type;
-
-    if (auth_type_missing(type) != NULL)
-        errors_add(errors, place, "auth_type = %s: this pgweir was built without %s",
-                   auth_type_name(type), auth_type_missing(type));
-}
-
-/* Also when nothing uses them: the mistake should not wait for the day when something does. */
-static void
-check_ldap_options(const struct config *config, const struct place *place,
-                   struct config_errors *errors)
-{
-    CLEANUP(ldap_options_done) struct ldap_options options = LDAP_OPTIONS_INIT;
-    CLEANUP(buf_done) struct buf why = BUF_INIT;
-    int r;
-
-    if (*config->auth_ldap_options == '\0') {
-        if (config->auth_type == AUTH_TYPE_LDAP)
-            errors_add(errors, place,
-                       "auth_ldap_options is not set: auth_type = ldap needs to know where to ask, "
-                       "such as ldapserver=... ldapbasedn=\"...\"");
-        return;
-    }
-    r = ldap_options_parse(config->auth_ldap_options, &options, &why);
-    if (r == -EINVAL)
-        errors_add(errors, place, "auth_ldap_options: %s", buf_str(&why));
-    errors->out_of_memory |= r == -ENOMEM;
-}
-
-static void
-check_auth(const struct config *config, const struct place *places, struct config_errors *errors)
-{
-    if (config->auth_type == AUTH_TYPE_TRUST && *config->auth_file == '\0')
-        errors_warn(errors, place_of(places, "auth_file"),
-                    "auth_file is not set: with auth_type = trust nobody can log in");
-    check_auth_library(config, place_of(places, "auth_type"), errors);
-    check_ldap_options(config, place_of(places, "auth_ldap_options"), errors);
-}
-
 /* name is that of a database, NULL for the general section. */
 static void
 check_certificate(const char *cert_file, const char *key_file, const char *name,
@@ -158,12 +97,21 @@ check_no_effect(const struct place *places, struct config_errors *errors)
 }
 
 void
+config_check_listen(const struct config *config, const struct place *places,
+                    struct config_errors *errors)
+{
+    check_listen_addr(config, config_place_of(places, "listen_addr"), errors);
+    config_check_client_tls_addresses(config, config_place_of(places, "client_tls_sslmode"),
+                                      errors);
+}
+
+void
 config_check(const struct config *config, const struct place *places, struct config_errors *errors)
 {
-    check_listen_addr(config, place_of(places, "listen_addr"), errors);
-    check_auth(config, places, errors);
+    config_check_auth(config, places, errors);
+    config_check_client_tls(config, config_place_of(places, "client_tls_sslmode"), errors);
     check_certificate(config->server_tls_cert_file, config->server_tls_key_file, NULL,
-                      place_of(places, "server_tls_cert_file"), errors);
+                      config_place_of(places, "server_tls_cert_file"), errors);
     check_no_effect(places, errors);
 }
 
@@ -184,6 +132,10 @@ config_check_database(const struct config *config, const struct config_database 
                     "database \"%s\": without user= nobody can use it while "
                     "auth_type = any",
                     db->name);
+    if (config_is_console(db->auth_dbname))
+        errors_add(errors, place, "database \"%s\": auth_dbname cannot be the console", db->name);
+    if (config_is_console(db->auth_dbname))
+        errors_add(errors, place, "database \"%s\": auth_dbname cannot be the console", db->name);
     if (db->server_tls_cert_file != NULL || db->server_tls_key_file != NULL)
         check_certificate(config_server_tls_cert_file(config, db),
                           config_server_tls_key_file(config, db), db->name, place, errors);

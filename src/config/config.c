@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "buf.h"
+#include "hba.h"
+#include "str.h"
 
 /* What find_entry, and the sorting in load.c, rely on. */
 static_assert(offsetof(struct config_database, name) == 0, "the name comes first");
@@ -141,6 +143,8 @@ config_free(struct config *config)
     free(config->databases);
     free(config->users);
     free(config->auth_users);
+    hba_unref(config->hba);
+    ident_unref(config->ident);
     table_done(&option_table, config);
     free(config);
 }
@@ -196,6 +200,8 @@ copy_entries(const struct config *from, struct config *config)
         if ((config->auth_users[i] = config_auth_user_new(user->name, user->secret)) == NULL)
             return -ENOMEM;
     }
+    config->hba = from->hba != NULL ? hba_ref(from->hba) : NULL;
+    config->ident = from->ident != NULL ? ident_ref(from->ident) : NULL;
     if (from->autodb == NULL)
         return 0;
     config->autodb = database_copy(from->autodb);
@@ -254,4 +260,10 @@ const struct config_auth_user *
 config_find_auth_user(const struct config *config, const char *name)
 {
     return find_entry(config->auth_users, config->n_auth_users, name);
+}
+
+bool
+config_is_console(const char *name)
+{
+    return str_eq(name, "pgbouncer") || str_eq(name, "pgweir");
 }

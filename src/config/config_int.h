@@ -9,6 +9,8 @@
  */
 #pragma once
 
+#include <stdarg.h>
+
 #include "config.h"
 
 struct buf;
@@ -63,7 +65,8 @@ struct option {
     const struct option_word *words;
     bool keyed; /* of an OPT_LIST: an item may be "key=word", too */
     enum config_reload reload;
-    bool no_effect; /* accepted, because PgBouncer has it */
+    bool reads_files; /* a new value lets config_read_files look again */
+    bool no_effect;   /* accepted, because PgBouncer has it */
     const char *help;
 };
 
@@ -153,6 +156,21 @@ void errors_add(struct config_errors *errors, const struct place *place, const c
 void errors_warn(struct config_errors *errors, const struct place *place, const char *format, ...)
     PRINTF_LIKE(3, 4);
 
+void errors_vadd(struct config_errors *errors, bool is_warning, const struct place *place,
+                 const char *format, va_list args) PRINTF_LIKE(4, 0);
+
+/* ---- files ---- */
+
+/* A whole text file, with a NUL behind it. -EINVAL: it has one inside; -EFBIG; -errno. */
+int file_read(const char *path, struct buf *text);
+/* "it is not a text file", "No such file or directory": why file_read has failed. */
+const char *file_error(int error);
+/*
+ * Appends the paths of the files in a directory that end with ".conf", in order of their names, a
+ * NUL behind each. -errno.
+ */
+int directory_read(const char *path, struct buf *paths);
+
 /* ---- parsers ---- */
 
 /* Called with strings that live for the call only and may be changed. 0, or -ENOMEM to stop. */
@@ -182,14 +200,36 @@ DEFINE_CLEANUP_IN_PLACE(struct ini, ini_done);
  */
 int pairs_next(char **rest, const char **ret_key, char **ret_value);
 
-/* A whole text file, with a NUL behind it. -EINVAL: it has one inside; -EFBIG. */
-int file_read(const char *path, struct buf *text);
-
 /* Calls fn for each user of the text of an auth_file, which it changes. 0, or what fn failed with.
  */
 typedef int auth_file_fn(void *arg, const char *user, const char *secret);
 int auth_file_parse(char *text, const char *file, struct config_errors *errors, auth_file_fn *fn,
                     void *arg);
+
+/* ---- entries ---- */
+
+/* A database, user or auth_file line; each begins with its name. */
+struct entry {
+    void *object; /* owned */
+    size_t order; /* in which it was read */
+    struct place place;
+};
+
+struct entries {
+    struct entry *list; /* owned */
+    size_t count;
+    void (*free)(void *object);
+};
+
+/* Takes over object, also on failure; NULL is "no memory for it". */
+int entries_add(struct entries *entries, void *object, const struct place *place);
+const char *entry_name(const struct entry *entry);
+/* Sorts by name; of several of one name the last stays, as it overrides the others. */
+void entries_sort(struct entries *entries);
+/* The objects alone, which the caller owns now; NULL: no memory. */
+void *entries_take(struct entries *entries, size_t *ret_count);
+void entries_done(struct entries *entries);
+DEFINE_CLEANUP_IN_PLACE(struct entries, entries_done);
 
 /* ---- a configuration under construction ---- */
 
@@ -219,9 +259,35 @@ DEFINE_CLEANUP(struct config_database *, config_database_free);
 DEFINE_CLEANUP(struct config_user *, config_user_free);
 DEFINE_CLEANUP(struct config_auth_user *, config_auth_user_free);
 
-/* What only shows when all is read. places[i] is where row i of option_table was set, line 0: not.
+/*
+ * Reads the files that keys name, as far as auth_type needs them: users, rules and maps, in the
+ * place of those that config has. What is wrong is added to errors. 0, or -ENOMEM.
+ */
+int config_read_files(struct config *config, const struct place *places,
+                      struct config_errors *errors);
+
+/*
+ * What only shows when all is read. places[i] is where row i of option_table was set, line 0: not.
  */
 void config_check(const struct config *config, const struct place *places,
                   struct config_errors *errors);
+/* The same for what a running daemon keeps: only a whole load is checked for it. */
+void config_check_listen(const struct config *config, const struct place *places,
+                         struct config_errors *errors);
 void config_check_database(const struct config *config, const struct config_database *db,
                            const struct place *place, struct config_errors *errors);
+
+/* Its parts. */
+void config_check_auth(const struct config *config, const struct place *places,
+                       struct config_errors *errors);
+void config_check_client_tls(const struct config *config, const struct place *place,
+                             struct config_errors *errors);
+void config_check_client_tls_addresses(const struct config *config, const struct place *place,
+                                       struct config_errors *errors);
+
+/* Where key was set, or the file as a whole. */
+const struct place *config_place_of(const struct place *places, const char *key);
+/* The strictest of client_tls_sslmode. */
+enum tls_mode config_highest_tls_mode(const struct config *config);
+/* "pgbouncer" and "pgweir"; name may be NULL. */
+bool config_is_console(const char *name);

@@ -1,11 +1,7 @@
 /*
  * The values in force: user, database, general section, in the order that PgBouncer has for each.
  */
-#include "config_int.h"
-
-#include <string.h>
-
-#include "str.h"
+#include "config.h"
 
 /* For what may be set to 0. */
 static int
@@ -182,29 +178,4 @@ const char *
 config_server_tls_protocols(const struct config *config, const struct config_database *db)
 {
     return TEXT_OF(db, server_tls_protocols, config->server_tls_protocols);
-}
-
-/* The mode for all counts for those that no item names. */
-enum tls_mode
-config_client_tls_sslmode(const struct config *config, const char *listen_address)
-{
-    const char *rest = config->client_tls_sslmode, *next;
-    enum tls_mode general = TLS_DISABLE;
-    struct option_item item;
-    size_t len;
-
-    if (listen_address == NULL)
-        return TLS_DISABLE;
-    while (str_list_next(&rest, &next, &len)) {
-        enum tls_mode mode;
-
-        option_split_item(next, len, &item);
-        mode = (enum tls_mode)option_word_value(words_tls_mode, item.word, item.word_len);
-        if (item.key == NULL)
-            general = mode;
-        else if (strlen(listen_address) == item.key_len &&
-                 strncasecmp(listen_address, item.key, item.key_len) == 0)
-            return mode;
-    }
-    return general;
 }

@@ -65,9 +65,9 @@ errors_grow(struct config_errors *errors)
     return 0;
 }
 
-static PRINTF_LIKE(4, 0) void errors_vadd(struct config_errors *errors, bool is_warning,
-                                          const struct place *place, const char *format,
-                                          va_list args)
+void
+errors_vadd(struct config_errors *errors, bool is_warning, const struct place *place,
+            const char *format, va_list args)
 {
     CLEANUP(buf_done) struct buf message = BUF_INIT;
     struct config_error error = {.is_warning = is_warning};
@@ -86,6 +86,16 @@ static PRINTF_LIKE(4, 0) void errors_vadd(struct config_errors *errors, bool is_
     error.message = buf_steal(&message);
     errors->list[errors->count++] = error;
     errors->warnings += is_warning;
+}
+
+void
+config_errors_add(struct config_errors *errors, bool is_warning, const char *format, ...)
+{
+    va_list args;
+
+    va_start(args, format);
+    errors_vadd(errors, is_warning, NULL, format, args);
+    va_end(args);
 }
 
 void

@@ -22,8 +22,6 @@
 #include "buf.h"
 #include "str.h"
 
-#define FILE_MAX (64 * 1024 * 1024)
-
 /* A file that was read, and while that goes on, the one that includes it. */
 struct ini_file {
     struct ini_file *next;        /* in ini->files, which owns it */
@@ -39,29 +37,6 @@ struct cursor {
     char *p;
     struct place place;
 };
-
-int
-file_read(const char *path, struct buf *text)
-{
-    CLEANUP(fclose) FILE *file = fopen(path, "re");
-    size_t got;
-
-    if (file == NULL)
-        return -errno;
-    do {
-        if (text->len > FILE_MAX)
-            return -EFBIG;
-        if (buf_reserve(text, 4096) < 0)
-            return -ENOMEM;
-        got = fread(text->data + text->len, 1, 4096, file);
-        text->len += got;
-    } while (got > 0);
-    if (ferror(file))
-        return errno != 0 ? -errno : -EIO;
-    if (buf_append(text, "", 0) < 0) /* for the NUL behind it */
-        return -ENOMEM;
-    return memchr(text->data, '\0', text->len) != NULL ? -EINVAL : 0;
-}
 
 static void
 skip_blanks(struct cursor *cursor)
@@ -296,8 +271,7 @@ parse_file(struct ini *ini, const char *path, const struct place *place,
         return r;
     if (r == 0)
         return parse_text(ini, text.data, file);
-    errors_add(ini->errors, place, "could not read \"%s\": %s", path,
-               r == -EINVAL ? "it is not a text file" : strerror(-r));
+    errors_add(ini->errors, place, "could not read \"%s\": %s", path, file_error(r));
     return 0;
 }
 

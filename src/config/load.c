@@ -11,24 +11,11 @@
 #include "buf.h"
 #include "str.h"
 
-/* A database, user or auth_file line; each begins with its name. */
-struct entry {
-    void *object; /* owned */
-    size_t order; /* in which it was read */
-    struct place place;
-};
-
-struct entries {
-    struct entry *list; /* owned */
-    size_t count;
-    void (*free)(void *object);
-};
-
 struct load {
     struct config *config; /* owned; under construction */
     struct ini ini;
     struct place *places; /* owned; for each row of option_table where it was set */
-    struct entries databases, users, auth_users;
+    struct entries databases, users;
     const struct section *section; /* that keys belong to now */
     struct config_errors *errors;  /* borrowed */
 };
@@ -50,91 +37,6 @@ static void
 free_user(void *object)
 {
     config_user_free(object);
-}
-
-static void
-free_auth_user(void *object)
-{
-    config_auth_user_free(object);
-}
-
-/* Takes over object, also on failure; NULL is "no memory for it". */
-static int
-entries_add(struct entries *entries, void *object, const struct place *place)
-{
-    struct entry *list = entries->list;
-
-    if (object == NULL)
-        return -ENOMEM;
-    if ((entries->count & (entries->count - 1)) == 0) /* doubles at each power of two */
-        list = realloc(list, MAX(2 * entries->count, (size_t)1) * sizeof(*list));
-    if (list == NULL) {
-        entries->free(object);
-        return -ENOMEM;
-    }
-    entries->list = list;
-    list[entries->count] = (struct entry){object, entries->count, *place};
-    entries->count++;
-    return 0;
-}
-
-static void
-entries_done(struct entries *entries)
-{
-    for (size_t i = 0; i < entries->count; i++)
-        entries->free(entries->list[i].object);
-    free(entries->list);
-}
-
-static const char *
-entry_name(const struct entry *entry)
-{
-    return *(char *const *)entry->object;
-}
-
-static int
-compare_entries(const void *a, const void *b)
-{
-    const struct entry *one = a, *other = b;
-    const int names = strcmp(entry_name(one), entry_name(other));
-
-    if (names != 0)
-        return names;
-    return one->order < other->order ? -1 : 1;
-}
-
-/* Sorts by name; of several of one name the last stays, as it overrides the others. */
-static void
-entries_sort(struct entries *entries)
-{
-    const size_t count = entries->count;
-    struct entry *list = entries->list;
-
-    if (count == 0)
-        return;
-    qsort(list, count, sizeof(*list), compare_entries);
-    entries->count = 0;
-    for (size_t i = 0; i < count; i++) {
-        if (i + 1 < count && str_eq(entry_name(&list[i]), entry_name(&list[i + 1])))
-            entries->free(list[i].object);
-        else
-            list[entries->count++] = list[i];
-    }
-}
-
-/* The objects alone, which the caller owns now; NULL: no memory. */
-static void *
-entries_take(struct entries *entries, size_t *ret_count)
-{
-    void **objects = calloc(entries->count + 1, sizeof(*objects));
-
-    if (objects == NULL)
-        return NULL;
-    for (size_t i = 0; i < entries->count; i++)
-        objects[i] = entries->list[i].object;
-    *ret_count = entries->count;
-    entries->count = 0;
-    return objects;
 }
 
 /* ---- keys ---- */
@@ -233,7 +135,7 @@ database_key(struct load *load, const struct place *place, const char *name, cha
 
     if (!is_name_good(load, "database", name, DATABASE_NAME_MAX, place))
         return 0;
-    if (str_eq(name, "pgbouncer") || str_eq(name, "pgweir")) {
+    if (config_is_console(name)) {
         errors_add(load->errors, place, "database name \"%s\" is reserved", name);
         return 0;
     }
@@ -347,7 +249,6 @@ load_init(struct load *load, const char *path, struct config_errors *errors)
     load->section = &no_section;
     load->databases.free = free_database;
     load->users.free = free_user;
-    load->auth_users.free = free_auth_user;
     load->ini = (struct ini){.handler = &handler, .arg = load, .errors = errors};
     load->config = config_new();
     load->places = calloc(option_table.count, sizeof(*load->places));
@@ -363,49 +264,11 @@ load_done(struct load *load)
 {
     entries_done(&load->databases);
     entries_done(&load->users);
-    entries_done(&load->auth_users);
     ini_done(&load->ini);
     free(load->places);
     config_unref(load->config);
 }
 DEFINE_CLEANUP_IN_PLACE(struct load, load_done);
-
-static const struct place *
-load_place_of(const struct load *load, const char *key)
-{
-    return &load->places[option_find(&option_table, key) - option_table.rows];
-}
-
-static int
-add_auth_user(void *arg, const char *user, const char *secret)
-{
-    struct load *load = arg;
-
-    return entries_add(&load->auth_users, config_auth_user_new(user, secret), &(struct place){0});
-}
-
-static int
-load_auth_file(struct load *load)
-{
-    CLEANUP(buf_done) struct buf text = BUF_INIT;
-    const char *path = load->config->auth_file;
-    int r;
-
-    if (*path == '\0')
-        return 0;
-    r = file_read(path, &text);
-    if (r == -ENOMEM)
-        return r;
-    if (r == 0)
-        r = auth_file_parse(text.data, path, load->errors, add_auth_user, load);
-    else
-        errors_add(load->errors, load_place_of(load, "auth_file"),
-                   "auth_file: could not read \"%s\": %s", path,
-                   r == -EINVAL ? "it is not a text file" : strerror(-r));
-    if (text.data != NULL)
-        explicit_bzero(text.data, text.cap);
-    return go_on(r);
-}
 
 /* The entry "*" is no database, but the template of some. */
 static void
@@ -431,15 +294,13 @@ load_entries(struct load *load)
 
     entries_sort(&load->databases);
     entries_sort(&load->users);
-    entries_sort(&load->auth_users);
     for (size_t i = 0; i < load->databases.count; i++)
         config_check_database(config, load->databases.list[i].object,
                               &load->databases.list[i].place, load->errors);
     take_autodb(load);
     config->databases = entries_take(&load->databases, &config->n_databases);
     config->users = entries_take(&load->users, &config->n_users);
-    config->auth_users = entries_take(&load->auth_users, &config->n_auth_users);
-    if (config->databases == NULL || config->users == NULL || config->auth_users == NULL)
+    if (config->databases == NULL || config->users == NULL)
         return -ENOMEM;
     return 0;
 }
@@ -474,11 +335,12 @@ load_file(const char *path, const struct config *running, struct config_errors *
     if (r == 0)
         r = ini_parse(&load.ini, path);
     if (r == 0)
-        r = load_auth_file(&load);
+        r = config_read_files(load.config, load.places, errors);
     if (r == 0)
         r = load_entries(&load);
     if (r < 0)
         return r;
+    config_check_listen(load.config, load.places, errors);
     config_check(load.config, load.places, errors);
     if (running != NULL)
         r = keep_running_values(&load, running);
@@ -503,6 +365,40 @@ config_reload(const struct config *running, struct config_errors *errors,
     return load_file(running->conffile, running, errors, ret_config);
 }
 
+/* As after a reload, but what was strange before is no news. */
+static int
+check_again(const struct config *config, const struct place *places, struct config_errors *errors)
+{
+    CLEANUP(config_errors_done) struct config_errors found = CONFIG_ERRORS_INIT;
+
+    config_check(config, places, &found);
+    for (size_t i = 0; i < found.count; i++)
+        if (!found.list[i].is_warning)
+            errors_add(errors, NULL, "%s", found.list[i].message);
+    if (found.out_of_memory || errors->out_of_memory)
+        return -ENOMEM;
+    return config_errors_fatal(&found) ? -EINVAL : 0;
+}
+
+/* A key that says which files there are, or how to read them, lets them be read anew. */
+static int
+finish_set(struct config *config, const struct option *row, struct config_errors *errors)
+{
+    CLEANUP(free) struct place *places = calloc(option_table.count, sizeof(*places));
+    const size_t before = errors->count - errors->warnings;
+    int r = 0;
+
+    if (places == NULL)
+        return -ENOMEM;
+    if (row->reads_files)
+        r = config_read_files(config, places, errors);
+    if (r == 0)
+        r = check_again(config, places, errors);
+    if (r == 0 && errors->count - errors->warnings > before)
+        r = -EINVAL;
+    return r;
+}
+
 int
 config_set(const struct config *old, const char *key, const char *value,
            struct config_errors *errors, struct config **ret_config)
@@ -514,14 +410,16 @@ config_set(const struct config *old, const char *key, const char *value,
     r = config_copy(old, &config);
     if (r == 0)
         r = config_set_key(&option_table, "", key, value, config, NULL, errors, &row);
-    if (r != 0)
+    if (r < 0)
         return r;
     if (row->reload == RELOAD_RESTART) {
         errors_warn(errors, NULL, "%s keeps its value until a restart", row->name);
         r = option_copy(row, old, config);
-        if (r < 0)
-            return r;
+    } else {
+        r = finish_set(config, row, errors);
     }
+    if (r < 0)
+        return r;
     *ret_config = TAKE(config);
     return 0;
 }

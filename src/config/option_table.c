@@ -98,15 +98,18 @@ static const struct option rows[] = {
       .help = "The database that auth_query runs in, by its name here; without it, the one that "
               "the client asks for." },
     { KEY(auth_file), .type = OPT_STRING, .group = GROUP_AUTH, .def = "",
-      .example = "/etc/pgweir/userlist.txt",
+      .example = "/etc/pgweir/userlist.txt", .reads_files = true,
       .help = "The users and their passwords, a line each: \"user\" \"password\". Read again on "
               "every reload." },
     { KEY(auth_hba_file), .type = OPT_STRING, .group = GROUP_AUTH, .def = "",
+      .reads_files = true,
       .help = "With auth_type = hba: the file of the rules, as PostgreSQL's pg_hba.conf." },
     { KEY(auth_hba_lenient), .type = OPT_BOOL, .group = GROUP_AUTH, .def = "0",
+      .reads_files = true,
       .help = "Skip a bad line of auth_hba_file or auth_ident_file with a warning, as PgBouncer "
               "does, instead of refusing the configuration." },
     { KEY(auth_ident_file), .type = OPT_STRING, .group = GROUP_AUTH, .def = "",
+      .reads_files = true,
       .help = "Maps of system users and certificate names to users, as PostgreSQL's "
               "pg_ident.conf." },
     { KEY(auth_ldap_options), .type = OPT_STRING, .group = GROUP_AUTH, .def = "",
@@ -121,7 +124,7 @@ static const struct option rows[] = {
       .help = "How long an answer of auth_query may serve other logins of the same user; 0 means "
               "only those that came while it was under way." },
     { KEY(auth_type), .type = OPT_ENUM, .group = GROUP_AUTH, .def = "md5",
-      .words = words_auth_type,
+      .words = words_auth_type, .reads_files = true,
       .help = "How clients prove who they are. scram-sha-256, or md5, which means SCRAM for users "
               "whose secret is one of SCRAM: by the secret in auth_file or from auth_query. plain: "
               "by the password itself. cert: by a TLS certificate. peer: by the operating system, "
