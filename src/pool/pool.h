@@ -26,6 +26,7 @@
 #include "snapshot.h"
 #include "task.h"
 #include "usec.h"
+#include "welcome.h"
 
 struct engine;
 struct opening;
@@ -36,6 +37,8 @@ struct shard;
 struct timer;
 struct waiter;
 struct worker;
+
+#define CACHE_LINE 64
 
 struct database {
     struct map_node node; /* in the registry, by name */
@@ -120,9 +123,11 @@ struct shard {
     bool share_deferred;
     unsigned surplus; /* clients that are to move to other shards once they are idle */
     bool asking;
-    unsigned ask_next; /* which sibling is asked next */
+    unsigned ask_next;      /* which sibling is asked next */
+    struct welcome welcome; /* what the client who came last was told */
     struct stats stats;
-    atomic_uint client_count;   /* shared */
+    /* Other workers read these; what else changes often lies on other cache lines. */
+    _Alignas(CACHE_LINE) atomic_uint client_count; /* shared */
     _Atomic usec_t oldest_wait; /* shared: since when the oldest waiter waits; 0: none */
     atomic_uint waiting;        /* shared: how many wait */
     atomic_uint incoming;       /* shared: servers that others have sent here */
