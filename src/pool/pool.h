@@ -207,8 +207,8 @@ bool sharing_is_alone(const struct shard *shard);
 void sharing_publish_waiters(struct shard *shard);
 /* Gives server to another shard if its waiter is much older than ours; false: it stays. */
 bool sharing_give(struct shard *shard, struct server *server);
-/* There are idle servers: whoever waits elsewhere gets one, if nobody here wants it in this turn.
- */
+/* There may be idle servers: who has waited elsewhere for a moment gets one, if nobody here wants
+ * it in this turn. */
 void sharing_offer(struct shard *shard);
 /* Asks a shard with idle servers for one; whether an answer is on its way. */
 bool sharing_ask(struct shard *shard);
