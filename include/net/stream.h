@@ -55,8 +55,8 @@ struct stream {
 };
 
 /*
- * Takes fd and tls over (with keep_fd: borrows both), also on failure. tls, if any, has done its
- * handshake; its BIO is replaced by the stream's. Reading starts enabled.
+ * Takes fd, which does not block, and tls over (with keep_fd: borrows both), also on failure. tls,
+ * if any, has done its handshake; its BIO is replaced by the stream's. Reading starts enabled.
  */
 int stream_open(struct stream *stream, struct outbox *outbox, int fd, struct ssl_st *tls,
                 bool keep_fd, const struct stream_ops *ops);

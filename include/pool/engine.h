@@ -78,8 +78,8 @@ void engine_free(struct engine *engine);
 void engine_call_acceptor(struct engine *engine, void (*fn)(struct loop *loop, void *arg),
                           void *arg);
 /*
- * A new connection (fd is taken over): goes to the least busy worker for its login. On the
- * acceptor's loop.
+ * A new connection (fd is taken over): logs in on the acceptor, or, while that one is busy, on the
+ * least busy worker. On the acceptor's loop.
  */
 void engine_accept(struct engine *engine, int fd, const struct sockaddr *addr, socklen_t len,
                    bool is_unix);

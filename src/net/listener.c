@@ -26,7 +26,6 @@
 #include "timer.h"
 #include "usec.h"
 
-#define ACCEPTS_A_TURN  64
 #define EXHAUSTED_PAUSE (100 * MSEC)
 
 struct listener {
@@ -104,37 +103,28 @@ is_passing(int error)
     }
 }
 
-/* Accepts one and gives it away; the owner may close the listener. False when none is left. */
-static bool
-listener_accept(struct listener *listener)
+/*
+ * Accepts one and gives it away; the owner may close the listener. One a turn: most often no other
+ * waits, and if one does the loop calls again.
+ */
+static void
+listener_readable(void *arg, unsigned what)
 {
+    struct listener *listener = arg;
     union address peer;
     socklen_t len = sizeof(peer);
     const int fd = accept4(listener->fd, &peer.any, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
+    (void)what;
     if (fd < 0) {
-        if (is_passing(errno))
-            return true;
-        if (errno != EAGAIN)
+        if (errno != EAGAIN && !is_passing(errno))
             listener_exhausted(listener, errno);
-        return false;
+        return;
     }
     if (listener->exhausted)
         log_info("accepting on %s again", listener->name);
     listener->exhausted = false;
     listener->fn(listener->arg, fd, &peer.any, len, listener->is_unix);
-    return true;
-}
-
-static void
-listener_readable(void *arg, unsigned what)
-{
-    struct listener *listener = arg;
-
-    (void)what;
-    for (int i = 0; i < ACCEPTS_A_TURN && listener->fd >= 0 && !listener->paused; i++)
-        if (!listener_accept(listener))
-            return;
 }
 
 static void

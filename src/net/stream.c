@@ -61,7 +61,7 @@ int
 stream_open(struct stream *stream, struct outbox *outbox, int fd, struct ssl_st *tls, bool keep_fd,
             const struct stream_ops *ops)
 {
-    int r;
+    int r = 0;
 
     *stream = (struct stream){
         .ops = ops,
@@ -70,8 +70,7 @@ stream_open(struct stream *stream, struct outbox *outbox, int fd, struct ssl_st 
         .reading = true,
         .keep_fd = keep_fd,
     };
-    r = fd_set_nonblock(fd);
-    if (r >= 0 && tls != NULL)
+    if (tls != NULL)
         r = stream_tls_open(stream);
     if (r >= 0)
         r = stream_join(stream, outbox);

@@ -32,6 +32,9 @@
 #define BLOCKING_THREADS 8
 #define BLOCKING_QUEUE   64
 
+/* While the acceptor has less to do than this, in per mille, clients log in on its thread. */
+#define ENGINE_BUSY_LOAD 600
+
 /* ---- life -------------------------------------------------------------------------------------
  */
 
@@ -262,13 +265,19 @@ engine_send_to(struct worker *worker, int fd, const struct address *address)
     return 0;
 }
 
+/*
+ * Who logs in: the acceptor, as long as it has the time. A login is little work, and to begin it
+ * elsewhere is to wake another thread for it.
+ */
 static struct worker *
 engine_pick_worker(struct engine *engine)
 {
     struct worker *best = &engine->workers[0];
 
+    if (loop_load(best->loop) < ENGINE_BUSY_LOAD)
+        return best;
     for (unsigned i = 1; i < engine->worker_count; i++) {
-        if (atomic_load(&engine->workers[i].client_count) < atomic_load(&best->client_count))
+        if (loop_load(engine->workers[i].loop) < loop_load(best->loop))
             best = &engine->workers[i];
     }
     return best;

@@ -21,6 +21,7 @@
 #include "startup.h"
 #include "str.h"
 #include "visit.h"
+#include "welcome.h"
 #include "worker.h"
 
 /* A password message; PostgreSQL's own limit. */
@@ -236,21 +237,6 @@ login_startup(struct client *client)
 /* ---- authentication ---------------------------------------------------------------------------
  */
 
-static int
-login_overlay(struct settings **settings, const struct settings *wishes)
-{
-    int r = 0;
-
-    for (size_t i = 0; i < settings_count(wishes) && r == 0; i++) {
-        const char *name, *value;
-
-        settings_at(wishes, i, &name, &value);
-        if (settings_get(*settings, name) != NULL)
-            r = settings_put(settings, name, value);
-    }
-    return r;
-}
-
 /* Among the clients of all, of the database, of the user; or refused for the one that is full. */
 static enum close_reason
 login_count(struct client *client, struct pool *pool, const struct policy *policy)
@@ -442,18 +428,25 @@ login_input(struct client *client, const char *data, size_t len)
 /* ---- the answer -------------------------------------------------------------------------------
  */
 
+/* Takes over the settings that the client may count on. */
 static int
-login_append_parameters(const struct settings *settings, struct buf *message)
+login_take_settings(struct client *client)
 {
-    int r = 0;
+    struct shard *const shard = client->shard;
+    struct pool *const pool = shard->pool;
+    struct settings *base;
+    int r;
 
-    for (size_t i = 0; i < settings_count(settings) && r == 0; i++) {
-        const char *name, *value;
-
-        settings_at(settings, i, &name, &value);
-        r = msg_parameter_status(message, name, value);
-    }
-    return r;
+    (void)pthread_mutex_lock(&pool->mutex);
+    base = settings_ref(pool->welcome);
+    (void)pthread_mutex_unlock(&pool->mutex);
+    r = welcome_prepare(&shard->welcome, base, client->login->settings);
+    settings_unref(base);
+    if (r < 0)
+        return r;
+    settings_unref(client->settings);
+    client->settings = settings_ref(shard->welcome.settings);
+    return 0;
 }
 
 int
@@ -461,17 +454,11 @@ login_answer(struct client *client)
 {
     CLEANUP(buf_done) struct buf message = BUF_INIT;
     const struct login *const login = client->login;
-    struct pool *const pool = client->shard->pool;
-    struct settings *welcome;
+    const struct buf *const parameters = &client->shard->welcome.parameters;
     uint32_t secret;
     int r;
 
-    (void)pthread_mutex_lock(&pool->mutex);
-    welcome = settings_ref(pool->welcome);
-    (void)pthread_mutex_unlock(&pool->mutex);
-    settings_unref(client->settings);
-    client->settings = welcome;
-    r = login_overlay(&client->settings, login->settings);
+    r = login_take_settings(client);
     if (r == 0)
         r = cancel_draw_key(client);
     if (r == 0)
@@ -482,7 +469,7 @@ login_answer(struct client *client)
     if (r == 0)
         r = msg_auth_ok(&message);
     if (r == 0)
-        r = login_append_parameters(client->settings, &message);
+        r = buf_append(&message, parameters->data, parameters->len);
     if (r == 0)
         r = msg_backend_key(&message, (uint32_t)(client->cancel_key >> 32), &secret, sizeof secret);
     if (r == 0 && *client->worker->config->login_notify_message != '\0')

@@ -184,8 +184,7 @@ pool_put(struct server *server)
     }
     server_set_state(server, SERVER_IDLE);
     shard_add_idle(shard, server);
-    if (!sharing_is_alone(shard))
-        sharing_offer(shard);
+    sharing_offer(shard);
 }
 
 void
@@ -377,6 +376,7 @@ shard_tick(void *arg)
     shard_notify(shard, now);
     shard_trim(shard);
     shard_grow_now(shard);
+    sharing_offer(shard);
     next = MIN(shard_next_of_waiters(shard), shard_next_of_servers(shard));
     if (shard->retry_at > now && (!list_empty(&shard->waiters) || !list_empty(&shard->welcoming) ||
                                   shard_is_below_minimum(shard)))

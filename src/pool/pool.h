@@ -27,6 +27,7 @@
 #include "snapshot.h"
 #include "task.h"
 #include "usec.h"
+#include "welcome.h"
 
 struct credential;
 struct engine;
@@ -38,6 +39,8 @@ struct shard;
 struct timer;
 struct waiter;
 struct worker;
+
+#define CACHE_LINE 64
 
 struct database {
     struct map_node node; /* in the registry, by name */
@@ -125,9 +128,11 @@ struct shard {
     bool share_deferred;
     unsigned surplus; /* clients that are to move to other shards once they are idle */
     bool asking;
-    unsigned ask_next; /* which sibling is asked next */
+    unsigned ask_next;      /* which sibling is asked next */
+    struct welcome welcome; /* what the client who came last was told */
     struct stats stats;
-    atomic_uint client_count;   /* shared */
+    /* Other workers read these; what else changes often lies on other cache lines. */
+    _Alignas(CACHE_LINE) atomic_uint client_count; /* shared */
     _Atomic usec_t oldest_wait; /* shared: since when the oldest waiter waits; 0: none */
     atomic_uint waiting;        /* shared: how many wait */
     atomic_uint incoming;       /* shared: servers that others have sent here */
@@ -209,8 +214,8 @@ bool sharing_is_alone(const struct shard *shard);
 void sharing_publish_waiters(struct shard *shard);
 /* Gives server to another shard if its waiter is much older than ours; false: it stays. */
 bool sharing_give(struct shard *shard, struct server *server);
-/* There are idle servers: whoever waits elsewhere gets one, if nobody here wants it in this turn.
- */
+/* There may be idle servers: who has waited elsewhere for a moment gets one, if nobody here wants
+ * it in this turn. */
 void sharing_offer(struct shard *shard);
 /* Asks a shard with idle servers for one; whether an answer is on its way. */
 bool sharing_ask(struct shard *shard);

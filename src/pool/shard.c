@@ -243,10 +243,11 @@ shard_arrive(struct message *message)
 int
 shard_new(struct pool *pool, struct worker *worker, struct shard **ret_shard)
 {
-    struct shard *const shard = calloc(1, sizeof *shard);
+    struct shard *const shard = aligned_alloc(_Alignof(struct shard), sizeof *shard);
 
     if (shard == NULL)
         return -ENOMEM;
+    memset(shard, 0, sizeof *shard);
     shard->pool = pool;
     shard->worker = worker;
     shard->policy = policy_ref(pool->policy);
@@ -294,5 +295,6 @@ shard_free(struct shard *shard)
     lookups_done(&shard->lookups);
     policy_unref(shard->policy);
     policy_unref(shard->next_policy);
+    welcome_done(&shard->welcome);
     free(shard);
 }

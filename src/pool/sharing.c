@@ -17,6 +17,8 @@
 
 /* A waiter of another shard must be older by so much: moving a server costs a wake-up there. */
 #define SHARING_TOLERANCE (4 * MSEC)
+/* Before a waiter gets an idle server of another shard; most often one of its own is faster. */
+#define SHARING_PATIENCE (1 * MSEC)
 
 bool
 sharing_is_alone(const struct shard *shard)
@@ -87,12 +89,13 @@ static void
 sharing_offer_idle(struct message *message)
 {
     struct shard *const shard = container_of(message, struct shard, offer);
+    const usec_t now = loop_now(shard->worker->loop);
     struct list *link;
     struct shard *other;
 
     shard->offer_deferred = false;
     while (list_empty(&shard->waiters) && (link = list_first(&shard->idle)) != NULL &&
-           (other = sharing_find_waiter(shard, USEC_NEVER)) != NULL) {
+           (other = sharing_find_waiter(shard, usec_sub(now, SHARING_PATIENCE) + 1)) != NULL) {
         struct server *const server = container_of(link, struct server, idle_link);
 
         if (!server_is_usable(server)) {
@@ -102,12 +105,14 @@ sharing_offer_idle(struct message *message)
         shard_remove_idle(shard, server);
         server_move(server, other);
     }
+    if (!list_empty(&shard->idle) && sharing_find_waiter(shard, USEC_NEVER) != NULL)
+        shard_schedule(shard, now + SHARING_PATIENCE);
 }
 
 void
 sharing_offer(struct shard *shard)
 {
-    if (shard->offer_deferred)
+    if (shard->offer_deferred || list_empty(&shard->idle) || sharing_is_alone(shard))
         return;
     shard->offer_deferred = true;
     shard->offer.fn = sharing_offer_idle;

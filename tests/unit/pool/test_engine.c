@@ -501,6 +501,28 @@ test_snapshot(void **state)
     snapshot_free(snapshot);
 }
 
+/* The acceptor lets others do the logins only when it is busy itself. */
+static void
+test_logins_leave_a_busy_acceptor(void **state)
+{
+    struct fixture *f = *state;
+    struct worker *workers;
+
+    fixture_start(f, "worker_threads = 3\n");
+    workers = f->engine->workers;
+    (void)fixture_connect(f);
+    (void)fixture_connect(f);
+    assert_int_equal(atomic_load(&workers[0].client_count), 2);
+    fake_loop_set_load(workers[0].loop, 900);
+    fake_loop_set_load(workers[1].loop, 950);
+    fake_loop_set_load(workers[2].loop, 700);
+    (void)fixture_connect(f);
+    assert_int_equal(atomic_load(&workers[2].client_count), 1);
+    fake_loop_set_load(workers[2].loop, 990);
+    (void)fixture_connect(f);
+    assert_int_equal(atomic_load(&workers[0].client_count), 3);
+}
+
 static void
 test_stats(void **state)
 {
@@ -554,6 +576,7 @@ main(void)
         TEST(test_stop_in_the_middle_of_everything),
         TEST(test_stop_with_a_reset_under_way),
         TEST(test_snapshot),
+        TEST(test_logins_leave_a_busy_acceptor),
         TEST(test_stats),
     };
 

@@ -109,6 +109,25 @@ test_oldest_waiter_of_all_shards(void **state)
     peer_expect_types(more[1], "CZ");
 }
 
+/* A server that comes back stays for a moment: the waiter elsewhere may get one of its own shard.
+ */
+static void
+test_patience_before_an_idle_server_moves(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *clients[2], *server;
+
+    begin_shards(f, two_shards, clients, 2, &server);
+    begin_transaction(clients[0], server);
+    peer_send(clients[1], 'Q', "select 1");
+    fixture_settle(f);
+    end_transaction(clients[0], server);
+    fixture_advance(f, 500);
+    assert_int_equal(fixture_idle_count(f), 1);
+    fixture_advance(f, 500);
+    peer_expect(server, 'Q', "select 1");
+}
+
 /* When a server ends on one shard, the other may open one in its place. */
 static void
 test_permit_moves(void **state)
@@ -253,6 +272,7 @@ main(void)
         TEST(test_idle_server_moves),
         TEST(test_limit_is_the_pools),
         TEST(test_oldest_waiter_of_all_shards),
+        TEST(test_patience_before_an_idle_server_moves),
         TEST(test_permit_moves),
         TEST(test_welcome_is_the_pools),
         TEST(test_cancel_across_workers),
