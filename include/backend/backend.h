@@ -177,6 +177,7 @@ struct backend_features {
     bool scram_keys;         /* scram_client_key (18) */
     bool require_auth;       /* 16 */
     bool tls_usable;         /* libpq has TLS, by the OpenSSL that the daemon uses itself */
+    const char *tls_trouble; /* static: why it is not usable; NULL if it is */
 };
 /*
  * Called once, first thing in main, before any thread: unsets PG* in the environment (an empty

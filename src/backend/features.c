@@ -92,13 +92,10 @@ cancel_family_find(void)
 static bool
 tls_is_shared(void)
 {
-    const char *library = PQsslAttribute(NULL, "library");
     void *function = dlsym(RTLD_DEFAULT, "PQconnectPoll");
     void *handle, *theirs;
     Dl_info where;
 
-    if (!str_eq(library, "OpenSSL"))
-        return false;
     if (function == NULL || dladdr(function, &where) == 0)
         return true; /* libpq is linked in statically, with the one libssl that there is */
     handle = dlopen(where.dli_fname, RTLD_LAZY | RTLD_NOLOAD);
@@ -107,6 +104,16 @@ tls_is_shared(void)
     theirs = dlsym(handle, "SSL_new"); /* in libpq and in what it was linked with */
     (void)dlclose(handle);
     return theirs == dlsym(RTLD_DEFAULT, "SSL_new") && theirs == (void *)SSL_new;
+}
+
+static const char *
+tls_trouble(void)
+{
+    if (!str_eq(PQsslAttribute(NULL, "library"), "OpenSSL"))
+        return "libpq was built without OpenSSL";
+    if (!tls_is_shared())
+        return "libpq is linked to another OpenSSL than pgweir";
+    return NULL;
 }
 
 int
@@ -140,7 +147,8 @@ backend_global_init(struct backend_features *ret_features, struct buf *ret_error
     loaded.features.libpq_version = PQlibVersion();
     loaded.features.scram_keys = libpq_knows("scram_client_key");
     loaded.features.require_auth = libpq_knows("require_auth");
-    loaded.features.tls_usable = tls_is_shared();
+    loaded.features.tls_trouble = tls_trouble();
+    loaded.features.tls_usable = loaded.features.tls_trouble == NULL;
     *ret_features = loaded.features;
     return 0;
 }

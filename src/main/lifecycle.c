@@ -15,6 +15,7 @@
 #include "macros.h"
 #include "reloader.h"
 #include "sdnotify.h"
+#include "server_check.h"
 #include "service_int.h"
 #include "timer.h"
 
@@ -29,6 +30,14 @@ lifecycle_config(void *arg)
     const struct service *service = arg;
 
     return service->config;
+}
+
+void
+lifecycle_check(void *arg, const struct config *config, struct config_errors *errors)
+{
+    const struct service *service = arg;
+
+    server_check(config, service->features, errors);
 }
 
 static void
@@ -82,7 +91,11 @@ lifecycle_set(void *arg, const char *key, const char *value, struct buf *message
     int r;
 
     r = config_set(service->config, key, value, &errors, &config);
+    if (r == 0)
+        lifecycle_check(service, config, &errors);
     describe(&errors, message);
+    if (r == 0 && config_errors_fatal(&errors))
+        r = -EINVAL;
     return r < 0 ? r : lifecycle_apply(service, config);
 }
 

@@ -20,6 +20,7 @@
 #include "log.h"
 #include "log_setup.h"
 #include "pidfile.h"
+#include "server_check.h"
 #include "service.h"
 #include "signals.h"
 
@@ -49,17 +50,6 @@ load_config(const char *path, struct config **ret_config)
     return r;
 }
 
-static int
-check_config(const char *path)
-{
-    CLEANUP(config_unref) struct config *config = NULL;
-
-    if (load_config(path, &config) < 0)
-        return EXIT_ERROR;
-    printf("%s: no errors\n", path);
-    return EXIT_OK;
-}
-
 /* Hash tables must not be predictable for clients who choose the keys. */
 static int
 seed_hash(void)
@@ -72,25 +62,60 @@ seed_hash(void)
     return r;
 }
 
+/* The user who is named on the command line or in the file, if any. */
+static int
+become_named_user(const struct cmdline *cmdline, const struct config *config)
+{
+    const char *user = cmdline->user != NULL ? cmdline->user : config->user;
+    const int r = *user != '\0' ? privileges_drop(user) : 0;
+
+    if (r < 0)
+        log_fatal("cannot become user %s: %s", user, r == -ENOENT ? "no such user" : strerror(-r));
+    return r;
+}
+
 static int
 become_user(const struct cmdline *cmdline, const struct config *config)
 {
-    const char *user = cmdline->user != NULL ? cmdline->user : config->user;
+    const int r = become_named_user(cmdline, config);
 
-    if (*user != '\0') {
-        const int r = privileges_drop(user);
-
-        if (r < 0) {
-            log_fatal("cannot become user %s: %s", user,
-                      r == -ENOENT ? "no such user" : strerror(-r));
-            return r;
-        }
-    }
+    if (r < 0)
+        return r;
     if (geteuid() == 0) {
         log_fatal("pgweir should not run as root");
         return -EPERM;
     }
     return 0;
+}
+
+/* As the user who will run it: some files are that user's. */
+static int
+check_config(const struct cmdline *cmdline, const struct backend_features *features)
+{
+    CLEANUP(config_errors_done) struct config_errors errors = CONFIG_ERRORS_INIT;
+    CLEANUP(config_unref) struct config *config = NULL;
+
+    if (load_config(cmdline->file, &config) < 0 || become_named_user(cmdline, config) < 0)
+        return EXIT_ERROR;
+    server_check(config, features, &errors);
+    config_errors_print(&errors, stderr);
+    if (config_errors_fatal(&errors))
+        return EXIT_ERROR;
+    printf("%s: no errors\n", cmdline->file);
+    return EXIT_OK;
+}
+
+/* What the file wants, and libpq cannot do. */
+static int
+check_servers(const struct config *config, const struct backend_features *features)
+{
+    CLEANUP(config_errors_done) struct config_errors errors = CONFIG_ERRORS_INIT;
+
+    server_check(config, features, &errors);
+    for (size_t i = 0; i < errors.count; i++)
+        log_at(errors.list[i].is_warning ? LOG_LEVEL_WARNING : LOG_LEVEL_FATAL, "%s",
+               errors.list[i].message);
+    return config_errors_fatal(&errors) ? -EINVAL : 0;
 }
 
 /* Still in the foreground for whoever waits for daemon_report_ready. */
@@ -140,6 +165,8 @@ run(const struct cmdline *cmdline, const struct backend_features *features)
         r = become_daemon(config);
     if (r == 0)
         r = log_setup_apply(&log_setup, config);
+    if (r == 0)
+        r = check_servers(config, features);
     if (r == 0)
         r = make_pidfile(config->pidfile, &pidfile);
     if (r == 0)
@@ -192,7 +219,7 @@ main(int argc, char *argv[])
         status = print_version(&features);
         break;
     case CMDLINE_CHECK:
-        status = check_config(cmdline.file);
+        status = check_config(&cmdline, &features);
         break;
     case CMDLINE_RUN:
         status = run(&cmdline, &features);

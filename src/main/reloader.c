@@ -152,6 +152,11 @@ reloader_run(struct job *job)
     struct reloader *reloader = container_of(job, struct reloader, job);
 
     reloader->result = config_reload(reloader->old, &reloader->errors, &reloader->new);
+    if (reloader->result < 0)
+        return;
+    reloader->hooks.check(reloader->hooks.arg, reloader->new, &reloader->errors);
+    if (config_errors_fatal(&reloader->errors))
+        reloader->result = -EINVAL;
 }
 
 static void

@@ -12,6 +12,7 @@
 #include "console.h"
 
 struct config;
+struct config_errors;
 struct executor;
 struct loop;
 struct reloader;
@@ -20,6 +21,8 @@ struct reloader_hooks {
     void *arg;
     /* The configuration in force. */
     struct config *(*current)(void *arg);
+    /* Adds what it finds wrong with another, before that is put in force; on the executor. */
+    void (*check)(void *arg, const struct config *config, struct config_errors *errors);
     /* Puts another in force (takes its own reference); 0, or -errno and nothing has changed. */
     int (*apply)(void *arg, struct config *config);
 };

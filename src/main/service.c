@@ -122,6 +122,7 @@ make_reloader(struct service *service)
     const struct reloader_hooks hooks = {
         .arg = service,
         .current = lifecycle_config,
+        .check = lifecycle_check,
         .apply = lifecycle_apply,
     };
 

@@ -10,6 +10,7 @@
 #include "engine.h"
 
 struct backend_features;
+struct config_errors;
 struct log_setup;
 
 struct service {
@@ -35,6 +36,8 @@ struct service {
 
 /* lifecycle.c */
 
+/* Adds to errors what of a configuration this process cannot do; any thread. */
+void lifecycle_check(void *service, const struct config *config, struct config_errors *errors);
 /* Puts another configuration in force. 0, or -errno after it is logged, and nothing has changed. */
 int lifecycle_apply(void *service, struct config *config);
 struct config *lifecycle_config(void *service);

@@ -50,6 +50,7 @@ test_features(void **state)
     assert_int_equal(features.cancel_nonblocking, PQlibVersion() >= 170000);
     assert_int_equal(features.scram_keys, PQlibVersion() >= 180000);
     assert_int_equal(features.require_auth, PQlibVersion() >= 160000);
+    assert_int_equal(features.tls_usable, features.tls_trouble == NULL);
     assert_true(libpq_knows("hostaddr"));
     assert_false(libpq_knows("no_such_option"));
     assert_memory_equal(&libpq()->features, &features, sizeof(features));

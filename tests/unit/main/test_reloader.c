@@ -26,6 +26,7 @@ struct fixture {
     char path[64];
     unsigned applied;
     int apply_result;
+    bool check_fails;
 };
 
 struct waiter {
@@ -69,6 +70,16 @@ apply(void *arg, struct config *config)
 }
 
 static void
+check(void *arg, const struct config *config, struct config_errors *errors)
+{
+    const struct fixture *f = arg;
+
+    (void)config;
+    if (f->check_fails)
+        config_errors_add(errors, false, "this cannot be done here");
+}
+
+static void
 told(struct reload_waiter *reload_waiter, const char *error)
 {
     struct waiter *waiter = container_of(reload_waiter, struct waiter, waiter);
@@ -89,7 +100,8 @@ static int
 setup(void **state)
 {
     struct fixture *f = calloc(1, sizeof(*f));
-    const struct reloader_hooks hooks = {.arg = f, .current = current, .apply = apply};
+    const struct reloader_hooks hooks = {
+        .arg = f, .current = current, .check = check, .apply = apply};
     struct config_errors errors = CONFIG_ERRORS_INIT;
     int fd;
 
@@ -157,6 +169,20 @@ test_what_cannot_be_applied(void **state)
     wait_until_told(f, &waiter);
     assert_string_equal(waiter.error, "Permission denied");
     assert_int_equal(f->config->max_client_conn, 1);
+}
+
+static void
+test_what_cannot_be_done(void **state)
+{
+    struct fixture *f = *state;
+    struct waiter waiter = {.waiter.done = told};
+
+    f->check_fails = true;
+    write_config(f, "max_client_conn = 2");
+    reloader_start(f->reloader, &waiter.waiter);
+    wait_until_told(f, &waiter);
+    assert_string_equal(waiter.error, "this cannot be done here");
+    assert_int_equal(f->applied, 0);
 }
 
 /* Both who come while one is under way get the next one, together. */
@@ -233,8 +259,10 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_good_and_bad),  TEST(test_what_cannot_be_applied), TEST(test_one_at_a_time),
-        TEST(test_waiter_leaves), TEST(test_closed_under_way),       TEST(test_executor_refuses),
+        TEST(test_good_and_bad),        TEST(test_what_cannot_be_applied),
+        TEST(test_what_cannot_be_done), TEST(test_one_at_a_time),
+        TEST(test_waiter_leaves),       TEST(test_closed_under_way),
+        TEST(test_executor_refuses),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
