@@ -47,6 +47,12 @@ void auth_explain(struct auth *auth, const char *format, ...) PRINTF_LIKE(2, 3);
 
 /* Accepted, with what a server can be logged in with: taken over, NULL if there is nothing. */
 enum auth_status auth_accept(struct auth *auth, struct credential *credential);
+/* The same with what auth->secret is good for. */
+enum auth_status auth_accept_secret(struct auth *auth);
+
+/* Whether the user may be this name of a system or a certificate: by the rule's map, or the same.
+ */
+bool auth_name_fits(const struct auth *auth, const char *system_name);
 
 /* ---- a password in clear text ---- */
 
