@@ -65,9 +65,9 @@ errors_grow(struct config_errors *errors)
     return 0;
 }
 
-static PRINTF_LIKE(4, 0) void errors_vadd(struct config_errors *errors, bool is_warning,
-                                          const struct place *place, const char *format,
-                                          va_list args)
+void
+errors_vadd(struct config_errors *errors, bool is_warning, const struct place *place,
+            const char *format, va_list args)
 {
     CLEANUP(buf_done) struct buf message = BUF_INIT;
     struct config_error error = {.is_warning = is_warning};
