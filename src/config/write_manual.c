@@ -38,13 +38,11 @@ type_name(const struct option *row)
 
 /* "time, default 120, changes need a restart" */
 static void
-write_properties(FILE *file, const struct option *row, bool has_defaults)
+write_properties(FILE *file, const struct option *row)
 {
     (void)fprintf(file, "(%s", type_name(row));
     if (row->def != NULL)
         (void)fprintf(file, ", default %s", *row->def != '\0' ? row->def : "empty");
-    else if (has_defaults)
-        (void)fputs(", required", file);
     if (row->alias != NULL)
         (void)fprintf(file, ", also called %s", row->alias);
     if (row->no_effect)
@@ -57,10 +55,10 @@ write_properties(FILE *file, const struct option *row, bool has_defaults)
 }
 
 static void
-write_key(FILE *file, const struct option *row, bool has_defaults)
+write_key(FILE *file, const struct option *row)
 {
     (void)fprintf(file, ".It Ic %s\n", row->name);
-    write_properties(file, row, has_defaults);
+    write_properties(file, row);
     (void)fputs(".br\n", file);
     write_text(file, row->help);
 }
@@ -71,7 +69,7 @@ write_group(FILE *file, enum option_group group)
     (void)fprintf(file, ".Ss %s\n.Bl -tag -width Ds\n", option_group_titles[group]);
     for (const struct option *row = option_table.rows; row < option_table_end(&option_table); row++)
         if (row->group == group)
-            write_key(file, row, true);
+            write_key(file, row);
     (void)fputs(".El\n", file);
 }
 
@@ -80,7 +78,7 @@ write_entry_keys(FILE *file, const struct option_table *table)
 {
     (void)fputs(".Bl -tag -width Ds\n", file);
     for (const struct option *row = table->rows; row < option_table_end(table); row++)
-        write_key(file, row, false);
+        write_key(file, row);
     (void)fputs(".El\n", file);
 }
 
@@ -149,6 +147,64 @@ static const char tail[] =
     ".Ql SCRAM-SHA-256$... .\n"
     "What follows on the line is ignored, as are lines that begin with\n"
     ".Ql \\&; .\n"
+    ".Sh HBA FILE\n"
+    "With auth_type = hba, the first line of\n"
+    ".Ic auth_hba_file\n"
+    "that fits a login says how the client must prove who it is; who fits no line is rejected.\n"
+    "The grammar is that of PostgreSQL's pg_hba.conf:\n"
+    ".Bd -literal\n"
+    "local  DATABASES USERS              METHOD [OPTION=VALUE ...]\n"
+    "host   DATABASES USERS ADDRESS      METHOD [OPTION=VALUE ...]\n"
+    "host   DATABASES USERS ADDRESS MASK METHOD [OPTION=VALUE ...]\n"
+    "include FILE\n"
+    "include_if_exists FILE\n"
+    "include_dir DIRECTORY\n"
+    ".Ed\n"
+    ".Pp\n"
+    "For\n"
+    ".Ql host\n"
+    "there may also stand hostssl, hostnossl and hostnogssenc; hostgssenc fits nobody.\n"
+    "Databases are names, all, sameuser, replication (which only fits physical replication), a\n"
+    ".Ql /regex\n"
+    "(POSIX, extended) or an\n"
+    ".Ql @file\n"
+    "of them; users are names, all, a\n"
+    ".Ql /regex\n"
+    "or an\n"
+    ".Ql @file .\n"
+    "Lists have commas between.\n"
+    "An address is 10.0.0.0/8, 2001:db8::/32, an address and its mask, all, samehost, samenet, a "
+    "host name, or\n"
+    ".Ql .example.org\n"
+    "for all names that end so.\n"
+    "A word in double quotes is only a name.\n"
+    "A line that ends with a backslash goes on in the next one; a\n"
+    ".Ql #\n"
+    "begins a comment.\n"
+    ".Pp\n"
+    "Methods are trust, reject, scram-sha-256, md5, password (what auth_type calls plain), cert, "
+    "peer, pam and ldap.\n"
+    "Options are clientcert=verify-ca and clientcert=verify-full, with hostssl; map, with cert and "
+    "peer; pamservice and pam_use_hostname, with pam; and those of ldap, as for "
+    "auth_ldap_options.\n"
+    "Groups (+name, samerole) are refused: only a server knows who is in them.\n"
+    ".Pp\n"
+    "All files are read again on every reload, and every bad line is reported; with "
+    "auth_hba_lenient = 1 it is skipped.\n"
+    ".Sh IDENT FILE\n"
+    "Each line of\n"
+    ".Ic auth_ident_file\n"
+    "has the name of a map, a system user or name of a certificate, and the user that he may log "
+    "in as.\n"
+    "The grammar is that of PostgreSQL's pg_ident.conf: the second may be a\n"
+    ".Ql /regex ,\n"
+    "for whose first parentheses\n"
+    ".Ql \\e1\n"
+    "stands in the third; the third may also be all, or a\n"
+    ".Ql /regex .\n"
+    "A line of the HBA file names its map with\n"
+    ".Ql map=NAME ;\n"
+    "without one the names must be the same.\n"
     ".Sh EXAMPLES\n"
     ".Bd -literal\n"
     "[databases]\n"
@@ -158,7 +214,7 @@ static const char tail[] =
     "listen_addr = *\n"
     "pool_mode = transaction\n"
     "max_client_conn = 5000\n"
-    "auth_type = trust\n"
+    "auth_type = scram-sha-256\n"
     "auth_file = /etc/pgweir/userlist.txt\n"
     "admin_users = postgres\n"
     ".Ed\n";

@@ -3,7 +3,6 @@
  */
 #include "config_int.h"
 
-#include <assert.h>
 #include <string.h>
 
 #include "buf.h"
@@ -26,20 +25,17 @@ write_comment(FILE *file, const char *text)
     }
 }
 
-/* A key without a default is not commented out, so that the sample is a file that can be loaded. */
 static void
 write_key(FILE *file, const struct option *row)
 {
     const char *value = row->example != NULL ? row->example : row->def;
 
-    assert(value != NULL); /* a key without a default has an example */
     write_comment(file, row->help);
     if (row->no_effect)
         write_comment(file, "Without effect in pgweir.");
     else if (row->reload == RELOAD_RESTART)
         write_comment(file, "A change needs a restart.");
-    (void)fprintf(file, "%s%s =%s%s\n", row->def == NULL ? "" : ";", row->name,
-                  *value != '\0' ? " " : "", value);
+    (void)fprintf(file, ";%s =%s%s\n", row->name, *value != '\0' ? " " : "", value);
 }
 
 static void

@@ -157,15 +157,6 @@ test_missing_file(void **state)
 }
 
 static void
-test_auth_type_is_required(void **state)
-{
-    expect_errors(*state, "[pgbouncer]\n",
-                  "t.ini: auth_type is not set; set it to trust, or to any\n");
-    expect_errors(*state, "[pgbouncer]\nauth_type = hba\n",
-                  "t.ini:2: auth_type: \"hba\" is not supported yet, only any, trust\n");
-}
-
-static void
 test_duplicate_listen_address(void **state)
 {
     static const char *const good[] = {
@@ -225,8 +216,8 @@ test_warnings(void **state)
                     "a = pool_size=2 min_pool_size=3\n",
                     "t.ini:5: warning: database \"a\": min_pool_size 3 is over pool_size 2, which "
                     "is the limit\n"
-                    "t.ini: warning: auth_file is not set: with auth_type = trust nobody can log "
-                    "in\n"
+                    "t.ini: warning: neither auth_file nor auth_user is set: with auth_type = "
+                    "trust nobody can log in\n"
                     "t.ini:3: warning: job_name has no effect in pgweir\n");
 }
 
@@ -309,7 +300,7 @@ test_show(void **state)
                          0);
     }
     assert_string_equal(buf_str(&shown), "admin_users|||yes\n"
-                                         "auth_type|any||yes\n"
+                                         "auth_type|any|md5|yes\n"
                                          "conffile|t.ini||yes\n"
                                          "listen_addr|*||no\n"
                                          "query_timeout|0.5|0|yes\n"
@@ -479,7 +470,6 @@ main(void)
         fixture_test(test_databases),
         fixture_test(test_all_errors_at_once),
         fixture_test(test_missing_file),
-        fixture_test(test_auth_type_is_required),
         fixture_test(test_duplicate_listen_address),
         fixture_test(test_names_have_a_limit),
         fixture_test(test_warnings),

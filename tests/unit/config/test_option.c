@@ -158,9 +158,9 @@ test_words(void **state)
                "\"transacion\" is none of session, transaction, statement; "
                "did you mean \"transaction\"?");
     expect_bad(config, "pool_mode", "", "\"\" is none of session, transaction, statement");
-    expect_bad(config, "auth_type", "md5", "\"md5\" is not supported yet, only any, trust");
     expect_bad(config, "auth_type", "trst",
-               "\"trst\" is none of any, trust; did you mean \"trust\"?");
+               "\"trst\" is none of any, trust, plain, md5, scram-sha-256, cert, peer, hba, pam, "
+               "ldap; did you mean \"trust\"?");
 }
 
 static void
@@ -174,6 +174,22 @@ test_strings_and_lists(void **state)
     expect_good(config, "server_tls_protocols", "tlsv1.2, TLSv1.3", "tlsv1.2, TLSv1.3");
     expect_bad(config, "server_tls_protocols", "tlsv1.2, sslv3",
                "\"sslv3\" is none of secure, all, legacy, tlsv1.0, tlsv1.1, tlsv1.2, tlsv1.3");
+}
+
+static void
+test_keyed_lists(void **state)
+{
+    struct config *config = *state;
+
+    expect_good(config, "client_tls_sslmode", "require, 127.0.0.1=Prefer, ::1 = disable",
+                "require, 127.0.0.1=Prefer, ::1 = disable");
+    expect_bad(config, "client_tls_sslmode", "::1=requir",
+               "\"requir\" is none of disable, allow, prefer, require, verify-ca, verify-full; did "
+               "you mean \"require\"?");
+    expect_bad(config, "client_tls_sslmode",
+               "::1=", "\"\" is none of disable, allow, prefer, require, verify-ca, verify-full");
+    expect_bad(config, "client_tls_sslmode", "localhost",
+               "\"localhost\" is none of disable, allow, prefer, require, verify-ca, verify-full");
 }
 
 static void
@@ -206,11 +222,17 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        value_test(test_numbers),       value_test(test_auto),
-        value_test(test_booleans),      value_test(test_times),
-        value_test(test_sizes),         value_test(test_modes),
-        value_test(test_words),         value_test(test_strings_and_lists),
-        cmocka_unit_test(test_nearest), cmocka_unit_test(test_names_of_words),
+        value_test(test_numbers),
+        value_test(test_auto),
+        value_test(test_booleans),
+        value_test(test_times),
+        value_test(test_sizes),
+        value_test(test_modes),
+        value_test(test_words),
+        value_test(test_strings_and_lists),
+        value_test(test_keyed_lists),
+        cmocka_unit_test(test_nearest),
+        cmocka_unit_test(test_names_of_words),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
