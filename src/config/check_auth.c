@@ -148,7 +148,7 @@ check_hba(const struct config *config, const struct place *places, struct config
                    "auth_type = hba needs auth_hba_file");
     if (config->hba == NULL)
         return;
-    if (config->hba->n_rules == 0)
+    if (config->hba->n_rules == 0 && !config_errors_fatal(errors))
         errors_warn(errors, config_place_of(places, "auth_hba_file"),
                     "\"%s\" has no rules: nobody can log in", config->auth_hba_file);
     for (size_t i = 0; i < config->hba->n_rules; i++)

@@ -56,9 +56,9 @@ struct option {
     const char *alias; /* another name that is accepted */
     enum option_type type;
     enum option_group group;
-    size_t field;    /* its place in the struct */
-    size_t size;     /* the size of that, for a test to compare with the type */
-    const char *def; /* as in a file; NULL, in an entry only: unset */
+    size_t field;        /* its place in the struct */
+    size_t size;         /* the size of that, for a test to compare with the type */
+    const char *def;     /* as in a file; NULL, in an entry only: unset */
     const char *example; /* what the sample file says when that is not the default */
     uint64_t min, max;   /* max 0: as much as the field can hold */
     usec_t unit;         /* of a bare number of an OPT_DURATION; 0 is seconds */

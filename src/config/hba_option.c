@@ -28,13 +28,13 @@ static const struct rule_option {
     const char *const *values; /* NULL: any */
 } rule_options[] = {
     {"clientcert", ANY_METHOD, "all methods", clientcert_values},
-    {"clientname", METHOD(CERT), "cert", clientname_values},
-    {"map", METHOD(CERT) | METHOD(PEER), "cert and peer", NULL},
-    {"pam_use_hostname", METHOD(PAM), "pam", bool_values},
-    {"pamservice", METHOD(PAM), "pam", NULL},
+    {"clientname", METHOD(CERT), "the method cert", clientname_values},
+    {"map", METHOD(CERT) | METHOD(PEER), "the methods cert and peer", NULL},
+    {"pam_use_hostname", METHOD(PAM), "the method pam", bool_values},
+    {"pamservice", METHOD(PAM), "the method pam", NULL},
 };
 
-static const struct rule_option ldap_option = {"ldap...", METHOD(LDAP), "ldap", NULL};
+static const struct rule_option ldap_option = {"ldap...", METHOD(LDAP), "the method ldap", NULL};
 
 static const struct rule_option *
 find_option(const char *name)
@@ -63,7 +63,7 @@ check_option(struct pgconf *pgconf, const struct place *place, const struct hba_
     if (option == NULL)
         return pgconf_complain(pgconf, place, "unknown option \"%s\"", name);
     if ((option->methods & (1U << rule->method)) == 0)
-        return pgconf_complain(pgconf, place, "the option \"%s\" is only for the method %s", name,
+        return pgconf_complain(pgconf, place, "the option \"%s\" is only for %s", name,
                                option->whose);
     if (option->values != NULL && !is_one_of(option->values, value))
         return pgconf_complain(pgconf, place, "%s=%s is not supported, only %s%s%s", name, value,
