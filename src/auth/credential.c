@@ -1,10 +1,12 @@
 #include "credential.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include <openssl/crypto.h>
 
 #include "ref.h"
+#include "secret.h"
 #include "str.h"
 #include "wipe.h"
 
@@ -49,6 +51,23 @@ struct credential *
 credential_new_md5(const char *secret)
 {
     return credential_new_text(CREDENTIAL_MD5, secret);
+}
+
+int
+credential_new_secret(const char *secret, struct credential **ret_credential)
+{
+    const enum secret_kind kind = secret_kind_of(secret);
+    struct credential *credential;
+
+    if (*secret == '\0' || kind == SECRET_SCRAM) {
+        *ret_credential = NULL;
+        return 0;
+    }
+    credential = kind == SECRET_MD5 ? credential_new_md5(secret) : credential_new_password(secret);
+    if (credential == NULL)
+        return -ENOMEM;
+    *ret_credential = credential;
+    return 0;
 }
 
 struct credential *

@@ -8,6 +8,7 @@
 #include "backend.h"
 #include "buf.h"
 #include "config.h"
+#include "libpq_check.h"
 #include "listeners.h"
 #include "log.h"
 #include "log_setup.h"
@@ -15,7 +16,6 @@
 #include "macros.h"
 #include "reloader.h"
 #include "sdnotify.h"
-#include "server_check.h"
 #include "service_int.h"
 #include "timer.h"
 
@@ -37,7 +37,7 @@ lifecycle_check(void *arg, const struct config *config, struct config_errors *er
 {
     const struct service *service = arg;
 
-    server_check(config, service->features, errors);
+    libpq_check(config, service->features, errors);
 }
 
 static void

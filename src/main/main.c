@@ -17,10 +17,10 @@
 #include "daemon.h"
 #include "entropy.h"
 #include "hash.h"
+#include "libpq_check.h"
 #include "log.h"
 #include "log_setup.h"
 #include "pidfile.h"
-#include "server_check.h"
 #include "service.h"
 #include "signals.h"
 
@@ -97,7 +97,7 @@ check_config(const struct cmdline *cmdline, const struct backend_features *featu
 
     if (load_config(cmdline->file, &config) < 0 || become_named_user(cmdline, config) < 0)
         return EXIT_ERROR;
-    server_check(config, features, &errors);
+    libpq_check(config, features, &errors);
     config_errors_print(&errors, stderr);
     if (config_errors_fatal(&errors))
         return EXIT_ERROR;
@@ -111,7 +111,7 @@ check_servers(const struct config *config, const struct backend_features *featur
 {
     CLEANUP(config_errors_done) struct config_errors errors = CONFIG_ERRORS_INIT;
 
-    server_check(config, features, &errors);
+    libpq_check(config, features, &errors);
     for (size_t i = 0; i < errors.count; i++)
         log_at(errors.list[i].is_warning ? LOG_LEVEL_WARNING : LOG_LEVEL_FATAL, "%s",
                errors.list[i].message);

@@ -1,5 +1,5 @@
 /*
- * server_check.h - whether the libpq that was found can do what the configuration wants of it.
+ * libpq_check.h - whether the libpq that was found can do what the configuration wants of it.
  *
  * What it cannot do is refused when the daemon starts or reloads, not when the first client needs
  * it.
@@ -15,5 +15,5 @@ struct config_errors;
  * warning where plain will do, too); SCRAM logins to pass on, by a libpq that cannot. Looks for the
  * password file of the user that the process runs as. Any thread.
  */
-void server_check(const struct config *config, const struct backend_features *features,
+void libpq_check(const struct config *config, const struct backend_features *features,
                   struct config_errors *errors);

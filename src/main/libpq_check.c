@@ -1,4 +1,4 @@
-#include "server_check.h"
+#include "libpq_check.h"
 
 #include <limits.h>
 #include <stdio.h>
@@ -146,7 +146,7 @@ check_scram(const struct config *config, const struct backend_features *features
 }
 
 void
-server_check(const struct config *config, const struct backend_features *features,
+libpq_check(const struct config *config, const struct backend_features *features,
              struct config_errors *errors)
 {
     check_tls(config, features, errors);

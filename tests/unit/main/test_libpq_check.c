@@ -1,7 +1,7 @@
 /*
- * test_server_check.c - which configurations a libpq cannot do, and which it can.
+ * test_libpq_check.c - which configurations a libpq cannot do, and which it can.
  */
-#include "server_check.h"
+#include "libpq_check.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -90,7 +90,7 @@ check(const struct backend_features *features, const char *databases, const char
         fail();
     }
     config_errors_done(&errors);
-    server_check(config, features, &errors);
+    libpq_check(config, features, &errors);
     config_unref(config);
     return errors;
 }
