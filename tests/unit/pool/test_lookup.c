@@ -1,0 +1,741 @@
+/*
+ * test_lookup.c - auth_query: a question for each user, a server for each question, an answer for
+ * each who asks.
+ */
+#include "fixture.h"
+
+#include <stdlib.h>
+
+#include "auth.h"
+#include "build.h"
+#include "config.h"
+#include "engine_int.h"
+#include "pg.h"
+#include "pool.h"
+#include "snapshot.h"
+
+#define AUTH_QUERY "SELECT usename, secret FROM users WHERE usename = $1"
+#define ASKING     "auth_user = bob\nauth_query = " AUTH_QUERY "\n"
+
+/* --- who asks ------------------------------------------------------------------------------------
+ */
+
+struct question {
+    struct auth_lookup lookup;
+    unsigned answers;
+};
+
+static void
+answered(struct message *message)
+{
+    container_of(message, struct question, lookup.message)->answers++;
+}
+
+static void
+ask(struct fixture *f, struct question *question, const char *database, const char *user)
+{
+    *question = (struct question){
+        .lookup = {.message.fn = answered,
+                   .loop = f->engine->workers[0].loop,
+                   .config = config_ref(f->config),
+                   .database = strdup(database),
+                   .user = strdup(user)},
+    };
+    engine_look_up(f->engine, &question->lookup);
+    fixture_settle(f);
+}
+
+static void
+ask_done(struct question *question)
+{
+    config_unref(question->lookup.config);
+    free(question->lookup.database);
+    free(question->lookup.user);
+    free(question->lookup.secret);
+    memset(question, 0, sizeof(*question));
+}
+
+/* It was answered, once, by this; secret NULL: there is none. */
+static void
+expect_answer(struct fixture *f, struct question *question, enum auth_lookup_answer answer,
+              const char *secret)
+{
+    fixture_settle(f);
+    assert_int_equal(question->answers, 1);
+    assert_int_equal(question->lookup.answer, answer);
+    if (secret != NULL)
+        assert_string_equal(question->lookup.secret, secret);
+    else
+        assert_null(question->lookup.secret);
+    ask_done(question);
+}
+
+static void
+expect_no_answer(struct fixture *f, const struct question *question)
+{
+    fixture_settle(f);
+    assert_int_equal(question->answers, 0);
+}
+
+/* --- who answers ---------------------------------------------------------------------------------
+ */
+
+/* The query has come, all of it, and nothing before it. */
+static void
+expect_query(struct peer *server, const char *user)
+{
+    peer_expect(server, 'P', AUTH_QUERY);
+    peer_expect(server, 'B', user);
+    peer_expect_types(server, "DES");
+    peer_expect_silence(server);
+}
+
+static void
+send_columns(struct peer *server, size_t count)
+{
+    static const struct msg_column columns[] = {
+        {"usename", PG_TYPE_TEXT}, {"secret", PG_TYPE_TEXT}, {"more", PG_TYPE_TEXT}};
+    CLEANUP(buf_done) struct buf buf = BUF_INIT;
+
+    peer_send(server, '1', NULL);
+    peer_send(server, '2', NULL);
+    if (count == 0) {
+        peer_send(server, 'n', NULL);
+        return;
+    }
+    assert_int_equal(msg_row_description(&buf, columns, count), 0);
+    peer_send_bytes(server, buf.data, buf.len);
+}
+
+static void
+send_row(struct peer *server, const char *name, const char *secret)
+{
+    CLEANUP(buf_done) struct buf buf = BUF_INIT;
+
+    assert_int_equal(msg_data_row(&buf, (const char *const[]){name, secret, "x"}, 2), 0);
+    peer_send_bytes(server, buf.data, buf.len);
+}
+
+/* A whole answer: no row at all for name NULL. */
+static void
+answer_query(struct peer *server, const char *name, const char *secret)
+{
+    send_columns(server, 2);
+    if (name != NULL)
+        send_row(server, name, secret);
+    peer_send_complete(server, name != NULL ? "SELECT 1" : "SELECT 0", 'I');
+}
+
+/* --- one question --------------------------------------------------------------------------------
+ */
+
+static void
+test_found(void **state)
+{
+    struct fixture *f = *state;
+    struct question question;
+    struct peer *server;
+
+    fixture_start(f, ASKING);
+    ask(f, &question, "db", "dave");
+    expect_no_answer(f, &question);
+    assert_string_equal(fake_connector_target(f->connector)->user, "bob");
+    assert_string_equal(fake_connector_target(f->connector)->dbname, "db");
+    server = fixture_serve(f);
+    expect_query(server, "dave");
+    answer_query(server, "dave", "SCRAM-SHA-256$4096:x");
+    expect_answer(f, &question, AUTH_LOOKUP_FOUND, "SCRAM-SHA-256$4096:x");
+}
+
+static void
+test_other_answers(void **state)
+{
+    struct fixture *f = *state;
+    struct question question;
+    struct peer *server;
+
+    fixture_start(f, ASKING);
+    ask(f, &question, "db", "dave");
+    server = fixture_serve(f);
+    expect_query(server, "dave");
+    answer_query(server, NULL, NULL);
+    expect_answer(f, &question, AUTH_LOOKUP_UNKNOWN, NULL);
+    /* The same server serves the next. */
+    ask(f, &question, "db", "erin");
+    expect_query(server, "erin");
+    answer_query(server, "erin", NULL);
+    expect_answer(f, &question, AUTH_LOOKUP_FOUND, "");
+    assert_int_equal(fake_connector_counts(f->connector).connects, 1);
+}
+
+static void
+test_answer_byte_by_byte(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(buf_done) struct buf buf = BUF_INIT;
+    struct question question;
+    struct peer *server;
+
+    fixture_start(f, ASKING);
+    ask(f, &question, "db", "dave");
+    server = fixture_serve(f);
+    expect_query(server, "dave");
+    send_columns(server, 2);
+    assert_int_equal(msg_data_row(&buf, (const char *const[]){"dave", "secret"}, 2), 0);
+    assert_int_equal(msg_command_complete(&buf, "SELECT 1"), 0);
+    assert_int_equal(msg_ready(&buf, READY_IDLE), 0);
+    for (size_t i = 0; i < buf.len; i++) {
+        expect_no_answer(f, &question);
+        peer_send_bytes(server, buf.data + i, 1);
+    }
+    expect_answer(f, &question, AUTH_LOOKUP_FOUND, "secret");
+}
+
+static void
+test_error_response(void **state)
+{
+    struct fixture *f = *state;
+    struct question question;
+    struct peer *server;
+
+    fixture_start(f, ASKING);
+    ask(f, &question, "db", "dave");
+    server = fixture_serve(f);
+    expect_query(server, "dave");
+    peer_send_error(server, "ERROR", "42P01", "relation \"users\" does not exist");
+    peer_send_ready(server, READY_IDLE);
+    expect_answer(f, &question, AUTH_LOOKUP_FAILED, NULL);
+    /* Nothing is wrong with the server. */
+    ask(f, &question, "db", "dave");
+    expect_query(server, "dave");
+    answer_query(server, "dave", "x");
+    expect_answer(f, &question, AUTH_LOOKUP_FOUND, "x");
+}
+
+static void
+test_broken_answers(void **state)
+{
+    static const struct {
+        size_t columns;
+        const char *rows[2];
+    } broken[] = {
+        {0, {NULL}}, {1, {NULL}}, {3, {"dave"}}, {2, {"mallory"}}, {2, {"dave", "dave"}},
+    };
+    struct fixture *f = *state;
+    struct peer *server = NULL;
+
+    fixture_start(f, ASKING);
+    for (size_t i = 0; i < ARRAY_SIZE(broken); i++) {
+        struct question question;
+
+        ask(f, &question, "db", "dave");
+        if (server == NULL)
+            server = fixture_serve(f);
+        expect_query(server, "dave");
+        send_columns(server, broken[i].columns);
+        for (size_t row = 0; row < 2 && broken[i].rows[row] != NULL; row++)
+            send_row(server, broken[i].rows[row], "secret");
+        peer_send_complete(server, "SELECT", 'I');
+        expect_answer(f, &question, AUTH_LOOKUP_FAILED, NULL);
+    }
+}
+
+/* A row whose lengths lead out of it. */
+static void
+test_lying_row(void **state)
+{
+    struct fixture *f = *state;
+    struct question question;
+    struct peer *server;
+
+    fixture_start(f, ASKING);
+    ask(f, &question, "db", "dave");
+    server = fixture_serve(f);
+    expect_query(server, "dave");
+    send_columns(server, 2);
+    peer_send_body(server, 'D', "\0\2\0\0\0\4dave\0\0\0\11secret", 20);
+    peer_send_complete(server, "SELECT 1", 'I');
+    expect_answer(f, &question, AUTH_LOOKUP_FAILED, NULL);
+}
+
+/* What the query has left behind does not stay. */
+static void
+test_transaction_is_rolled_back(void **state)
+{
+    struct fixture *f = *state;
+    struct question question;
+    struct peer *server;
+
+    fixture_start(f, ASKING);
+    ask(f, &question, "db", "dave");
+    server = fixture_serve(f);
+    expect_query(server, "dave");
+    send_columns(server, 2);
+    send_row(server, "dave", "x");
+    peer_send_complete(server, "SELECT 1", 'T');
+    expect_answer(f, &question, AUTH_LOOKUP_FOUND, "x");
+    peer_expect(server, 'Q', "ROLLBACK");
+    peer_send_complete(server, "ROLLBACK", 'I');
+    ask(f, &question, "db", "erin");
+    expect_query(server, "erin");
+    answer_query(server, NULL, NULL);
+    expect_answer(f, &question, AUTH_LOOKUP_UNKNOWN, NULL);
+}
+
+static void
+test_session_mode_resets(void **state)
+{
+    struct fixture *f = *state;
+    struct question question;
+    struct peer *server;
+
+    fixture_start(f, ASKING "pool_mode = session\n");
+    ask(f, &question, "db", "dave");
+    server = fixture_serve(f);
+    expect_query(server, "dave");
+    answer_query(server, "dave", "x");
+    expect_answer(f, &question, AUTH_LOOKUP_FOUND, "x");
+    peer_expect(server, 'Q', "DISCARD ALL");
+    peer_send_complete(server, "DISCARD ALL", 'I');
+    peer_expect_silence(server);
+}
+
+/* --- where ---------------------------------------------------------------------------------------
+ */
+
+static void
+test_auth_dbname(void **state)
+{
+    struct fixture *f = *state;
+    struct question question;
+    struct peer *server;
+
+    fixture_start(f, ASKING "auth_dbname = two\n");
+    ask(f, &question, "db", "dave");
+    assert_string_equal(fake_connector_target(f->connector)->dbname, "two");
+    server = fixture_serve(f);
+    expect_query(server, "dave");
+    answer_query(server, "dave", "x");
+    expect_answer(f, &question, AUTH_LOOKUP_FOUND, "x");
+    /* That a database does not exist is not told before the password. */
+    ask(f, &question, "nowhere", "dave");
+    expect_query(server, "dave");
+    answer_query(server, "dave", "x");
+    expect_answer(f, &question, AUTH_LOOKUP_FOUND, "x");
+    ask(f, &question, "pgbouncer", "dave");
+    expect_query(server, "dave");
+    answer_query(server, "dave", "x");
+    expect_answer(f, &question, AUTH_LOOKUP_FOUND, "x");
+}
+
+static void
+test_entry_overrides(void **state)
+{
+    struct fixture *f = *state;
+    struct question question;
+    struct peer *server;
+
+    fixture_start(f, ASKING "[databases]\nspecial = host=10.0.0.9 auth_user=carol "
+                            "auth_query='SELECT 1, 2' auth_dbname=two\n");
+    ask(f, &question, "special", "dave");
+    assert_string_equal(fake_connector_target(f->connector)->user, "carol");
+    assert_string_equal(fake_connector_target(f->connector)->dbname, "two");
+    server = fixture_serve(f);
+    peer_expect(server, 'P', "SELECT 1, 2");
+    peer_expect_types(server, "BDES");
+    answer_query(server, "dave", "x");
+    expect_answer(f, &question, AUTH_LOOKUP_FOUND, "x");
+}
+
+static void
+test_nowhere_to_ask(void **state)
+{
+    struct fixture *f = *state;
+    struct question question;
+
+    fixture_start(f, ASKING "[databases]\nlost = host=10.0.0.9 auth_dbname=nowhere\n");
+    ask(f, &question, "nowhere", "dave");
+    expect_answer(f, &question, AUTH_LOOKUP_UNKNOWN, NULL);
+    ask(f, &question, "pgbouncer", "dave");
+    expect_answer(f, &question, AUTH_LOOKUP_UNKNOWN, NULL);
+    ask(f, &question, "lost", "dave");
+    expect_answer(f, &question, AUTH_LOOKUP_FAILED, NULL);
+    assert_int_equal(fake_connector_counts(f->connector).connects, 0);
+}
+
+/* --- many ----------------------------------------------------------------------------------------
+ */
+
+#define MANY 20
+
+static void
+test_one_query_for_many(void **state)
+{
+    struct fixture *f = *state;
+    struct question questions[MANY], other;
+    struct peer *server;
+
+    fixture_start(f, ASKING "default_pool_size = 1\n");
+    for (size_t i = 0; i < MANY / 2; i++)
+        ask(f, &questions[i], "db", "dave");
+    server = fixture_serve(f);
+    expect_query(server, "dave");
+    for (size_t i = MANY / 2; i < MANY; i++)
+        ask(f, &questions[i], "db", "dave");
+    ask(f, &other, "db", "erin");
+    answer_query(server, "dave", "x");
+    for (size_t i = 0; i < MANY; i++)
+        expect_answer(f, &questions[i], AUTH_LOOKUP_FOUND, "x");
+    expect_query(server, "erin");
+    answer_query(server, "erin", "y");
+    expect_answer(f, &other, AUTH_LOOKUP_FOUND, "y");
+    /* Nothing is kept unless the file says so. */
+    ask(f, &other, "db", "dave");
+    expect_query(server, "dave");
+    answer_query(server, NULL, NULL);
+    expect_answer(f, &other, AUTH_LOOKUP_UNKNOWN, NULL);
+}
+
+static void
+test_answers_are_kept(void **state)
+{
+    struct fixture *f = *state;
+    struct question question;
+    struct peer *server;
+
+    fixture_start(f, ASKING "auth_query_cache = 10\n");
+    ask(f, &question, "db", "dave");
+    server = fixture_serve(f);
+    expect_query(server, "dave");
+    answer_query(server, "dave", "x");
+    expect_answer(f, &question, AUTH_LOOKUP_FOUND, "x");
+    fixture_advance(f, 10 * SEC - 1);
+    ask(f, &question, "db", "dave");
+    expect_answer(f, &question, AUTH_LOOKUP_FOUND, "x");
+    fixture_advance(f, 1);
+    ask(f, &question, "db", "dave");
+    expect_query(server, "dave");
+    answer_query(server, "dave", "new");
+    expect_answer(f, &question, AUTH_LOOKUP_FOUND, "new");
+    peer_expect_silence(server);
+}
+
+/* A user who was not there may be there now. */
+static void
+test_what_is_not_kept(void **state)
+{
+    struct fixture *f = *state;
+    struct question question;
+    struct peer *server;
+
+    fixture_start(f, ASKING "auth_query_cache = 10\n");
+    ask(f, &question, "db", "dave");
+    server = fixture_serve(f);
+    expect_query(server, "dave");
+    answer_query(server, NULL, NULL);
+    expect_answer(f, &question, AUTH_LOOKUP_UNKNOWN, NULL);
+    ask(f, &question, "db", "dave");
+    expect_query(server, "dave");
+    answer_query(server, "dave", "x");
+    expect_answer(f, &question, AUTH_LOOKUP_FOUND, "x");
+    /* A reload forgets, also what is only just being asked. */
+    ask(f, &question, "db", "erin");
+    expect_query(server, "erin");
+    fixture_reload(f, ASKING "auth_query_cache = 10\n");
+    answer_query(server, "erin", "y");
+    expect_answer(f, &question, AUTH_LOOKUP_FOUND, "y");
+    ask(f, &question, "db", "erin");
+    expect_query(server, "erin");
+    answer_query(server, "erin", "y");
+    expect_answer(f, &question, AUTH_LOOKUP_FOUND, "y");
+    ask(f, &question, "db", "dave");
+    expect_query(server, "dave");
+    answer_query(server, "dave", "x");
+    expect_answer(f, &question, AUTH_LOOKUP_FOUND, "x");
+}
+
+/* --- no server -----------------------------------------------------------------------------------
+ */
+
+static void
+test_server_is_lost(void **state)
+{
+    struct fixture *f = *state;
+    struct question questions[2];
+    struct peer *server;
+
+    fixture_start(f, ASKING);
+    ask(f, &questions[0], "db", "dave");
+    ask(f, &questions[1], "db", "dave");
+    server = fixture_serve(f);
+    expect_query(server, "dave");
+    send_columns(server, 2);
+    send_row(server, "dave", "x");
+    peer_close(server);
+    expect_answer(f, &questions[0], AUTH_LOOKUP_FAILED, NULL);
+    expect_answer(f, &questions[1], AUTH_LOOKUP_FAILED, NULL);
+}
+
+static void
+test_server_lets_nobody_in(void **state)
+{
+    struct fixture *f = *state;
+    struct question question;
+
+    fixture_start(f, ASKING);
+    ask(f, &question, "db", "dave");
+    fixture_refuse(f, "28P01", "password authentication failed for user \"bob\"", true, false);
+    expect_answer(f, &question, AUTH_LOOKUP_FAILED, NULL);
+}
+
+static void
+test_server_is_out_of_reach(void **state)
+{
+    struct fixture *f = *state;
+    struct question question;
+    struct peer *server;
+
+    fixture_start(f, ASKING "client_login_timeout = 5\n");
+    ask(f, &question, "db", "dave");
+    fixture_refuse(f, "08006", "connection refused", false, true);
+    expect_no_answer(f, &question);
+    fixture_advance(f, 5 * SEC - 1);
+    expect_no_answer(f, &question);
+    fixture_advance(f, 1);
+    expect_answer(f, &question, AUTH_LOOKUP_FAILED, NULL);
+    /* The next has as much time. */
+    ask(f, &question, "db", "dave");
+    server = fixture_serve(f);
+    expect_query(server, "dave");
+    answer_query(server, "dave", "x");
+    expect_answer(f, &question, AUTH_LOOKUP_FOUND, "x");
+}
+
+static void
+test_slow_query(void **state)
+{
+    struct fixture *f = *state;
+    struct question questions[2];
+    struct peer *server;
+
+    fixture_start(f, ASKING "client_login_timeout = 5\n");
+    ask(f, &questions[0], "db", "dave");
+    server = fixture_serve(f);
+    expect_query(server, "dave");
+    fixture_advance(f, 3 * SEC);
+    ask(f, &questions[1], "db", "dave");
+    fixture_advance(f, 5 * SEC - 1);
+    expect_no_answer(f, &questions[1]);
+    fixture_advance(f, 1);
+    expect_answer(f, &questions[0], AUTH_LOOKUP_FAILED, NULL);
+    expect_answer(f, &questions[1], AUTH_LOOKUP_FAILED, NULL);
+    peer_expect_end(server);
+}
+
+static void
+test_in_the_queue(void **state)
+{
+    struct fixture *f = *state;
+    struct question question;
+    struct peer *client, *late, *server;
+
+    fixture_start(f, ASKING "default_pool_size = 1\nquery_wait_timeout = 10\n");
+    client = fixture_knock(f, "db", "bob");
+    server = fixture_serve(f);
+    peer_expect_login(client);
+    late = fixture_login(f, "db", "bob");
+    peer_send(client, 'Q', "begin");
+    peer_expect(server, 'Q', "begin");
+    peer_send_complete(server, "BEGIN", 'T');
+    peer_expect_types(client, "CZ");
+    ask(f, &question, "db", "dave");
+    peer_send(late, 'Q', "select 1");
+    expect_no_answer(f, &question);
+    assert_int_equal(fixture_shard(f, "db", "bob")->lookups.waiting, 1);
+    /* First come, first served. */
+    peer_send(client, 'Q', "commit");
+    peer_expect(server, 'Q', "commit");
+    peer_send_complete(server, "COMMIT", 'I');
+    expect_query(server, "dave");
+    assert_int_equal(fixture_shard(f, "db", "bob")->lookups.waiting, 0);
+    answer_query(server, "dave", "x");
+    expect_answer(f, &question, AUTH_LOOKUP_FOUND, "x");
+    peer_expect(server, 'Q', "select 1");
+    /* Nobody waits for longer than query_wait_timeout. */
+    ask(f, &question, "db", "dave");
+    fixture_advance(f, 10 * SEC - 1);
+    expect_no_answer(f, &question);
+    fixture_advance(f, 1);
+    expect_answer(f, &question, AUTH_LOOKUP_FAILED, NULL);
+    peer_send_complete(server, "SELECT 1", 'I');
+    peer_expect_types(late, "CZ");
+}
+
+static void
+drained(struct engine_drain *drain)
+{
+    (void)drain;
+}
+
+static void
+test_paused(void **state)
+{
+    struct fixture *f = *state;
+    struct question question;
+    struct engine_drain drain = {.done = drained};
+    struct peer *server;
+
+    fixture_start(f, ASKING);
+    assert_int_equal(engine_pause(f->engine, "db", &drain), ENGINE_OK);
+    ask(f, &question, "db", "dave");
+    fixture_advance(f, 30 * SEC);
+    expect_no_answer(f, &question);
+    assert_int_equal(engine_resume(f->engine, "db"), ENGINE_OK);
+    server = fixture_serve(f);
+    expect_query(server, "dave");
+    answer_query(server, "dave", "x");
+    expect_answer(f, &question, AUTH_LOOKUP_FOUND, "x");
+}
+
+static void
+test_database_removed(void **state)
+{
+    struct fixture *f = *state;
+    struct question waiting, asking;
+    struct peer *server;
+
+    fixture_start(f, ASKING "default_pool_size = 1\n[databases]\nx = host=10.0.0.9\n");
+    ask(f, &asking, "x", "dave");
+    server = fixture_serve(f);
+    expect_query(server, "dave");
+    ask(f, &waiting, "x", "erin");
+    fixture_reload(f, ASKING "default_pool_size = 1\n");
+    expect_answer(f, &asking, AUTH_LOOKUP_FAILED, NULL);
+    expect_answer(f, &waiting, AUTH_LOOKUP_FAILED, NULL);
+    peer_expect_end(server);
+}
+
+static void
+test_stop(void **state)
+{
+    struct fixture *f = *state;
+    struct question waiting, asking, kept;
+    struct peer *server;
+
+    fixture_start(f, ASKING "default_pool_size = 1\nauth_query_cache = 60\n");
+    ask(f, &kept, "db", "alice");
+    server = fixture_serve(f);
+    expect_query(server, "alice");
+    answer_query(server, "alice", "x");
+    expect_answer(f, &kept, AUTH_LOOKUP_FOUND, "x");
+    ask(f, &asking, "db", "dave");
+    expect_query(server, "dave");
+    ask(f, &waiting, "db", "erin");
+    fixture_stop(f);
+    assert_int_equal(asking.answers, 1);
+    assert_int_equal(asking.lookup.answer, AUTH_LOOKUP_FAILED);
+    assert_int_equal(waiting.answers, 1);
+    assert_int_equal(waiting.lookup.answer, AUTH_LOOKUP_FAILED);
+    ask_done(&asking);
+    ask_done(&waiting);
+}
+
+static void
+test_shutdown(void **state)
+{
+    struct fixture *f = *state;
+    struct question question;
+    struct peer *server;
+
+    fixture_start(f, ASKING);
+    ask(f, &question, "db", "dave");
+    server = fixture_serve(f);
+    expect_query(server, "dave");
+    engine_shutdown(f->engine, ENGINE_WAIT_FOR_SERVERS, NULL, NULL);
+    answer_query(server, "dave", "x");
+    expect_answer(f, &question, AUTH_LOOKUP_FOUND, "x");
+    peer_expect(server, 'X', NULL);
+    ask(f, &question, "db", "dave");
+    expect_answer(f, &question, AUTH_LOOKUP_FAILED, NULL);
+}
+
+/* --- what the console sees -----------------------------------------------------------------------
+ */
+
+struct looking {
+    struct snapshot_request request;
+    struct snapshot *snapshot;
+};
+
+static void
+seen(struct snapshot_request *request, struct snapshot *snapshot)
+{
+    container_of(request, struct looking, request)->snapshot = snapshot;
+}
+
+static void
+test_snapshot(void **state)
+{
+    struct fixture *f = *state;
+    struct looking looking = {.request = {.done = seen, .what = SNAPSHOT_POOLS | SNAPSHOT_TASKS}};
+    struct question asking, waiting;
+    struct peer *server;
+
+    fixture_start(f, ASKING "default_pool_size = 1\n");
+    ask(f, &asking, "db", "dave");
+    server = fixture_serve(f);
+    expect_query(server, "dave");
+    ask(f, &waiting, "db", "erin");
+    engine_snapshot(f->engine, &looking.request);
+    fixture_settle(f);
+    assert_non_null(looking.snapshot);
+    assert_int_equal(looking.snapshot->pool_count, 1);
+    assert_string_equal(looking.snapshot->pools[0].user, "bob");
+    assert_int_equal(looking.snapshot->pools[0].sv_active, 1);
+    assert_int_equal(looking.snapshot->pools[0].sv_tested, 0);
+    assert_int_equal(looking.snapshot->pools[0].cl_waiting, 1);
+    assert_int_equal(looking.snapshot->task_count, 2);
+    assert_string_equal(looking.snapshot->tasks[0].name, "auth_query");
+    assert_string_equal(looking.snapshot->tasks[0].owner, "db/bob: dave");
+    snapshot_free(looking.snapshot);
+    answer_query(server, NULL, NULL);
+    expect_answer(f, &asking, AUTH_LOOKUP_UNKNOWN, NULL);
+    expect_query(server, "erin");
+    answer_query(server, NULL, NULL);
+    expect_answer(f, &waiting, AUTH_LOOKUP_UNKNOWN, NULL);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
+
+int
+main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        TEST(test_found),
+        TEST(test_other_answers),
+        TEST(test_answer_byte_by_byte),
+        TEST(test_error_response),
+        TEST(test_broken_answers),
+        TEST(test_lying_row),
+        TEST(test_transaction_is_rolled_back),
+        TEST(test_session_mode_resets),
+        TEST(test_auth_dbname),
+        TEST(test_entry_overrides),
+        TEST(test_nowhere_to_ask),
+        TEST(test_one_query_for_many),
+        TEST(test_answers_are_kept),
+        TEST(test_what_is_not_kept),
+        TEST(test_server_is_lost),
+        TEST(test_server_lets_nobody_in),
+        TEST(test_server_is_out_of_reach),
+        TEST(test_slow_query),
+        TEST(test_in_the_queue),
+        TEST(test_paused),
+        TEST(test_database_removed),
+        TEST(test_stop),
+        TEST(test_shutdown),
+        TEST(test_snapshot),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
