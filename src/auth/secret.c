@@ -104,18 +104,9 @@ secret_free(struct secret *secret)
 int
 secret_credential(const struct secret *secret, struct credential **ret_credential)
 {
-    struct credential *credential;
+    const bool is_useful = !secret->is_mock && secret->kind != SECRET_SCRAM;
 
-    if (secret->is_mock || secret->kind == SECRET_SCRAM) {
-        *ret_credential = NULL;
-        return 0;
-    }
-    credential = secret->kind == SECRET_MD5 ? credential_new_md5(secret->text)
-                                            : credential_new_password(secret->text);
-    if (credential == NULL)
-        return -ENOMEM;
-    *ret_credential = credential;
-    return 0;
+    return credential_new_secret(is_useful ? secret->text : "", ret_credential);
 }
 
 /* ---- passwords ---- */
