@@ -329,6 +329,8 @@ const char *config_server_tls_protocols(const struct config *config,
                                         const struct config_database *db);
 /* Of the clients that come through an item of listen_addr; NULL, a unix socket, has no TLS. */
 enum tls_mode config_client_tls_sslmode(const struct config *config, const char *listen_address);
+/* The strictest of client_tls_sslmode; TLS_DISABLE: no address has TLS. */
+enum tls_mode config_highest_tls_mode(const struct config *config);
 
 /* When a changed key takes effect. */
 enum config_reload {

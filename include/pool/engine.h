@@ -62,9 +62,13 @@ struct engine_hooks {
     void (*cancel)(void *arg, uint32_t pid, uint32_t key);
 };
 
-/* Keeps a reference to config; connector and loop are borrowed. Starts the threads for logins. */
-int engine_new(struct loop *main_loop, struct config *config, struct connector *connector,
-               const struct engine_hooks *hooks, struct engine **ret_engine);
+/*
+ * Keeps references to config and tls (NULL: clients are offered none); connector and loop are
+ * borrowed. Starts the threads for logins.
+ */
+int engine_new(struct loop *main_loop, struct config *config, struct tls_context *tls,
+               struct connector *connector, const struct engine_hooks *hooks,
+               struct engine **ret_engine);
 /* Starts the worker threads and the pools of forced users with min_pool_size. */
 int engine_start(struct engine *engine);
 unsigned engine_worker_count(const struct engine *engine);
@@ -79,14 +83,15 @@ void engine_call_acceptor(struct engine *engine, void (*fn)(struct loop *loop, v
                           void *arg);
 /*
  * A new connection (fd is taken over): logs in on the acceptor, or, while that one is busy, on the
- * least busy worker. On the acceptor's loop.
+ * least busy worker. listen_address is the item of listen_addr that it came through, NULL for a
+ * unix socket. On the acceptor's loop.
  */
 void engine_accept(struct engine *engine, int fd, const struct sockaddr *addr, socklen_t len,
-                   bool is_unix);
+                   const char *listen_address);
 /* The configuration in force: borrowed until the next reload. */
 struct config *engine_config(const struct engine *engine);
-/* Takes a reference to config; workers follow at their next turn. Cannot fail. */
-void engine_reload(struct engine *engine, struct config *config);
+/* Takes references to both; workers follow at their next turn. Cannot fail. */
+void engine_reload(struct engine *engine, struct config *config, struct tls_context *tls);
 
 /* ---- pause, drain, stop --------------------------------------------------------------------- */
 

@@ -287,7 +287,5 @@ void config_check_client_tls_addresses(const struct config *config, const struct
 
 /* Where key was set, or the file as a whole. */
 const struct place *config_place_of(const struct place *places, const char *key);
-/* The strictest of client_tls_sslmode. */
-enum tls_mode config_highest_tls_mode(const struct config *config);
 /* "pgbouncer" and "pgweir"; name may be NULL. */
 bool config_is_console(const char *name);

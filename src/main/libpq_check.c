@@ -147,7 +147,7 @@ check_scram(const struct config *config, const struct backend_features *features
 
 void
 libpq_check(const struct config *config, const struct backend_features *features,
-             struct config_errors *errors)
+            struct config_errors *errors)
 {
     check_tls(config, features, errors);
     check_scram(config, features, errors);

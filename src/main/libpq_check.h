@@ -16,4 +16,4 @@ struct config_errors;
  * password file of the user that the process runs as. Any thread.
  */
 void libpq_check(const struct config *config, const struct backend_features *features,
-                  struct config_errors *errors);
+                 struct config_errors *errors);

@@ -7,6 +7,7 @@
 
 #include "backend.h"
 #include "buf.h"
+#include "client_tls.h"
 #include "config.h"
 #include "libpq_check.h"
 #include "listeners.h"
@@ -17,7 +18,9 @@
 #include "reloader.h"
 #include "sdnotify.h"
 #include "service_int.h"
+#include "str.h"
 #include "timer.h"
+#include "tls.h"
 
 /* How long clients have to take in that the pooler is shutting down. */
 #define FAST_EXIT_PATIENCE (2 * SEC)
@@ -33,11 +36,13 @@ lifecycle_config(void *arg)
 }
 
 void
-lifecycle_check(void *arg, const struct config *config, struct config_errors *errors)
+lifecycle_check(void *arg, const struct config *config, struct config_errors *errors,
+                struct tls_context **ret_tls)
 {
     const struct service *service = arg;
 
     libpq_check(config, service->features, errors);
+    (void)client_tls_load(config, service->tickets, errors, ret_tls);
 }
 
 static void
@@ -50,18 +55,20 @@ listeners_reload_there(struct loop *loop, void *arg)
 }
 
 int
-lifecycle_apply(void *arg, struct config *config)
+lifecycle_apply(void *arg, struct config *config, struct tls_context *tls)
 {
     struct service *service = arg;
     const int r = log_setup_apply(service->log_setup, config);
 
     if (r < 0)
         return r;
-    engine_reload(service->engine, config);
+    engine_reload(service->engine, config, tls);
     connector_set_dns_ttl(service->connector, config->dns_max_ttl, config->dns_nxdomain_ttl);
     loop_set_slow_callback(service->loop, config->slow_callback_duration);
     config_unref(service->config);
     service->config = config_ref(config);
+    tls_context_unref(service->tls);
+    service->tls = tls_context_ref(tls);
     engine_call_acceptor(service->engine, listeners_reload_there, service);
     return 0;
 }
@@ -82,21 +89,36 @@ describe(const struct config_errors *errors, struct buf *message)
         (void)buf_printf(message, "%s%s", i > 0 ? "; " : "", errors->list[i].message);
 }
 
+/* Of a change to one key, as lifecycle_check; the files of TLS are read only if it is about them.
+ */
+static void
+check_change(struct service *service, const char *key, const struct config *config,
+             struct config_errors *errors, struct tls_context **ret_tls)
+{
+    if (str_starts_with(key, "client_tls")) {
+        lifecycle_check(service, config, errors, ret_tls);
+        return;
+    }
+    libpq_check(config, service->features, errors);
+    *ret_tls = tls_context_ref(service->tls);
+}
+
 int
 lifecycle_set(void *arg, const char *key, const char *value, struct buf *message)
 {
     struct service *service = arg;
     CLEANUP(config_errors_done) struct config_errors errors = CONFIG_ERRORS_INIT;
+    CLEANUP(tls_context_unref) struct tls_context *tls = NULL;
     CLEANUP(config_unref) struct config *config = NULL;
     int r;
 
     r = config_set(service->config, key, value, &errors, &config);
     if (r == 0)
-        lifecycle_check(service, config, &errors);
+        check_change(service, key, config, &errors, &tls);
     describe(&errors, message);
     if (r == 0 && config_errors_fatal(&errors))
         r = -EINVAL;
-    return r < 0 ? r : lifecycle_apply(service, config);
+    return r < 0 ? r : lifecycle_apply(service, config, tls);
 }
 
 /* ---- shutdown -------------------------------------------------------------------------------- */

@@ -21,22 +21,65 @@
 /* Seconds that the kernel waits for a client's first bytes before it shows us the connection. */
 #define DEFER_ACCEPT 1
 
+/* One socket. */
+struct place {
+    struct listeners *listeners; /* borrowed */
+    struct listener *listener;   /* owned */
+    char *address;               /* owned; what client_tls_sslmode may name it by; NULL: unix */
+};
+
 struct listeners {
-    struct loop *loop;     /* borrowed */
-    listener_fn *accepted; /* with arg */
+    struct loop *loop;      /* borrowed */
+    listeners_fn *accepted; /* with arg */
     void *arg;
     struct listener_options options;
-    struct listener *list[LISTENERS_MAX]; /* owned */
+    struct place *list[LISTENERS_MAX]; /* owned */
     size_t count;
 };
 
 DEFINE_CLEANUP(struct listeners *, listeners_free);
 
 static void
-listeners_add(struct listeners *listeners, struct listener *listener)
+place_free(struct place *place)
 {
-    listeners->list[listeners->count++] = listener;
-    log_info("listening on %s", listener_name(listener));
+    if (place == NULL)
+        return;
+    listener_close(place->listener);
+    free(place->address);
+    free(place);
+}
+DEFINE_CLEANUP(struct place *, place_free);
+
+/* address is copied; NULL is a unix socket. */
+static int
+place_new(struct listeners *listeners, const char *address, struct place **ret_place)
+{
+    CLEANUP(place_free) struct place *place = calloc(1, sizeof(*place));
+
+    if (place == NULL)
+        return -ENOMEM;
+    place->listeners = listeners;
+    if (str_set(&place->address, address) < 0)
+        return -ENOMEM;
+    *ret_place = TAKE(place);
+    return 0;
+}
+
+static void
+place_accepted(void *arg, int fd, const struct sockaddr *peer, socklen_t peer_len, bool is_unix)
+{
+    const struct place *place = arg;
+    const struct listeners *listeners = place->listeners;
+
+    (void)is_unix;
+    listeners->accepted(listeners->arg, fd, peer, peer_len, place->address);
+}
+
+static void
+listeners_add(struct listeners *listeners, struct place *place)
+{
+    listeners->list[listeners->count++] = place;
+    log_info("listening on %s", listener_name(place->listener));
 }
 
 static bool
@@ -47,9 +90,27 @@ listeners_full(const struct listeners *listeners)
 
 /* ---- TCP ------------------------------------------------------------------------------------- */
 
-/* Every address that a name stands for; returns how many are listened on. */
+static int
+open_address(struct listeners *listeners, const char *item, const struct addrinfo *address)
+{
+    CLEANUP(place_free) struct place *place = NULL;
+    int r;
+
+    r = place_new(listeners, item, &place);
+    if (r == 0)
+        r = listener_open_tcp(listeners->loop, address->ai_addr, address->ai_addrlen,
+                              &listeners->options, place_accepted, place, &place->listener);
+    if (r == 0)
+        listeners_add(listeners, TAKE(place));
+    return r;
+}
+
+/*
+ * Every address that a name stands for, for this item of listen_addr; returns how many are listened
+ * on.
+ */
 static size_t
-open_host(struct listeners *listeners, const char *host, int port)
+open_host(struct listeners *listeners, const char *item, const char *host, int port)
 {
     const struct addrinfo hints = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
                                    .ai_socktype = SOCK_STREAM};
@@ -65,14 +126,9 @@ open_host(struct listeners *listeners, const char *host, int port)
         return 0;
     }
     for (struct addrinfo *a = addresses; a != NULL && !listeners_full(listeners); a = a->ai_next) {
-        struct listener *listener;
-
-        r = listener_open_tcp(listeners->loop, a->ai_addr, a->ai_addrlen, &listeners->options,
-                              listeners->accepted, listeners->arg, &listener);
+        r = open_address(listeners, item, a);
         if (r < 0)
             log_warning("cannot listen on %s:%d: %s", host, port, strerror(-r));
-        else
-            listeners_add(listeners, listener);
     }
     freeaddrinfo(addresses);
     return listeners->count - before;
@@ -92,10 +148,10 @@ open_tcp(struct listeners *listeners, const struct config *config)
             return -ENOMEM;
         wanted++;
         if (str_eq(host, "*")) {
-            opened += open_host(listeners, "0.0.0.0", config->listen_port);
-            opened += open_host(listeners, "::", config->listen_port);
+            opened += open_host(listeners, host, "0.0.0.0", config->listen_port);
+            opened += open_host(listeners, host, "::", config->listen_port);
         } else
-            opened += open_host(listeners, host, config->listen_port);
+            opened += open_host(listeners, host, host, config->listen_port);
     }
     if (wanted > 0 && opened == 0) {
         log_fatal("failed to listen on any address in listen_addr list");
@@ -125,7 +181,7 @@ find_group(const char *name, gid_t *ret_gid)
 static int
 open_unix(struct listeners *listeners, const struct config *config)
 {
-    struct listener *listener;
+    CLEANUP(place_free) struct place *place = NULL;
     char path[128];
     int r;
 
@@ -141,18 +197,53 @@ open_unix(struct listeners *listeners, const struct config *config)
         log_fatal("too long for a unix socket: unix_socket_dir = %s", config->unix_socket_dir);
         return -ENAMETOOLONG;
     }
-    r = listener_open_unix(listeners->loop, path, &listeners->options, listeners->accepted,
-                           listeners->arg, &listener);
+    r = place_new(listeners, NULL, &place);
+    if (r == 0)
+        r = listener_open_unix(listeners->loop, path, &listeners->options, place_accepted, place,
+                               &place->listener);
     if (r == -EADDRINUSE)
         log_fatal("unix socket is in use, cannot continue: %s", path);
     else if (r < 0)
         log_fatal("cannot listen on unix socket %s: %s", path, strerror(-r));
     else
-        listeners_add(listeners, listener);
+        listeners_add(listeners, TAKE(place));
     return r;
 }
 
 /* ---- systemd --------------------------------------------------------------------------------- */
+
+/* What listen_addr would call it. 0; -EAFNOSUPPORT for a unix socket. */
+static int
+name_address(int fd, char *text, size_t size)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t len = sizeof(address);
+
+    if (getsockname(fd, (struct sockaddr *)&address, &len) < 0)
+        return -errno;
+    if (getnameinfo((struct sockaddr *)&address, len, text, (socklen_t)size, NULL, 0,
+                    NI_NUMERICHOST) != 0 ||
+        address.ss_family == AF_UNIX)
+        return -EAFNOSUPPORT;
+    if (str_eq(text, "0.0.0.0") || str_eq(text, "::"))
+        (void)str_copy(text, size, "*");
+    return 0;
+}
+
+static int
+open_passed_one(struct listeners *listeners, int fd)
+{
+    CLEANUP(place_free) struct place *place = NULL;
+    char text[64];
+    int r;
+
+    r = place_new(listeners, name_address(fd, text, sizeof(text)) == 0 ? text : NULL, &place);
+    if (r == 0)
+        r = listener_open_fd(listeners->loop, fd, place_accepted, place, &place->listener);
+    if (r == 0)
+        listeners_add(listeners, TAKE(place));
+    return r;
+}
 
 /* Returns how many there are. */
 static int
@@ -166,17 +257,13 @@ open_passed(struct listeners *listeners)
         return count;
     }
     for (int i = 0; i < count; i++) {
-        struct listener *listener;
-
         if (listeners_full(listeners))
             return -E2BIG;
-        r = listener_open_fd(listeners->loop, first + i, listeners->accepted, listeners->arg,
-                             &listener);
+        r = open_passed_one(listeners, first + i);
         if (r < 0) {
             log_fatal("cannot use socket %d of the service manager: %s", first + i, strerror(-r));
             return r;
         }
-        listeners_add(listeners, listener);
     }
     if (count > 0)
         log_warning("sockets come from the service manager, "
@@ -200,7 +287,7 @@ tcp_options_of(const struct config *config)
 }
 
 int
-listeners_open(const struct config *config, struct loop *loop, listener_fn *accepted, void *arg,
+listeners_open(const struct config *config, struct loop *loop, listeners_fn *accepted, void *arg,
                struct listeners **ret_listeners)
 {
     CLEANUP(listeners_free) struct listeners *listeners = calloc(1, sizeof(*listeners));
@@ -241,10 +328,11 @@ listeners_reload(struct listeners *listeners, const struct config *config)
     const struct tcp_options options = tcp_options_of(config);
 
     for (size_t i = 0; i < listeners->count; i++) {
-        const int r = listener_set_tcp(listeners->list[i], &options);
+        struct listener *listener = listeners->list[i]->listener;
+        const int r = listener_set_tcp(listener, &options);
 
         if (r < 0)
-            log_warning("could not set the options of %s: %s", listener_name(listeners->list[i]),
+            log_warning("could not set the options of %s: %s", listener_name(listener),
                         strerror(-r));
     }
 }
@@ -255,10 +343,10 @@ listeners_close_tcp(struct listeners *listeners)
     size_t kept = 0;
 
     for (size_t i = 0; i < listeners->count; i++) {
-        if (listener_is_unix(listeners->list[i]))
+        if (listener_is_unix(listeners->list[i]->listener))
             listeners->list[kept++] = listeners->list[i];
         else
-            listener_close(listeners->list[i]);
+            place_free(listeners->list[i]);
     }
     listeners->count = kept;
 }
@@ -269,6 +357,6 @@ listeners_free(struct listeners *listeners)
     if (listeners == NULL)
         return;
     for (size_t i = 0; i < listeners->count; i++)
-        listener_close(listeners->list[i]);
+        place_free(listeners->list[i]);
     free(listeners);
 }

@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <sys/socket.h>
+
 #include "listener.h"
 
 struct config;
@@ -13,11 +15,18 @@ struct listeners;
 struct loop;
 
 /*
+ * As listener_fn; listen_address is the item of listen_addr that the client came through (of
+ * systemd's sockets, "*" or the address), NULL for a unix socket.
+ */
+typedef void listeners_fn(void *arg, int fd, const struct sockaddr *peer, socklen_t peer_len,
+                          const char *listen_address);
+
+/*
  * Takes systemd's sockets if there are any, else opens those of listen_addr and unix_socket_dir.
  * One address of several that fails is a warning. 0, or -errno after the reason was logged.
  */
-int listeners_open(const struct config *config, struct loop *loop, listener_fn *accepted, void *arg,
-                   struct listeners **ret_listeners);
+int listeners_open(const struct config *config, struct loop *loop, listeners_fn *accepted,
+                   void *arg, struct listeners **ret_listeners);
 /* New clients get the tcp_* options of config. */
 void listeners_reload(struct listeners *listeners, const struct config *config);
 /* Administrators can still come in by the unix socket. Idempotent. */

@@ -11,6 +11,7 @@
 
 #include "backend.h"
 #include "buf.h"
+#include "client_tls.h"
 #include "cmdline.h"
 #include "config.h"
 #include "console.h"
@@ -23,6 +24,7 @@
 #include "pidfile.h"
 #include "service.h"
 #include "signals.h"
+#include "tls.h"
 
 #define EXIT_OK    0
 #define EXIT_ERROR 1
@@ -93,11 +95,13 @@ static int
 check_config(const struct cmdline *cmdline, const struct backend_features *features)
 {
     CLEANUP(config_errors_done) struct config_errors errors = CONFIG_ERRORS_INIT;
+    CLEANUP(tls_context_unref) struct tls_context *tls = NULL;
     CLEANUP(config_unref) struct config *config = NULL;
 
     if (load_config(cmdline->file, &config) < 0 || become_named_user(cmdline, config) < 0)
         return EXIT_ERROR;
     libpq_check(config, features, &errors);
+    (void)client_tls_load(config, NULL, &errors, &tls);
     config_errors_print(&errors, stderr);
     if (config_errors_fatal(&errors))
         return EXIT_ERROR;

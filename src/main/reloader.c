@@ -9,16 +9,18 @@
 #include "executor.h"
 #include "log.h"
 #include "sdnotify.h"
+#include "tls.h"
 
 struct reloader {
     struct job job;
     struct loop *loop;         /* borrowed */
     struct executor *executor; /* borrowed */
     struct reloader_hooks hooks;
-    struct list waiting; /* struct reload_waiter: for the next reload */
-    struct list served;  /* for the one under way */
-    struct config *old;  /* owned: a reference while under way */
-    struct config *new;  /* owned: the result */
+    struct list waiting;     /* struct reload_waiter: for the next reload */
+    struct list served;      /* for the one under way */
+    struct config *old;      /* owned: a reference while under way */
+    struct config *new;      /* owned: the result */
+    struct tls_context *tls; /* owned: its TLS, or NULL */
     struct config_errors errors;
     int result;
     bool running;
@@ -98,6 +100,7 @@ static void
 reloader_drop(struct reloader *reloader)
 {
     config_unref(TAKE(reloader->new));
+    tls_context_unref(TAKE(reloader->tls));
     config_unref(TAKE(reloader->old));
     config_errors_done(&reloader->errors);
     reloader->running = false;
@@ -110,7 +113,7 @@ reloader_finish(struct reloader *reloader)
 
     log_errors(&reloader->errors);
     if (reloader->result == 0)
-        reloader->result = reloader->hooks.apply(reloader->hooks.arg, reloader->new);
+        reloader->result = reloader->hooks.apply(reloader->hooks.arg, reloader->new, reloader->tls);
     if (reloader->result < 0) {
         describe_failure(reloader, &failure);
         log_error("RELOAD failed, nothing has changed: %s", buf_str(&failure));
@@ -154,7 +157,7 @@ reloader_run(struct job *job)
     reloader->result = config_reload(reloader->old, &reloader->errors, &reloader->new);
     if (reloader->result < 0)
         return;
-    reloader->hooks.check(reloader->hooks.arg, reloader->new, &reloader->errors);
+    reloader->hooks.check(reloader->hooks.arg, reloader->new, &reloader->errors, &reloader->tls);
     if (config_errors_fatal(&reloader->errors))
         reloader->result = -EINVAL;
 }

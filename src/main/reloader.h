@@ -16,15 +16,20 @@ struct config_errors;
 struct executor;
 struct loop;
 struct reloader;
+struct tls_context;
 
 struct reloader_hooks {
     void *arg;
     /* The configuration in force. */
     struct config *(*current)(void *arg);
-    /* Adds what it finds wrong with another, before that is put in force; on the executor. */
-    void (*check)(void *arg, const struct config *config, struct config_errors *errors);
-    /* Puts another in force (takes its own reference); 0, or -errno and nothing has changed. */
-    int (*apply)(void *arg, struct config *config);
+    /*
+     * On the executor, before another is put in force: adds what it finds wrong with that, and
+     * makes its TLS, if it has any.
+     */
+    void (*check)(void *arg, const struct config *config, struct config_errors *errors,
+                  struct tls_context **ret_tls);
+    /* Puts both in force (takes its own references); 0, or -errno and nothing has changed. */
+    int (*apply)(void *arg, struct config *config, struct tls_context *tls);
 };
 
 /* Everything is borrowed; hooks is copied. 0 or -ENOMEM. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "backend.h"
+#include "client_tls.h"
 #include "config.h"
 #include "daemon.h"
 #include "executor.h"
@@ -19,6 +20,7 @@
 #include "service_int.h"
 #include "signals.h"
 #include "timer.h"
+#include "tls.h"
 
 #define EXECUTOR_THREADS 4
 #define EXECUTOR_QUEUE   1024
@@ -46,11 +48,12 @@ on_cancel(void *arg, uint32_t pid, uint32_t key)
 }
 
 static void
-on_accepted(void *arg, int fd, const struct sockaddr *peer, socklen_t peer_len, bool is_unix)
+on_accepted(void *arg, int fd, const struct sockaddr *peer, socklen_t peer_len,
+            const char *listen_address)
 {
     struct service *service = arg;
 
-    engine_accept(service->engine, fd, peer, peer_len, is_unix);
+    engine_accept(service->engine, fd, peer, peer_len, listen_address);
 }
 
 static void
@@ -95,12 +98,43 @@ make_threads(struct service *service)
     return 0;
 }
 
+/* Old tickets stay good for one more period. */
+static void
+on_rotation(void *arg)
+{
+    struct service *service = arg;
+    const int r = tls_tickets_rotate(service->tickets);
+
+    if (r < 0)
+        log_error("cannot make another key for TLS tickets: %s", strerror(-r));
+    (void)timer_start(service->rotation, TLS_TICKETS_PERIOD);
+}
+
+static int
+make_tls(struct service *service)
+{
+    CLEANUP(config_errors_done) struct config_errors errors = CONFIG_ERRORS_INIT;
+    int r;
+
+    r = tls_tickets_new(&service->tickets);
+    if (r < 0)
+        return r;
+    service->rotation = timer_new(service->loop, "ticket keys", on_rotation, service);
+    if (service->rotation == NULL)
+        return -ENOMEM;
+    r = client_tls_load(service->config, service->tickets, &errors, &service->tls);
+    for (size_t i = 0; i < errors.count; i++)
+        log_error("%s", errors.list[i].message);
+    return r < 0 ? r : timer_start(service->rotation, TLS_TICKETS_PERIOD);
+}
+
 static int
 make_engine(struct service *service)
 {
     const struct engine_hooks hooks = {.arg = service, .visit = on_visit, .cancel = on_cancel};
 
-    return engine_new(service->loop, service->config, service->connector, &hooks, &service->engine);
+    return engine_new(service->loop, service->config, service->tls, service->connector, &hooks,
+                      &service->engine);
 }
 
 static int
@@ -155,9 +189,9 @@ service_new(struct config *config, const struct backend_features *features,
         const char *what;
         int (*make)(struct service *service);
     } parts[] = {
-        {"main loop", make_loop},    {"threads", make_threads},   {"engine", make_engine},
-        {"console", make_console},   {"reloader", make_reloader}, {"signals", make_signals},
-        {"watchdog", make_watchdog},
+        {"main loop", make_loop},  {"threads", make_threads},   {"TLS context", make_tls},
+        {"engine", make_engine},   {"console", make_console},   {"reloader", make_reloader},
+        {"signals", make_signals}, {"watchdog", make_watchdog},
     };
     CLEANUP(service_free) struct service *service = calloc(1, sizeof(*service));
 
@@ -330,6 +364,7 @@ service_free(struct service *service)
     signals_free(service->signals);
     timer_free(service->watchdog);
     timer_free(service->patience);
+    timer_free(service->rotation);
     if (service->reloader != NULL)
         reloader_close(service->reloader);
     if (service->console != NULL)
@@ -342,6 +377,8 @@ service_free(struct service *service)
     outbox_free(service->outbox);
     loop_free(service->loop);
     reloader_free(service->reloader);
+    tls_context_unref(service->tls);
+    tls_tickets_unref(service->tickets);
     config_unref(service->config);
     free(service);
 }

@@ -12,17 +12,22 @@
 struct backend_features;
 struct config_errors;
 struct log_setup;
+struct tls_context;
+struct tls_tickets;
 
 struct service {
     const struct backend_features *features; /* borrowed */
     const struct log_setup *log_setup;       /* borrowed */
     struct config *config;                   /* owned: a reference to what is in force */
+    struct tls_context *tls;                 /* the same; NULL without */
 
     /* owned, in the order in which they are made */
     struct loop *loop;
     struct outbox *outbox;
     struct executor *executor;
     struct connector *connector;
+    struct tls_tickets *tickets;
+    struct timer *rotation; /* of their keys */
     struct engine *engine;
     struct console *console;
     struct reloader *reloader;
@@ -36,10 +41,11 @@ struct service {
 
 /* lifecycle.c */
 
-/* Adds to errors what of a configuration this process cannot do; any thread. */
-void lifecycle_check(void *service, const struct config *config, struct config_errors *errors);
-/* Puts another configuration in force. 0, or -errno after it is logged, and nothing has changed. */
-int lifecycle_apply(void *service, struct config *config);
+/* Adds to errors what of a configuration this process cannot do, and makes its TLS; any thread. */
+void lifecycle_check(void *service, const struct config *config, struct config_errors *errors,
+                     struct tls_context **ret_tls);
+/* Puts both in force. 0, or -errno after it is logged, and nothing has changed. */
+int lifecycle_apply(void *service, struct config *config, struct tls_context *tls);
 struct config *lifecycle_config(void *service);
 void lifecycle_reload(void *service, struct reload_waiter *waiter);
 int lifecycle_set(void *service, const char *key, const char *value, struct buf *message);

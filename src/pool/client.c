@@ -19,6 +19,7 @@
 #include "server.h"
 #include "settings.h"
 #include "timer.h"
+#include "tls.h"
 #include "worker.h"
 
 #define TO(state) (1u << CLIENT_##state)
@@ -29,7 +30,8 @@ static const struct {
     unsigned next;     /* mask of the states that may follow */
 } states[] = {
     /* clang-format off */
-    [CLIENT_STARTUP] = { "startup", "login",   TO(AUTH) | TO(CLOSING) },
+    [CLIENT_STARTUP] = { "startup", "login",   TO(TLS) | TO(AUTH) | TO(CLOSING) },
+    [CLIENT_TLS]     = { "tls",     "login",   TO(STARTUP) | TO(CLOSING) },
     [CLIENT_AUTH]    = { "auth",    "login",   TO(MOVING) | TO(CLOSING) },
     [CLIENT_MOVING]  = { "moving",  "login",   TO(WELCOME) | TO(IDLE) | TO(CLOSING) },
     [CLIENT_WELCOME] = { "welcome", "waiting", TO(IDLE) | TO(CLOSING) },
@@ -83,6 +85,14 @@ client_user(const struct client *client)
     if (client->user != NULL)
         return client->user->name;
     return client->login != NULL ? login_user(client->login) : "(nouser)";
+}
+
+void
+client_describe_tls(const struct client *client, char text[CLIENT_TLS_TEXT_MAX])
+{
+    *text = '\0';
+    if (client->stream.tls != NULL)
+        tls_describe(client->stream.tls, text, CLIENT_TLS_TEXT_MAX);
 }
 
 void
@@ -315,7 +325,8 @@ static void client_settle(struct client *client);
 static void client_free_message(struct message *message);
 
 int
-client_accept(struct worker *worker, int fd, const struct address *address, uint64_t id)
+client_accept(struct worker *worker, int fd, const struct address *address, enum tls_mode tls_mode,
+              uint64_t id)
 {
     struct client *const client = calloc(1, sizeof *client);
     int r;
@@ -341,7 +352,7 @@ client_accept(struct worker *worker, int fd, const struct address *address, uint
     atomic_fetch_add(&worker->client_count, 1);
     r = stream_open(&client->stream, worker->outbox, fd, NULL, false, &client_stream_ops);
     if (r == 0)
-        r = login_new(client);
+        r = login_new(client, tls_mode);
     if (r < 0) {
         client_close(client, CLOSE_NO_MEMORY);
         return r;
@@ -407,7 +418,7 @@ client_say_goodbye(struct client *client, const struct refusal *refusal)
     const char *const text = refusal->message != NULL ? refusal->message : row->text;
     CLEANUP(buf_done) struct buf message = BUF_INIT;
 
-    if (*sqlstate == '\0' || !stream_is_open(&client->stream))
+    if (*sqlstate == '\0' || !stream_is_open(&client->stream) || client->state == CLIENT_TLS)
         return;
     if (msg_error(&message, "FATAL", sqlstate, text, refusal->detail,
                   refusal->hint != NULL ? refusal->hint : row->hint) == 0) {

@@ -1,16 +1,19 @@
 /*
  * client.h - one application connected to the daemon.
  *
+ *                TLS
+ *                ^ |
+ *                | v
  *   accept --> STARTUP --> AUTH --> MOVING --> WELCOME --> IDLE <--> WAITING
  *                 |          |         |          |         ^ \         |
  *                 |          |         |          |         |  v        v
  *                 |          |         |          |         +- ACTIVE <-+
  *                 +----------+---------+----------+---------+--> CLOSING --> freed
  *
- * STARTUP and AUTH run on the worker that the connection was given to; MOVING takes it to the
- * worker of its pool, where it stays. WELCOME waits for what the pool's first server reports. IDLE
- * has no server (and may be moved to another worker if the pool gets one), WAITING has a place in
- * the queue, ACTIVE has a server.
+ * STARTUP, TLS (a handshake) and AUTH run on the worker that the connection was given to; MOVING
+ * takes it to the worker of its pool, where it stays. WELCOME waits for what the pool's first
+ * server reports. IDLE has no server (and may be moved to another worker if the pool gets one),
+ * WAITING has a place in the queue, ACTIVE has a server.
  *
  * Thread: its worker's. Life: client_accept ... client_close; freed later, from the loop.
  */
@@ -23,6 +26,7 @@
 #include "address.h"
 #include "buf.h"
 #include "close_reason.h"
+#include "config.h"
 #include "frame.h"
 #include "list.h"
 #include "loop.h"
@@ -38,8 +42,11 @@ struct shard;
 struct timer;
 struct worker;
 
+#define CLIENT_TLS_TEXT_MAX 48
+
 enum client_state {
     CLIENT_STARTUP,
+    CLIENT_TLS,
     CLIENT_AUTH,
     CLIENT_MOVING,
     CLIENT_WELCOME,
@@ -94,7 +101,8 @@ struct client {
  * Takes over fd, also on failure, and with it a permit of engine->logins and an object of the
  * engine's count.
  */
-int client_accept(struct worker *worker, int fd, const struct address *address, uint64_t id);
+int client_accept(struct worker *worker, int fd, const struct address *address,
+                  enum tls_mode tls_mode, uint64_t id);
 /* Tells the client why, if the reason has something to say, and closes. Idempotent. */
 void client_close(struct client *client, enum close_reason reason);
 /* The same in other words. */
@@ -117,6 +125,8 @@ void client_server_lost(struct client *client, enum close_reason server_reason, 
 
 const char *client_database(const struct client *client);
 const char *client_user(const struct client *client);
+/* "TLSv1.3/TLS_AES_256_GCM_SHA384"; "" in plain text. */
+void client_describe_tls(const struct client *client, char text[CLIENT_TLS_TEXT_MAX]);
 void client_log(const struct client *client, enum log_level level, const char *format, ...)
     PRINTF_LIKE(3, 4);
 /* Sends what is in buf. */

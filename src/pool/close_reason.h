@@ -21,6 +21,10 @@
     X(PQEXEC, SQLSTATE_PROTOCOL_VIOLATION, WARNING, "PQexec disallowed", NULL)                     \
     X(UNENCRYPTED_DATA, SQLSTATE_PROTOCOL_VIOLATION, WARNING,                                      \
       "received unencrypted data after SSL or GSSAPI request", NULL)                               \
+    X(TLS_FAILED, "", INFO, "failed to accept SSL", NULL)                                          \
+    X(TLS_IN_TLS, "", WARNING, "SSL req inside SSL", NULL)                                         \
+    X(TLS_REQUIRED, SQLSTATE_INVALID_AUTHORIZATION, WARNING, "SSL required",                       \
+      "Connect with sslmode=require or a stronger one.")                                           \
     X(STARTUP_PARAMETER, SQLSTATE_PROTOCOL_VIOLATION, WARNING, "unsupported startup parameter",    \
       "Name the parameter in ignore_startup_parameters to have it dropped.")                       \
     X(AUTH_FAILED, SQLSTATE_INVALID_AUTHORIZATION, WARNING, "login rejected", NULL)                \

@@ -20,14 +20,18 @@
 #include "pool.h"
 #include "process.h"
 #include "settings.h"
+#include "tls.h"
 
 /* How long engine_stop waits for server processes to go before it gives up on them. */
 #define ENGINE_STOP_SECONDS 30
 
 /*
- * Threads for logins: hashing is CPU work, a thread each for all CPUs; who blocks (PAM, LDAP,
- * names) mostly sleeps. What their queues do not take waits in the auth layer.
+ * Threads for logins. Handshakes and hashing are CPU work, a thread each for all CPUs, nicer than
+ * the workers; who blocks (PAM, LDAP, names) mostly sleeps. What their queues do not take waits: a
+ * storm of logins delays logins.
  */
+#define COMPUTING_NICE   10
+#define HANDSHAKES_QUEUE 1024
 #define HASHING_QUEUE    256
 #define BLOCKING_THREADS 8
 #define BLOCKING_QUEUE   64
@@ -67,9 +71,12 @@ static int
 engine_init_auth(struct engine *engine)
 {
     struct auth_service_options options = {.lookup = engine_look_up, .arg = engine};
+    const unsigned threads = MAX(cpu_count(), 1u);
     int r;
 
-    r = executor_new("hashing", MAX(cpu_count(), 1u), HASHING_QUEUE, &engine->hashing);
+    r = executor_new_nice("tls", threads, HANDSHAKES_QUEUE, COMPUTING_NICE, &engine->handshakes);
+    if (r == 0)
+        r = executor_new_nice("hashing", threads, HASHING_QUEUE, COMPUTING_NICE, &engine->hashing);
     if (r == 0)
         r = executor_new("blocking", BLOCKING_THREADS, BLOCKING_QUEUE, &engine->blocking);
     if (r < 0)
@@ -80,8 +87,9 @@ engine_init_auth(struct engine *engine)
 }
 
 int
-engine_new(struct loop *main_loop, struct config *config, struct connector *connector,
-           const struct engine_hooks *hooks, struct engine **ret_engine)
+engine_new(struct loop *main_loop, struct config *config, struct tls_context *tls,
+           struct connector *connector, const struct engine_hooks *hooks,
+           struct engine **ret_engine)
 {
     struct engine *const engine = calloc(1, sizeof *engine);
     int r;
@@ -92,6 +100,7 @@ engine_new(struct loop *main_loop, struct config *config, struct connector *conn
     engine->connector = connector;
     engine->hooks = *hooks;
     engine->config = config_ref(config);
+    engine->tls = tls_context_ref(tls);
     atomic_init(&engine->max_client_conn, (unsigned)config->max_client_conn);
     (void)pthread_mutex_init(&engine->config_mutex, NULL);
     (void)pthread_mutex_init(&engine->objects_mutex, NULL);
@@ -137,12 +146,14 @@ engine_free(struct engine *engine)
         worker_done(&engine->workers[i]); /* the last that is under way comes back */
     free(engine->workers);
     auth_service_free(engine->auth);
+    executor_free(engine->handshakes);
     executor_free(engine->hashing);
     executor_free(engine->blocking);
     registry_done(&engine->registry);
     permits_done(&engine->clients);
     permits_done(&engine->logins);
     config_unref(engine->config);
+    tls_context_unref(engine->tls);
     (void)pthread_mutex_destroy(&engine->config_mutex);
     (void)pthread_mutex_destroy(&engine->objects_mutex);
     (void)pthread_cond_destroy(&engine->objects_gone);
@@ -225,11 +236,13 @@ struct engine_arrival {
     struct message message;
     struct worker *worker;
     struct address address;
+    enum tls_mode tls_mode; /* of the address that it came through */
     int fd;
 };
 
 static void
-engine_begin_login(struct worker *worker, int fd, const struct address *address)
+engine_begin_login(struct worker *worker, int fd, const struct address *address,
+                   enum tls_mode tls_mode)
 {
     if (worker->stopping) {
         fd_close(fd);
@@ -237,7 +250,7 @@ engine_begin_login(struct worker *worker, int fd, const struct address *address)
         engine_release_object(worker->engine);
         return;
     }
-    (void)client_accept(worker, fd, address, engine_new_id(worker->engine));
+    (void)client_accept(worker, fd, address, tls_mode, engine_new_id(worker->engine));
 }
 
 static void
@@ -245,13 +258,13 @@ engine_arrive(struct message *message)
 {
     struct engine_arrival *const arrival = container_of(message, struct engine_arrival, message);
 
-    engine_begin_login(arrival->worker, arrival->fd, &arrival->address);
+    engine_begin_login(arrival->worker, arrival->fd, &arrival->address, arrival->tls_mode);
     free(arrival);
 }
 
 /* 0 or -ENOMEM. */
 static int
-engine_send_to(struct worker *worker, int fd, const struct address *address)
+engine_send_to(struct worker *worker, int fd, const struct address *address, enum tls_mode tls_mode)
 {
     struct engine_arrival *const arrival = calloc(1, sizeof *arrival);
 
@@ -259,6 +272,7 @@ engine_send_to(struct worker *worker, int fd, const struct address *address)
         return -ENOMEM;
     arrival->fd = fd;
     arrival->address = *address;
+    arrival->tls_mode = tls_mode;
     arrival->worker = worker;
     arrival->message.fn = engine_arrive;
     loop_post(worker->loop, &arrival->message);
@@ -298,11 +312,12 @@ engine_turn_away(int fd, enum close_reason reason)
 
 void
 engine_accept(struct engine *engine, int fd, const struct sockaddr *addr, socklen_t len,
-              bool is_unix)
+              const char *listen_address)
 {
     struct worker *const acceptor = &engine->workers[0];
     struct worker *const worker = engine_pick_worker(engine);
     const unsigned limit = MAX(atomic_load(&engine->max_client_conn), (unsigned)ENGINE_LOGINS_MIN);
+    const enum tls_mode tls_mode = config_client_tls_sslmode(acceptor->config, listen_address);
     struct sockaddr_storage any = {.ss_family = AF_UNIX};
     struct address address;
 
@@ -311,14 +326,14 @@ engine_accept(struct engine *engine, int fd, const struct sockaddr *addr, sockle
         engine_turn_away(fd, CLOSE_MAX_CLIENT_CONN);
         return;
     }
-    if (!is_unix && addr != NULL && len > 0 && len <= sizeof any)
+    if (listen_address != NULL && addr != NULL && len > 0 && len <= sizeof any)
         memcpy(&any, addr, len);
     address_from_socket(&address, fd, (struct sockaddr *)&any,
                         (unsigned)acceptor->config->listen_port);
     engine_hold_object(engine);
     if (worker == acceptor) {
-        engine_begin_login(worker, fd, &address);
-    } else if (engine_send_to(worker, fd, &address) < 0) {
+        engine_begin_login(worker, fd, &address, tls_mode);
+    } else if (engine_send_to(worker, fd, &address, tls_mode) < 0) {
         log_warning("pooler error: out of memory");
         engine_turn_away(fd, CLOSE_NO_MEMORY);
         permits_give(&engine->logins);
@@ -336,29 +351,34 @@ engine_config(const struct engine *engine)
 }
 
 struct config *
-engine_take_config(struct engine *engine)
+engine_take_config(struct engine *engine, struct tls_context **ret_tls)
 {
     struct config *config;
 
     (void)pthread_mutex_lock(&engine->config_mutex);
     config = config_ref(engine->config);
+    *ret_tls = tls_context_ref(engine->tls);
     (void)pthread_mutex_unlock(&engine->config_mutex);
     return config;
 }
 
 void
-engine_reload(struct engine *engine, struct config *config)
+engine_reload(struct engine *engine, struct config *config, struct tls_context *tls)
 {
+    struct tls_context *tls_before;
     struct config *before;
 
     (void)pthread_mutex_lock(&engine->config_mutex);
     before = engine->config;
     engine->config = config_ref(config);
+    tls_before = engine->tls;
+    engine->tls = tls_context_ref(tls);
     (void)pthread_mutex_unlock(&engine->config_mutex);
     atomic_store(&engine->max_client_conn, (unsigned)config->max_client_conn);
     registry_reload(&engine->registry, config);
     (void)registry_open_minimum(&engine->registry, config);
     engine_control_workers(engine);
+    tls_context_unref(tls_before);
     config_unref(before);
 }
 
@@ -537,7 +557,8 @@ engine_stop(struct engine *engine)
     (void)permits_leave(&engine->clients_gone);
     engine_control_workers(engine);
     engine_await_objects(engine);
-    executor_close(engine->hashing); /* what comes back finds the loops alive */
+    executor_close(engine->handshakes); /* what comes back finds the loops alive */
+    executor_close(engine->hashing);
     executor_close(engine->blocking);
     for (unsigned i = 0; i < engine->worker_count; i++) {
         struct worker *const worker = &engine->workers[i];

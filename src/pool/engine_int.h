@@ -27,9 +27,11 @@ struct engine {
     struct connector *connector;
     struct engine_hooks hooks;
     pthread_mutex_t config_mutex;
-    struct config *config; /* a reference; written by the main thread, under the mutex */
+    struct config *config;   /* a reference; written by the main thread, under the mutex */
+    struct tls_context *tls; /* a reference or NULL; the same */
     struct registry registry;
-    struct executor *hashing; /* owned, as the next two; for logins */
+    struct executor *handshakes; /* owned, as the next three; for logins */
+    struct executor *hashing;
     struct executor *blocking;
     struct auth_service *auth;
     struct worker *workers; /* owned */
@@ -85,8 +87,8 @@ void engine_release_object(struct engine *engine);
 /* drain.c: waits for the pools of database (NULL: all pools) to have no server. */
 enum engine_result drain_begin(struct engine *engine, const struct database *database,
                                struct engine_drain *drain);
-/* Another reference to the configuration in force. */
-struct config *engine_take_config(struct engine *engine);
+/* Other references to what is in force. */
+struct config *engine_take_config(struct engine *engine, struct tls_context **ret_tls);
 
 /* lookup.c: a question for auth_query; arg is the engine. */
 void engine_look_up(void *arg, struct auth_lookup *lookup);

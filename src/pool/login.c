@@ -30,7 +30,7 @@
 static void login_decided(struct auth *auth, enum auth_status status);
 
 int
-login_new(struct client *client)
+login_new(struct client *client, enum tls_mode mode)
 {
     struct worker *const worker = client->worker;
     struct login *const login = calloc(1, sizeof *login);
@@ -38,6 +38,7 @@ login_new(struct client *client)
     if (login == NULL)
         return -ENOMEM;
     login->client = client;
+    login->tls.mode = mode;
     auth_init(&login->auth, worker->engine->auth, worker->loop, login_decided);
     login->settings = settings_empty();
     client->login = login;
@@ -50,6 +51,7 @@ login_free(struct login *login)
     if (login == NULL)
         return;
     auth_done(&login->auth);
+    login_tls_done(&login->tls);
     if (login->input.data != NULL) /* may hold what was typed */
         explicit_bzero(login->input.data, login->input.len);
     buf_done(&login->input);
@@ -126,6 +128,18 @@ login_describe(struct client *client, struct auth_login *ret_who)
         .peer_uid = client->address.uid,
         .for_console = for_console,
     };
+    login_tls_describe(client, ret_who);
+}
+
+static void
+login_log_attempt(const struct client *client)
+{
+    const struct login *const login = client->login;
+    char tls[CLIENT_TLS_TEXT_MAX];
+
+    client_describe_tls(client, tls);
+    client_log(client, LOG_LEVEL_INFO, "login attempt: db=%s user=%s tls=%s replication=no",
+               login->database, login->user, *tls != '\0' ? tls : "no");
 }
 
 static void
@@ -138,8 +152,7 @@ login_begin_auth(struct client *client)
     login_describe(client, &who);
     client_set_state(client, CLIENT_AUTH);
     if (config->log_connections)
-        client_log(client, LOG_LEVEL_INFO, "login attempt: db=%s user=%s tls=no replication=no",
-                   login->database, login->user);
+        login_log_attempt(client);
     login_judge(client, auth_begin(&login->auth, config, &who));
 }
 
@@ -148,24 +161,29 @@ login_take_startup(struct client *client, const struct startup *startup)
 {
     const size_t len = startup->len;
 
-    if (!login_take_params(client, startup))
+    if (!login_tls_allows(client) || !login_take_params(client, startup))
         return;
     buf_consume(&client->login->input, len);
     login_begin_auth(client);
 }
 
-/* Neither TLS nor GSSAPI: N, and the client goes on in the clear, if it likes. False: closed. */
+/* No GSSAPI: N, and the client goes on as it likes. False: closed. */
 static bool
-login_decline(struct client *client, const struct startup *startup, bool *asked)
+login_decline_gss(struct client *client, const struct startup *startup)
 {
     struct login *const login = client->login;
 
-    if (*asked || login->input.len > startup->len) {
-        /* Bytes behind the request were written by who did not wait for the answer. */
-        client_close(client, *asked ? CLOSE_PROTOCOL : CLOSE_UNENCRYPTED_DATA);
+    if (login->asked_gss) {
+        client_close(client, CLOSE_PROTOCOL);
         return false;
     }
-    *asked = true;
+    if (login->input.len > startup->len) {
+        /* Written by who did not wait for the answer: perhaps not by the client. */
+        login_refuse(client, CLOSE_UNENCRYPTED_DATA,
+                     "received unencrypted data after GSSAPI encryption request");
+        return false;
+    }
+    login->asked_gss = true;
     buf_clear(&login->input);
     stream_send_copy(&client->stream, "N", 1);
     return true;
@@ -217,15 +235,15 @@ login_startup(struct client *client)
             login_cancel(client, &startup);
             return;
         case STARTUP_SSL:
-            if (!login_decline(client, &startup, &login->asked_ssl))
+            if (!login_tls_request(client, &startup))
                 return;
             break;
         case STARTUP_GSSENC:
-            if (!login_decline(client, &startup, &login->asked_gss))
+            if (!login_decline_gss(client, &startup))
                 return;
             break;
         case STARTUP_DIRECT_TLS:
-            login_refuse(client, CLOSE_PROTOCOL, "TLS is not offered on this address");
+            login_tls_direct(client);
             return;
         default:
             login_bad_startup(client, startup.error);
@@ -414,6 +432,10 @@ login_input(struct client *client, const char *data, size_t len)
 {
     struct login *const login = client->login;
 
+    if (client->state == CLIENT_TLS) {
+        login_tls_input(client, data, len);
+        return;
+    }
     if (login->input.len + len > STARTUP_PACKET_MAX + AUTH_MESSAGE_MAX ||
         buf_append(&login->input, data, len) < 0) {
         client_close(client, CLOSE_BAD_PACKET);

@@ -6,12 +6,15 @@
 
 #include <stddef.h>
 
+#include "config.h"
+
 struct client;
 struct login;
 
-int login_new(struct client *client);
+/* mode: whether the address that it came through offers or demands TLS. */
+int login_new(struct client *client, enum tls_mode mode);
 void login_free(struct login *login);
-/* Bytes from a client in STARTUP or AUTH. */
+/* Bytes from a client in STARTUP, TLS or AUTH. */
 void login_input(struct client *client, const char *data, size_t len);
 /* WELCOME is over: sends AuthenticationOk, the parameters, the key, ReadyForQuery. */
 int login_answer(struct client *client);

@@ -11,6 +11,7 @@
 #include "auth.h"
 #include "buf.h"
 #include "close_reason.h"
+#include "login_tls.h"
 
 struct client;
 struct settings;
@@ -26,6 +27,7 @@ struct login {
     char *application_name;          /* owned, or NULL */
     struct settings *settings;       /* a reference: what the startup packet asks for */
     bool asked_ssl, asked_gss;       /* each may be asked for once */
+    struct login_tls tls;
     int minor;
     struct buf negotiation; /* the answer to a version or option we do not know */
 };

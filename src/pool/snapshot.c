@@ -144,6 +144,7 @@ snapshot_client(struct snapshot *snapshot, struct worker *worker, const struct c
     row->id = client->id;
     row->link_id = client->server != NULL ? client->server->id : 0;
     row->remote_pid = (int)client->address.pid;
+    client_describe_tls(client, row->tls);
     row->worker = worker->index;
 }
 

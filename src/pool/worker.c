@@ -15,6 +15,7 @@
 #include "pool.h"
 #include "task.h"
 #include "timer.h"
+#include "tls.h"
 
 /* A pool gets one more shard when its worker has been this busy for so long. */
 #define WORKER_BUSY_LOAD    800
@@ -120,7 +121,8 @@ worker_on_control(struct message *message)
     if (worker->stopping)
         return;
     config_unref(worker->config);
-    worker->config = engine_take_config(worker->engine);
+    tls_context_unref(worker->tls);
+    worker->config = engine_take_config(worker->engine, &worker->tls);
     loop_set_slow_callback(worker->loop, worker->config->slow_callback_duration);
     if (atomic_load(&worker->engine->stopping)) {
         worker_close_all(worker);
@@ -171,7 +173,7 @@ worker_init(struct worker *worker, struct engine *engine, unsigned index)
     list_init(&worker->shards);
     map_init(&worker->cancel_keys, cancel_key_equal);
     rng_seed(&worker->rng, clock_now() ^ (uint64_t)index << 32);
-    worker->config = engine_take_config(engine);
+    worker->config = engine_take_config(engine, &worker->tls);
     r = loop_new(worker->name, &worker->loop);
     if (r == 0)
         r = outbox_new(worker->loop, worker_outbox_method(worker->config), &worker->outbox);
@@ -221,4 +223,5 @@ worker_done(struct worker *worker)
         loop_free(worker->loop);
     map_done(&worker->cancel_keys);
     config_unref(worker->config);
+    tls_context_unref(worker->tls);
 }

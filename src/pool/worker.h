@@ -20,6 +20,7 @@ struct engine;
 struct outbox;
 struct task_group;
 struct timer;
+struct tls_context;
 
 struct worker {
     struct engine *engine; /* borrowed */
@@ -30,10 +31,11 @@ struct worker {
     struct loop *loop; /* owned, as the next two */
     struct outbox *outbox;
     struct task_group *tasks;
-    struct config *config;  /* a reference */
-    struct list clients;    /* struct client: those who have not logged in yet */
-    struct list shards;     /* struct shard */
-    struct map cancel_keys; /* struct client by its key */
+    struct config *config;   /* a reference */
+    struct tls_context *tls; /* a reference to what clients are offered; NULL: nothing */
+    struct list clients;     /* struct client: those who have not logged in yet */
+    struct list shards;      /* struct shard */
+    struct map cancel_keys;  /* struct client by its key */
     struct rng rng;
     uint64_t random[64]; /* a stock of secrets for cancel keys, see cancel.c */
     unsigned random_left;

@@ -29,13 +29,14 @@ struct fixture {
 };
 
 static void
-on_accepted(void *arg, int fd, const struct sockaddr *peer, socklen_t peer_len, bool is_unix)
+on_accepted(void *arg, int fd, const struct sockaddr *peer, socklen_t peer_len,
+            const char *listen_address)
 {
     struct fixture *f = arg;
 
     (void)peer;
     (void)peer_len;
-    if (is_unix)
+    if (listen_address == NULL)
         f->accepted_unix++;
     else
         f->accepted_tcp++;

@@ -57,10 +57,11 @@ current(void *arg)
 }
 
 static int
-apply(void *arg, struct config *config)
+apply(void *arg, struct config *config, struct tls_context *tls)
 {
     struct fixture *f = arg;
 
+    assert_null(tls);
     f->applied++;
     if (f->apply_result < 0)
         return f->apply_result;
@@ -70,11 +71,13 @@ apply(void *arg, struct config *config)
 }
 
 static void
-check(void *arg, const struct config *config, struct config_errors *errors)
+check(void *arg, const struct config *config, struct config_errors *errors,
+      struct tls_context **ret_tls)
 {
     const struct fixture *f = arg;
 
     (void)config;
+    *ret_tls = NULL;
     if (f->check_fails)
         config_errors_add(errors, false, "this cannot be done here");
 }
