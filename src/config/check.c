@@ -134,8 +134,6 @@ config_check_database(const struct config *config, const struct config_database 
                     db->name);
     if (config_is_console(db->auth_dbname))
         errors_add(errors, place, "database \"%s\": auth_dbname cannot be the console", db->name);
-    if (config_is_console(db->auth_dbname))
-        errors_add(errors, place, "database \"%s\": auth_dbname cannot be the console", db->name);
     if (db->server_tls_cert_file != NULL || db->server_tls_key_file != NULL)
         check_certificate(config_server_tls_cert_file(config, db),
                           config_server_tls_key_file(config, db), db->name, place, errors);

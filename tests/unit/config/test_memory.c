@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "fixture.h"
+#include "hba.h"
 
 static long allocations_left = -1; /* negative: no end */
 
@@ -74,6 +75,31 @@ static const char good[] = "[pgbouncer]\n"
                            "[users]\n"
                            "u = pool_mode=session\n";
 
+/* The same with rules and maps, of which some are wrong. */
+static const char with_hba[] = "[pgbouncer]\n"
+                               "auth_type = hba\n"
+                               "auth_hba_file = hba.conf\n"
+                               "auth_ident_file = ident.conf\n"
+                               "auth_hba_lenient = 1\n"
+                               "client_tls_ca_file = ca\n";
+
+static void
+write_rules(void)
+{
+    fixture_write("hba.conf", "local a,b,/c c,\"d\" md5\n"
+                              "local all +group md5\n"
+                              "include more.conf\n"
+                              "include_if_exists none.conf\n"
+                              "include_dir .\n"
+                              "host all @names 10.0.0.0/8 md5\n"
+                              "host all all .example.org md5\n"
+                              "hostssl all all 10.0.0.0 255.0.0.0 cert map=m map=n\n"
+                              "local all all ldap ldapserver=l ldapprefix=\"a b\"\n");
+    fixture_write("more.conf", "include hba.conf\nlocal all @hba.conf md5\n");
+    fixture_write("names", "a, b,\nc\n");
+    fixture_write("ident.conf", "m a b\nn /^(.*)x$ \\1\nn a\n");
+}
+
 /* -ENOMEM for every number of allocations but enough; returns what the load says then. */
 static int
 load_until_enough(const char *path, struct config **ret_config)
@@ -109,6 +135,36 @@ test_good_file(void **state)
 }
 
 static void
+test_rules(void **state)
+{
+    CLEANUP(config_unref) struct config *config = NULL;
+
+    (void)state;
+    write_rules();
+    fixture_write("t.ini", with_hba);
+    assert_int_equal(load_until_enough("t.ini", &config), 0);
+    assert_true(config->hba->n_rules > 4);
+}
+
+static void
+test_set_that_reads_files(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(config_unref) struct config *set = NULL;
+    int r = -ENOMEM;
+
+    write_rules();
+    assert_int_equal(fixture_load(f, with_hba), 0);
+    for (long enough = 0; r < 0; enough++) {
+        allocations_left = enough;
+        r = config_set(f->config, "auth_hba_file", "hba.conf", &f->errors, &set);
+        allocations_left = -1;
+        assert_true(r == 0 || r == -ENOMEM);
+    }
+    assert_int_equal(set->hba->n_rules, f->config->hba->n_rules);
+}
+
+static void
 test_set(void **state)
 {
     struct fixture *f = *state;
@@ -131,7 +187,9 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         fixture_test(test_good_file),
+        fixture_test(test_rules),
         fixture_test(test_set),
+        fixture_test(test_set_that_reads_files),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
