@@ -2,10 +2,9 @@
  * gate.c - who may try again, and when.
  *
  * A host that cannot be reached is not tried for a while by anybody; a login that the server has
- * refused (wrong password, no such database, too many connections) only bars the same login, with
- * the same password. There
- * is a gate for a host or a login from its first failure to its next success, so that healthy ones
- * cost nothing.
+ * refused (wrong password, no such database, too many connections) only bars the same login by the
+ * same means. There is a gate for a host or a login from its first failure to its next success, so
+ * that healthy ones cost nothing.
  */
 #include "backend_int.h"
 
@@ -22,7 +21,7 @@
 
 struct gate_key {
     const char *host, *dbname, *user; /* dbname and user are NULL for the host itself */
-    uint64_t secrets; /* a hash of them: with another password it is another login */
+    uint64_t means;                   /* a hash of the secrets and of what TLS shall be like */
     int port;
 };
 
@@ -42,14 +41,17 @@ key_of_host(const struct backend_target *target)
 }
 
 static uint64_t
-hash_secrets(const struct backend_target *target)
+hash_means(const struct backend_target *target)
 {
-    const char *const secrets[] = {target->password, target->md5_secret, target->scram_client_key,
-                                   target->scram_server_key};
+    const char *const means[] = {
+        target->password, target->md5_secret,       target->scram_client_key,
+        target->sslmode,  target->sslcert,          target->sslrootcert,
+        target->sslkey,   target->ssl_min_protocol, target->ssl_max_protocol,
+    };
     uint64_t hash = 0;
 
-    for (size_t i = 0; i < ARRAY_SIZE(secrets); i++)
-        hash = hash_combine(hash, secrets[i] != NULL ? hash_str(secrets[i]) : 0);
+    for (size_t i = 0; i < ARRAY_SIZE(means); i++)
+        hash = hash_combine(hash, means[i] != NULL ? hash_str(means[i]) : 0);
     return hash;
 }
 
@@ -61,14 +63,14 @@ key_of_login(const struct backend_target *target)
     /* Not NULL, or it would be the host's. */
     key.dbname = target->dbname != NULL ? target->dbname : "";
     key.user = target->user != NULL ? target->user : "";
-    key.secrets = hash_secrets(target);
+    key.means = hash_means(target);
     return key;
 }
 
 static uint64_t
 hash_key(const struct gate_key *key)
 {
-    uint64_t hash = hash_combine(hash_u64((uint64_t)key->port), key->secrets);
+    uint64_t hash = hash_combine(hash_u64((uint64_t)key->port), key->means);
 
     if (key->host != NULL)
         hash = hash_combine(hash, hash_str(key->host));
@@ -85,7 +87,7 @@ gate_has_key(const struct map_node *node, const void *arg)
     const struct gate *gate = container_of(node, struct gate, node);
     const struct gate_key *key = arg;
 
-    return gate->key.port == key->port && gate->key.secrets == key->secrets &&
+    return gate->key.port == key->port && gate->key.means == key->means &&
            str_eq(gate->key.host, key->host) && str_eq(gate->key.dbname, key->dbname) &&
            str_eq(gate->key.user, key->user);
 }
@@ -141,7 +143,7 @@ gate_new(struct gates *gates, const struct gate_key *key)
         gate_free(gates, gate);
         return NULL;
     }
-    gate->key = (struct gate_key){gate->host, gate->dbname, gate->user, key->secrets, key->port};
+    gate->key = (struct gate_key){gate->host, gate->dbname, gate->user, key->means, key->port};
     list_push_back(&gates->oldest_failure_first, &gate->link);
     breaker_init(&gate->breaker, 1, DELAY_BASE, DELAY_BASE);
     return gate;

@@ -289,14 +289,15 @@ class Pgweir:
     """
     A pooler in front of a cluster. Keys of [pgbouncer] are keyword arguments; databases and users are the lines
     of their sections; auth is auth_file: names, or a dict of names with their secrets; hba and ident are the lines
-    of these files, and hba makes auth_type what it is; text replaces the whole file. stop() raises when the daemon
-    did not end with status 0 or when a sanitizer had something to say.
+    of these files, and hba makes auth_type what it is; pgpass has the lines of the password file of the daemon's
+    user, None is no such file; text replaces the whole file. stop() raises when the daemon did not end with status 0
+    or when a sanitizer had something to say.
     """
 
     running = set()  # all that have been started and not stopped
 
     def __init__(self, postgres, *, databases=None, users=None, auth=(SUPERUSER, "alice", "bob"), hba=None,
-                 ident=None, text=None, env=None, args=(), binary=None, **settings):
+                 ident=None, pgpass=(), text=None, env=None, args=(), binary=None, **settings):
         self.postgres = postgres
         self.source = binary or os.environ.get("PGWEIR_BINARY") or os.path.join(
             ROOT, os.environ.get("PGWEIR_BUILD", "build/release"), "pgweir")
@@ -320,6 +321,8 @@ class Pgweir:
             "default_pool_size": 20,
             **settings,
         }
+        if pgpass is not None:  # empty: the servers let us in without a password, whatever auth_file holds
+            os.chmod(self.write_lines(".pgpass", pgpass), 0o600)
         self.text = text
         self.args = list(args)
         self.env = env or {}
