@@ -40,7 +40,7 @@ DEFINE_CLEANUP(struct tls_tickets *, tls_tickets_unref);
 struct tls_options {
     const char *cert_file; /* PEM: the certificate, then what leads to its root */
     const char *key_file;
-    const char *ca_file;       /* PEM: clients are asked for a certificate that these have signed */
+    const char *ca_file;       /* PEM: clients who have a certificate must have one of these */
     const char *protocols;     /* list of secure, all, legacy, tlsv1.0 ... tlsv1.3 */
     const char *ciphers;       /* default, secure, fast, ..., all; or OpenSSL's language */
     const char *tls13_ciphers; /* OpenSSL's names, with colons */
@@ -59,13 +59,17 @@ void tls_context_unref(struct tls_context *context);
 DEFINE_CLEANUP(struct tls_context *, tls_context_unref);
 /* Whether a client's certificate can be verified at all. */
 bool tls_context_has_ca(const struct tls_context *context);
-/* tls-server-end-point of RFC 5929: the hash of the certificate. Lives as long as the context. */
-const void *tls_context_binding(const struct tls_context *context, size_t *ret_len);
 
 /* ---- a connection whose handshake is done --------------------------------------------------- */
 
 /* "TLSv1.3/TLS_AES_256_GCM_SHA384" */
 void tls_describe(const struct ssl_st *tls, char *text, size_t size);
+/*
+ * tls-server-end-point of RFC 5929: the hash of our certificate, as this client has seen it, when
+ * it came here first. NULL: it has none. Lives as long as tls and its context.
+ */
+const void *tls_binding(const struct ssl_st *tls, const struct tls_context *context,
+                        size_t *ret_len);
 /*
  * The common name of the peer's certificate, if it has one that was verified; else NULL. 0;
  * -EBADMSG when there is a NUL in the name, which would pass for a shorter one; -ENOMEM.

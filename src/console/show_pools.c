@@ -8,6 +8,7 @@
 #include "config.h"
 #include "show.h"
 #include "str.h"
+#include "tls.h"
 
 #define COLUMN(name, type, get, row, field)                                                        \
     {                                                                                              \
@@ -213,6 +214,8 @@ session_row(struct show_output *output, const struct session *session)
     copy_address(&visitor->local, row.local_addr, sizeof(row.local_addr), &row.local_port,
                  &row.remote_pid);
     copy_address(&visitor->peer, row.addr, sizeof(row.addr), &row.port, &row.remote_pid);
+    if (session->stream.tls != NULL)
+        tls_describe(session->stream.tls, row.tls, sizeof(row.tls));
     show_row(output, &row);
 }
 

@@ -28,7 +28,7 @@ struct tls_context {
     bool has_ca;
     unsigned char binding[EVP_MAX_MD_SIZE];
     size_t binding_len;
-    /* Sessions are resumed only where both are the same: who may come in, and who we are. */
+    /* Sessions are resumed only where the same clients are welcome. */
     unsigned char session_id[SHA256_DIGEST_LENGTH];
 };
 
@@ -143,17 +143,13 @@ digest_authorities(EVP_MD_CTX *digest, SSL_CTX *ctx)
     return true;
 }
 
-/*
- * A resumed session brings the client's certificate along unverified, and the client goes on with
- * our old certificate, to which it binds SCRAM. So a session ends with either.
- */
+/* A resumed session brings the client's certificate along, and nobody verifies it again. */
 static int
 compute_session_id(struct tls_context *context)
 {
     CLEANUP(EVP_MD_CTX_free) EVP_MD_CTX *digest = EVP_MD_CTX_new();
 
     if (digest == NULL || EVP_DigestInit_ex(digest, EVP_sha256(), NULL) != 1 ||
-        !digest_certificate(digest, SSL_CTX_get0_certificate(context->ctx)) ||
         !digest_authorities(digest, context->ctx) ||
         EVP_DigestFinal_ex(digest, context->session_id, NULL) != 1)
         return -ENOMEM;
@@ -184,9 +180,25 @@ choose_alpn(SSL *tls, const unsigned char **ret_name, unsigned char *ret_len,
     return SSL_TLSEXT_ERR_OK;
 }
 
+/*
+ * Who resumes a session has seen the certificate that it began with, and binds SCRAM to that one
+ * even if it was renewed since: so the ticket remembers.
+ */
 static int
-set_sessions(SSL_CTX *ctx, struct tls_tickets *tickets)
+remember_binding(SSL *tls, void *arg)
 {
+    const struct tls_context *context = arg;
+
+    return SSL_session_reused(tls) ||
+           SSL_SESSION_set1_ticket_appdata(SSL_get_session(tls), context->binding,
+                                           context->binding_len);
+}
+
+static int
+set_sessions(struct tls_context *context, struct tls_tickets *tickets)
+{
+    SSL_CTX *ctx = context->ctx;
+
     (void)SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_OFF); /* the client keeps them */
     if (tickets == NULL) {
         (void)SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
@@ -194,6 +206,7 @@ set_sessions(SSL_CTX *ctx, struct tls_tickets *tickets)
         return 0;
     }
     (void)SSL_CTX_set_num_tickets(ctx, 1);
+    (void)SSL_CTX_set_session_ticket_cb(ctx, remember_binding, NULL, context);
     (void)SSL_CTX_set_timeout(ctx, TLS_TICKETS_PERIOD / SEC);
     return tls_tickets_use(tickets, ctx);
 }
@@ -228,7 +241,7 @@ context_fill(struct tls_context *context, const struct tls_options *options,
     context->has_ca = is_set(options->ca_file);
     r = set_rules(context->ctx, options, error);
     if (r == 0)
-        r = set_sessions(context->ctx, tickets);
+        r = set_sessions(context, tickets);
     if (r == 0)
         r = load_certificate(context->ctx, options, error);
     if (r == 0)
@@ -288,22 +301,7 @@ tls_context_has_ca(const struct tls_context *context)
     return context->has_ca;
 }
 
-const void *
-tls_context_binding(const struct tls_context *context, size_t *ret_len)
-{
-    *ret_len = context->binding_len;
-    return context->binding_len > 0 ? context->binding : NULL;
-}
-
 /* ---- one connection -------------------------------------------------------------------------- */
-
-/* Who need not have a certificate may as well have a bad one: it only names nobody. */
-static int
-take_any(int verified, X509_STORE_CTX *store)
-{
-    (void)verified, (void)store;
-    return 1;
-}
 
 int
 tls_context_make(struct tls_context *context, bool needs_certificate, SSL **ret_tls)
@@ -321,7 +319,7 @@ tls_context_make(struct tls_context *context, bool needs_certificate, SSL **ret_
     if (needs_certificate)
         SSL_set_verify(tls, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT, NULL);
     else if (context->has_ca)
-        SSL_set_verify(tls, SSL_VERIFY_PEER, take_any);
+        SSL_set_verify(tls, SSL_VERIFY_PEER, NULL); /* a bad one is worse than none */
     SSL_set_accept_state(tls);
     *ret_tls = TAKE(tls);
     return 0;
@@ -331,6 +329,19 @@ void
 tls_describe(const struct ssl_st *tls, char *text, size_t size)
 {
     (void)snprintf(text, size, "%s/%s", SSL_get_version(tls), SSL_get_cipher_name(tls));
+}
+
+const void *
+tls_binding(const struct ssl_st *tls, const struct tls_context *context, size_t *ret_len)
+{
+    void *binding = NULL;
+
+    if (!SSL_session_reused(tls)) {
+        *ret_len = context->binding_len;
+        return context->binding_len > 0 ? context->binding : NULL;
+    }
+    (void)SSL_SESSION_get0_ticket_appdata(SSL_get0_session(tls), &binding, ret_len);
+    return binding;
 }
 
 /* The first of the common names, as PostgreSQL takes it; NULL: there is none. */

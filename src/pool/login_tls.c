@@ -208,5 +208,5 @@ login_tls_describe(const struct client *client, struct auth_login *who)
     if (!who->is_tls)
         return;
     who->tls_name = tls->name;
-    who->tls_binding = tls_context_binding(tls->context, &who->tls_binding_len);
+    who->tls_binding = tls_binding(client->stream.tls, tls->context, &who->tls_binding_len);
 }
