@@ -11,6 +11,7 @@
 #include "buf.h"
 #include "hba.h"
 #include "str.h"
+#include "wipe.h"
 
 /* What find_entry, and the sorting in load.c, rely on. */
 static_assert(offsetof(struct config_database, name) == 0, "the name comes first");
@@ -112,9 +113,7 @@ config_auth_user_free(struct config_auth_user *user)
 {
     if (user == NULL)
         return;
-    if (user->secret != NULL)
-        explicit_bzero(user->secret, strlen(user->secret));
-    free(user->secret);
+    wipe_free(user->secret);
     free(user->name);
     free(user);
 }

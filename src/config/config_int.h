@@ -163,6 +163,9 @@ void errors_vadd(struct config_errors *errors, bool is_warning, const struct pla
 
 /* A whole text file, with a NUL behind it. -EINVAL: it has one inside; -EFBIG; -errno. */
 int file_read(const char *path, struct buf *text);
+/* Frees it; any file may have had passwords in it, so the memory is wiped. */
+void file_done(struct buf *text);
+DEFINE_CLEANUP_IN_PLACE(struct buf, file_done);
 /* "it is not a text file", "No such file or directory": why file_read has failed. */
 const char *file_error(int error);
 /*

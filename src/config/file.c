@@ -12,21 +12,28 @@
 #include "str.h"
 
 #define FILE_MAX (64 * 1024 * 1024)
+#define CHUNK    4096
 
 int
 file_read(const char *path, struct buf *text)
 {
     CLEANUP(fclose) FILE *file = fopen(path, "re");
+    struct stat status;
     size_t got;
 
     if (file == NULL)
         return -errno;
+    /* Without a buffer and at once, if possible: nobody would wipe the copies. */
+    (void)setvbuf(file, NULL, _IONBF, 0);
+    if (fstat(fileno(file), &status) == 0 && status.st_size > 0 && status.st_size <= FILE_MAX &&
+        buf_reserve(text, (size_t)status.st_size + CHUNK + 1) < 0)
+        return -ENOMEM;
     do {
         if (text->len > FILE_MAX)
             return -EFBIG;
-        if (buf_reserve(text, 4096) < 0)
+        if (buf_reserve(text, CHUNK) < 0)
             return -ENOMEM;
-        got = fread(text->data + text->len, 1, 4096, file);
+        got = fread(text->data + text->len, 1, CHUNK, file);
         text->len += got;
     } while (got > 0);
     if (ferror(file))
@@ -34,6 +41,14 @@ file_read(const char *path, struct buf *text)
     if (buf_append(text, "", 0) < 0) /* for the NUL behind it */
         return -ENOMEM;
     return memchr(text->data, '\0', text->len) != NULL ? -EINVAL : 0;
+}
+
+void
+file_done(struct buf *text)
+{
+    if (text->data != NULL)
+        explicit_bzero(text->data, text->cap);
+    buf_done(text);
 }
 
 const char *

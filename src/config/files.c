@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "buf.h"
 #include "hba_int.h"
@@ -27,7 +26,7 @@ static int
 parse_auth_file(const char *path, const struct place *place, struct config_errors *errors,
                 struct entries *users)
 {
-    CLEANUP(buf_done) struct buf text = BUF_INIT;
+    CLEANUP(file_done) struct buf text = BUF_INIT;
     int r;
 
     r = file_read(path, &text);
@@ -35,8 +34,6 @@ parse_auth_file(const char *path, const struct place *place, struct config_error
         r = auth_file_parse(text.data, path, errors, add_auth_user, users);
     else if (r != -ENOMEM)
         errors_add(errors, place, "auth_file: could not read \"%s\": %s", path, file_error(r));
-    if (text.data != NULL)
-        explicit_bzero(text.data, text.cap);
     return r == -ENOMEM ? r : 0;
 }
 

@@ -12,6 +12,7 @@
 #include "buf.h"
 #include "ldap_options.h"
 #include "str.h"
+#include "wipe.h"
 
 #define METHOD(method) (1U << AUTH_TYPE_##method)
 #define ANY_METHOD     (~0U)
@@ -145,8 +146,7 @@ void
 hba_options_done(struct hba_rule *rule)
 {
     for (size_t i = 0; i < rule->n_options; i++) {
-        explicit_bzero(rule->options[i].value, strlen(rule->options[i].value));
-        free(rule->options[i].value);
+        wipe_free(rule->options[i].value); /* ldapbindpasswd */
         free(rule->options[i].name);
     }
     free(rule->options);

@@ -250,7 +250,7 @@ static int
 parse_file(struct ini *ini, const char *path, const struct place *place,
            struct ini_file *included_by)
 {
-    CLEANUP(buf_done) struct buf text = BUF_INIT;
+    CLEANUP(file_done) struct buf text = BUF_INIT;
     struct ini_file *file;
     int r;
 

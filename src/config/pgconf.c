@@ -9,6 +9,7 @@
 
 #include "buf.h"
 #include "str.h"
+#include "wipe.h"
 
 /* A file that is being read, and the one that has named it. */
 struct source {
@@ -64,10 +65,8 @@ pgconf_word_is(const struct pgconf_word *word, const char *keyword)
 static void
 line_done(struct pgconf_line *line)
 {
-    for (size_t i = 0; i < line->n_words; i++) {
-        explicit_bzero(line->words[i].text, strlen(line->words[i].text)); /* ldapbindpasswd=... */
-        free(line->words[i].text);
-    }
+    for (size_t i = 0; i < line->n_words; i++)
+        wipe_free(line->words[i].text); /* ldapbindpasswd=... */
     free(line->words);
 }
 DEFINE_CLEANUP_IN_PLACE(struct pgconf_line, line_done);
@@ -318,7 +317,7 @@ read_file(struct pgconf *pgconf, const char *path, const struct source *outer,
           const struct place *place, bool may_be_missing, struct pgconf_line *into)
 {
     CLEANUP(free) char *resolved = resolve_path(outer, path);
-    CLEANUP(buf_done) struct buf text = BUF_INIT;
+    CLEANUP(file_done) struct buf text = BUF_INIT;
     const struct source source = {resolved, outer, outer->depth + 1};
     struct reading reading = {.pgconf = pgconf, .source = &source, .into = into};
     int r;
@@ -339,7 +338,7 @@ read_file(struct pgconf *pgconf, const char *path, const struct source *outer,
 int
 pgconf_read(struct pgconf *pgconf, const char *path, const char *key, const struct place *place)
 {
-    CLEANUP(buf_done) struct buf text = BUF_INIT;
+    CLEANUP(file_done) struct buf text = BUF_INIT;
     const struct source source = {.path = path};
     struct reading reading = {.pgconf = pgconf, .source = &source};
     int r;
