@@ -364,19 +364,27 @@ login_rejected(struct client *client)
     client_refuse(client, &refusal);
 }
 
+/* SCRAM has a last word for who is accepted, too. */
+static void
+login_send_reply(struct client *client)
+{
+    struct buf *const reply = &client->login->auth.reply;
+
+    client_send(client, reply);
+    buf_clear(reply);
+}
+
 /* What was decided. Afterwards the client may be on another worker, unless it is to answer. */
 static void
 login_judge(struct client *client, enum auth_status status)
 {
-    struct auth *const auth = &client->login->auth;
-
     switch (status) {
     case AUTH_ACCEPTED:
+        login_send_reply(client);
         login_accepted(client);
         return;
     case AUTH_CONTINUE:
-        client_send(client, &auth->reply);
-        buf_clear(&auth->reply);
+        login_send_reply(client);
         return;
     case AUTH_WAIT: /* what it sends meanwhile stays in the socket */
         stream_set_reading(&client->stream, false);
