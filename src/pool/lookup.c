@@ -7,11 +7,10 @@
 #include <string.h>
 
 #include "auth.h"
-#include "build.h"
+#include "auth_query.h"
 #include "cleanup.h"
 #include "config.h"
 #include "engine_int.h"
-#include "frame.h"
 #include "log.h"
 #include "pool.h"
 #include "server.h"
@@ -31,9 +30,8 @@ struct lookup {
     struct task task;      /* while under way */
     char *user;            /* owned, as the next two */
     char *sql;
-    char *secret;     /* of the row that has come, wiped; NULL: none yet */
+    struct auth_query_answer answer;
     usec_t forget_at; /* at the latest */
-    bool broken;      /* the answer makes no sense; the log has it */
 };
 
 /* A question on its way to the shard, and until it is answered. */
@@ -65,17 +63,9 @@ lookup_has_key(const struct map_node *node, const void *key)
 }
 
 static void
-secret_free(char *secret)
-{
-    if (secret != NULL)
-        explicit_bzero(secret, strlen(secret));
-    free(secret);
-}
-
-static void
 lookup_free(struct lookup *lookup)
 {
-    secret_free(lookup->secret);
+    auth_query_answer_done(&lookup->answer);
     free(lookup->user);
     free(lookup->sql);
     free(lookup);
@@ -155,7 +145,7 @@ lookup_end(struct lookup *lookup, enum auth_lookup_answer answer)
     task_finish(&lookup->task);
     list_append(&askers, &lookup->askers);
     while ((link = list_pop(&askers)) != NULL)
-        asker_tell(container_of(link, struct asker, link), answer, lookup->secret);
+        asker_tell(container_of(link, struct asker, link), answer, lookup->answer.secret);
     if (answer != AUTH_LOOKUP_FOUND || !lookup_keep(lookup))
         lookup_remove(lookup);
 }
@@ -170,186 +160,47 @@ lookup_fail(struct lookup *lookup, const char *why)
     lookup_end(lookup, AUTH_LOOKUP_FAILED);
 }
 
-/* ---- the query --------------------------------------------------------------------------------
+/* ---- with a server ---------------------------------------------------------------------------
  */
-
-static int
-put_message(struct buf *buf, char type, const void *body, size_t len)
-{
-    struct msg msg;
-
-    msg_begin(&msg, buf, type);
-    msg_put_bytes(&msg, body, len);
-    return msg_end(&msg);
-}
-
-static int
-put_parse(struct buf *buf, const char *sql)
-{
-    struct msg msg;
-
-    msg_begin(&msg, buf, FRONTEND_PARSE);
-    msg_put_str(&msg, ""); /* the unnamed statement */
-    msg_put_str(&msg, sql);
-    msg_put_int16(&msg, 0); /* the server knows the type of $1 */
-    return msg_end(&msg);
-}
-
-static int
-put_bind(struct buf *buf, const char *user)
-{
-    struct msg msg;
-
-    msg_begin(&msg, buf, FRONTEND_BIND);
-    msg_put_str(&msg, "");
-    msg_put_str(&msg, "");
-    msg_put_int16(&msg, 0); /* all parameters are text */
-    msg_put_int16(&msg, 1);
-    msg_put_int32(&msg, (uint32_t)strlen(user));
-    msg_put_bytes(&msg, user, strlen(user));
-    msg_put_int16(&msg, 0); /* and all columns */
-    return msg_end(&msg);
-}
-
-static int
-put_question(struct buf *buf, const struct lookup *lookup)
-{
-    int r;
-
-    r = put_parse(buf, lookup->sql);
-    if (r == 0)
-        r = put_bind(buf, lookup->user);
-    if (r == 0)
-        r = put_message(buf, FRONTEND_DESCRIBE, "P", sizeof "P");
-    if (r == 0)
-        r = put_message(buf, FRONTEND_EXECUTE, "\0\0\0\0", 1 + sizeof(uint32_t)); /* all rows */
-    if (r == 0)
-        r = msg_sync(buf);
-    return r;
-}
 
 static void
 lookup_ask(struct lookup *lookup, struct server *server)
 {
-    static const char types[] = {FRONTEND_PARSE, FRONTEND_BIND, FRONTEND_DESCRIBE, FRONTEND_EXECUTE,
-                                 FRONTEND_SYNC};
     CLEANUP(buf_done) struct buf question = BUF_INIT;
     int r = 0;
 
     lookup->server = server;
     server_begin_lookup(server, lookup);
-    for (size_t i = 0; i < sizeof types && r == 0; i++)
-        r = requests_push(&server->requests, types[i], REQUEST_SKIP);
+    for (const char *type = AUTH_QUERY_MESSAGES; *type != '\0' && r == 0; type++)
+        r = requests_push(&server->requests, *type, REQUEST_SKIP);
     if (r == 0)
-        r = put_question(&question, lookup);
+        r = auth_query_ask(&question, lookup->sql, lookup->user);
     if (r == 0)
         stream_send_copy(&server->stream, question.data, question.len);
     else
         server_close(server, CLOSE_NO_MEMORY);
 }
 
-/* ---- the answer of the server -------------------------------------------------------------- */
-
-static void
-lookup_complain(struct lookup *lookup, const char *what)
-{
-    if (!lookup->broken)
-        server_log(lookup->server, LOG_LEVEL_WARNING, "auth_query for user \"%s\": %s",
-                   lookup->user, what);
-    lookup->broken = true;
-}
-
-static void
-lookup_check_columns(struct lookup *lookup, unsigned count)
-{
-    char text[80];
-
-    if (count == 2)
-        return;
-    (void)snprintf(text, sizeof text, "expected 2 columns from auth_query, not %u", count);
-    lookup_complain(lookup, text);
-}
-
-/* A value of a row; false: there is none. *ret_value is NULL for NULL. */
-static bool
-take_value(const char **pos, const char *end, const char **ret_value, size_t *ret_len)
-{
-    uint32_t len;
-
-    if (end - *pos < (ptrdiff_t)sizeof len)
-        return false;
-    len = pg_get_uint32(*pos);
-    *pos += sizeof len;
-    *ret_value = NULL;
-    *ret_len = 0;
-    if (len == UINT32_MAX)
-        return true;
-    if ((size_t)(end - *pos) < len)
-        return false;
-    *ret_value = *pos;
-    *ret_len = len;
-    *pos += len;
-    return true;
-}
-
-/* The user's name, and the secret, which may be NULL. */
-static void
-lookup_take_row(struct lookup *lookup, const char *pos, const char *end)
-{
-    const char *name, *secret;
-    size_t name_len, secret_len;
-
-    if (!take_value(&pos, end, &name, &name_len) || !take_value(&pos, end, &secret, &secret_len)) {
-        lookup_complain(lookup, "the row makes no sense");
-    } else if (name == NULL || name_len != strlen(lookup->user) ||
-               memcmp(name, lookup->user, name_len) != 0) {
-        /* Never log in one user with another's secret. */
-        lookup_complain(lookup, "the row is about another user");
-    } else if (lookup->secret != NULL) {
-        lookup_complain(lookup, "there is more than one row");
-    } else {
-        lookup->secret = strndup(secret != NULL ? secret : "", secret_len);
-        if (lookup->secret == NULL)
-            lookup_complain(lookup, "out of memory");
-    }
-}
-
 void
 lookup_read(struct lookup *lookup, const struct frame *frame)
 {
-    size_t len;
-    const char *const body = frame_body(frame, &len);
-
-    if (lookup->broken)
-        return;
-    switch (frame->type) {
-    case BACKEND_NO_DATA:
-        lookup_check_columns(lookup, 0);
-        return;
-    case BACKEND_ROW_DESCRIPTION:
-        lookup_check_columns(lookup, len >= sizeof(uint16_t) ? pg_get_uint16(body) : 0);
-        return;
-    case BACKEND_DATA_ROW:
-        if (len >= sizeof(uint16_t))
-            lookup_take_row(lookup, body + sizeof(uint16_t), body + len);
-        return;
-    default:
-        return;
-    }
+    auth_query_read(&lookup->answer, lookup->user, frame);
 }
 
 void
 lookup_answered(struct lookup *lookup, const char *error)
 {
-    struct server *const server = TAKE(lookup->server);
+    const struct server *const server = TAKE(lookup->server);
+    const struct auth_query_answer *const answer = &lookup->answer;
 
-    if (error != NULL)
-        server_log(server, LOG_LEVEL_WARNING, "error response from auth_query for user \"%s\": %s",
-                   lookup->user, error);
-    if (error != NULL || lookup->broken)
+    if (error != NULL || *answer->trouble != '\0') {
+        server_log(server, LOG_LEVEL_WARNING, "%s%s for user \"%s\"",
+                   error != NULL ? "error response from auth_query: " : "",
+                   error != NULL ? error : answer->trouble, lookup->user);
         lookup_end(lookup, AUTH_LOOKUP_FAILED);
-    else
-        lookup_end(lookup, lookup->secret != NULL ? AUTH_LOOKUP_FOUND : AUTH_LOOKUP_UNKNOWN);
+    } else {
+        lookup_end(lookup, answer->secret != NULL ? AUTH_LOOKUP_FOUND : AUTH_LOOKUP_UNKNOWN);
+    }
 }
 
 void
@@ -517,7 +368,7 @@ asker_arrive(struct message *message)
     } else if (!lookup_is_known(lookup)) {
         lookup_join(lookup, asker);
     } else if (lookup->forget_at > loop_now(shard->worker->loop)) {
-        asker_tell(asker, AUTH_LOOKUP_FOUND, lookup->secret);
+        asker_tell(asker, AUTH_LOOKUP_FOUND, lookup->answer.secret);
     } else {
         lookup_remove(lookup);
         lookup_begin(shard, &key, asker);
