@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 #include "loop.h"
+#include "usec.h"
 
 struct executor;
 
@@ -38,4 +39,10 @@ int executor_new_nice(const char *name, unsigned threads, unsigned queue_size, i
 int executor_submit(struct executor *executor, struct loop *loop, struct job *job);
 /* Jobs not begun are cancelled (done is still posted), those under way are waited for. */
 void executor_close(struct executor *executor);
+/*
+ * The same for jobs that may wait for others without end: -ETIMEDOUT when some are still under way
+ * after patience. What they use, and the loops that they come back to, must then outlive the
+ * process's other threads: there is no way but to leave without freeing it.
+ */
+int executor_close_within(struct executor *executor, usec_t patience);
 void executor_free(struct executor *executor);

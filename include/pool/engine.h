@@ -43,8 +43,8 @@ struct console_visitor {
     struct engine *engine;
     int fd;
     struct ssl_st *tls; /* NULL: plain; freed by engine_visitor_free unless it was set to NULL */
-    uint64_t id;    /* SHOW CLIENTS' id */
-    char *database; /* "pgbouncer" or "pgweir", as asked for */
+    uint64_t id;        /* SHOW CLIENTS' id */
+    char *database;     /* "pgbouncer" or "pgweir", as asked for */
     char *user;
     char *application_name; /* or NULL */
     struct peer_address peer;
@@ -140,9 +140,10 @@ enum engine_shutdown engine_shutdown_mode(const struct engine *engine);
 /*
  * After the shutdown is done or when patience is over: closes every client and server, ends the
  * worker threads and joins them. Returns when they are gone. Then what still holds something is a
- * leak: logged as `leaked at exit: ...`.
+ * leak: logged as `leaked at exit: ...`. -ETIMEDOUT, which is logged: a thread is still inside of
+ * PAM, say, and will come back to what the engine has, which so must not be freed.
  */
-void engine_stop(struct engine *engine);
+int engine_stop(struct engine *engine);
 
 /* ---- looking in ----------------------------------------------------------------------------- */
 

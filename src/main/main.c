@@ -177,6 +177,12 @@ run(const struct cmdline *cmdline, const struct backend_features *features)
         r = service_new(config, features, &log_setup, &service);
     if (r == 0)
         r = service_run(service);
+    if (service != NULL &&
+        service_stop(service) < 0) { /* a thread will come back, to what is ours */
+        pidfile_remove(pidfile);
+        log_close();
+        _exit(r < 0 ? EXIT_ERROR : EXIT_OK);
+    }
     return r < 0 ? EXIT_ERROR : EXIT_OK;
 }
 

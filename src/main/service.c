@@ -332,11 +332,13 @@ settle(struct loop *loop)
  * Ends all other threads. Loops are freed later: who has posted to one may still be inside of
  * loop_post when the message has arrived already.
  */
-static void
+static int
 stop_threads(struct service *service)
 {
+    int r = 0;
+
     if (service->engine != NULL) {
-        engine_stop(service->engine);
+        r = engine_stop(service->engine);
         engine_drain_cancel(&service->pause);
     }
     if (service->connector != NULL)
@@ -345,6 +347,7 @@ stop_threads(struct service *service)
         executor_close(service->executor);
     if (service->loop != NULL)
         settle(service->loop);
+    return r;
 }
 
 static void
@@ -354,11 +357,10 @@ listeners_free_there(struct loop *loop, void *arg)
     listeners_free(arg);
 }
 
-void
-service_free(struct service *service)
+int
+service_stop(struct service *service)
 {
-    if (service == NULL)
-        return;
+    service->stopped = true;
     if (service->listeners != NULL)
         engine_call_acceptor(service->engine, listeners_free_there, service->listeners);
     signals_free(service->signals);
@@ -369,7 +371,16 @@ service_free(struct service *service)
         reloader_close(service->reloader);
     if (service->console != NULL)
         console_close(service->console);
-    stop_threads(service);
+    return stop_threads(service);
+}
+
+void
+service_free(struct service *service)
+{
+    if (service == NULL)
+        return;
+    if (!service->stopped)
+        (void)service_stop(service); /* it never ran: nobody can be inside of anything */
     console_free(service->console);
     engine_free(service->engine);
     connector_free(service->connector);

@@ -23,5 +23,11 @@ int service_new(struct config *config, const struct backend_features *features,
                 const struct log_setup *log_setup, struct service **ret_service);
 /* Returns 0 when the daemon was told to end, or -errno after the reason was logged. */
 int service_run(struct service *service);
+/*
+ * Ends all other threads. -ETIMEDOUT: one cannot be ended, as it is inside of PAM, say. Then
+ * nothing may be freed, and the process must _exit.
+ */
+int service_stop(struct service *service);
+/* Stops it, too, if that was not done. */
 void service_free(struct service *service);
 DEFINE_CLEANUP(struct service *, service_free);

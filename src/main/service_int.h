@@ -35,6 +35,7 @@ struct service {
     struct timer *watchdog; /* NULL without one */
     struct timer *patience; /* runs while a shutdown with a bound is under way */
     struct listeners *listeners;
+    bool stopped; /* service_stop was called */
 
     struct engine_drain pause; /* SIGUSR1's */
 };

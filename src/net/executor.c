@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "cleanup.h"
@@ -128,14 +129,39 @@ executor_submit(struct executor *executor, struct loop *loop, struct job *job)
     return queue_try_put(executor->queue, job);
 }
 
-void
-executor_close(struct executor *executor)
+/* Threads that are not inside of a job end. */
+static void
+executor_empty(struct executor *executor)
 {
     struct job *job;
 
     queue_close(executor->queue);
     while ((job = queue_try_take(executor->queue)) != NULL)
         job_return(job, job_cancelled);
+}
+
+int
+executor_close_within(struct executor *executor, usec_t patience)
+{
+    struct timespec until;
+
+    executor_empty(executor);
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    patience += (usec_t)until.tv_nsec / 1000;
+    until.tv_sec += (time_t)(patience / SEC);
+    until.tv_nsec = (long)(patience % SEC) * 1000;
+    while (executor->running > 0) {
+        if (pthread_timedjoin_np(executor->threads[executor->running - 1], NULL, &until) != 0)
+            return -ETIMEDOUT;
+        executor->running--;
+    }
+    return 0;
+}
+
+void
+executor_close(struct executor *executor)
+{
+    executor_empty(executor);
     while (executor->running > 0)
         pthread_join(executor->threads[--executor->running], NULL);
 }

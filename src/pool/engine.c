@@ -36,6 +36,9 @@
 #define BLOCKING_THREADS 8
 #define BLOCKING_QUEUE   64
 
+/* How long the shutdown waits for who blocks. */
+#define BLOCKING_PATIENCE (1 * SEC)
+
 /* While the acceptor has less to do than this, in per mille, clients log in on its thread. */
 #define ENGINE_BUSY_LOAD 600
 
@@ -548,9 +551,22 @@ engine_await_objects(struct engine *engine)
     (void)pthread_mutex_unlock(&engine->objects_mutex);
 }
 
-void
+/* Nobody waits for the outcome any more: the clients are gone. */
+static int
+engine_close_blocking(struct engine *engine)
+{
+    const int r = executor_close_within(engine->blocking, BLOCKING_PATIENCE);
+
+    if (r < 0)
+        log_warning("PAM, LDAP or a name server has not answered yet, not waiting for it");
+    return r;
+}
+
+int
 engine_stop(struct engine *engine)
 {
+    int r;
+
     atomic_store(&engine->stopping, true);
     if (engine->shutdown_drain.waiting)
         engine_drain_cancel(&engine->shutdown_drain);
@@ -559,7 +575,7 @@ engine_stop(struct engine *engine)
     engine_await_objects(engine);
     executor_close(engine->handshakes); /* what comes back finds the loops alive */
     executor_close(engine->hashing);
-    executor_close(engine->blocking);
+    r = engine_close_blocking(engine);
     for (unsigned i = 0; i < engine->worker_count; i++) {
         struct worker *const worker = &engine->workers[i];
 
@@ -571,4 +587,5 @@ engine_stop(struct engine *engine)
     if (permits_used(&engine->clients) + permits_used(&engine->logins) > 0)
         log_warning("leaked at exit: %u clients, %u logins", permits_used(&engine->clients),
                     permits_used(&engine->logins));
+    return r;
 }

@@ -196,6 +196,30 @@ test_free_with_jobs_inside(void **state)
     assert_int_equal(f.done, ARRAY_SIZE(jobs));
 }
 
+/* Who does not come back in time is left alone, and is not forgotten when he comes. */
+static void
+test_close_with_little_patience(void **state)
+{
+    struct fixture f;
+    struct test_job held, behind;
+
+    (void)state;
+    fixture_init(&f, 2, 4);
+    f.expected = 2;
+    held = job_make(&f, job_run_held);
+    behind = job_make(&f, job_run);
+    assert_int_equal(executor_submit(f.executor, f.loop, &held.job), 0);
+    sem_wait(&f.started);
+    assert_int_equal(executor_close_within(f.executor, 20 * MSEC), -ETIMEDOUT);
+    assert_int_equal(executor_submit(f.executor, f.loop, &behind.job), -ESHUTDOWN);
+    assert_int_equal(held.dones, 0);
+    sem_post(&f.go);
+    assert_int_equal(executor_close_within(f.executor, DAY), 0);
+    fixture_done(&f);
+    assert_int_equal(held.runs, 1);
+    assert_int_equal(held.dones, 1);
+}
+
 int
 main(void)
 {
@@ -203,6 +227,7 @@ main(void)
         cmocka_unit_test(test_every_job_runs_once_and_comes_back),
         cmocka_unit_test(test_a_full_queue_refuses),
         cmocka_unit_test(test_close),
+        cmocka_unit_test(test_close_with_little_patience),
         cmocka_unit_test(test_free_with_jobs_inside),
     };
 
