@@ -3,13 +3,17 @@
  * no answer reaches a wrong client, no limit is exceeded, and nothing is left behind.
  *
  * Whatever a client sends bears its mark, "c7.12;": the twelfth of client 7. Servers put the mark
- * of what they answer into the answer.
+ * of what they answer into the answer. The clients' user is auth_user, too, so that his pool has to
+ * look up other users in between: each of them has his name as his secret.
  */
 #include "fixture.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
+#include "auth.h"
+#include "build.h"
+#include "config.h"
 #include "engine_int.h"
 #include "pg.h"
 #include "pool.h"
@@ -19,6 +23,7 @@
 #define SERVERS   3 /* of the pool */
 #define STEPS     1500
 #define MARK_SIZE 32
+#define USERS     4 /* to be looked up */
 
 struct client_actor {
     struct peer *peer; /* NULL: there is none now */
@@ -34,6 +39,15 @@ struct server_actor {
     struct buf output; /* answers on their way */
     char status;
     bool skipping;
+    char asked[8]; /* the user to be looked up */
+};
+
+struct question {
+    struct list link;
+    struct auth_lookup lookup;
+    char database[8];
+    char user[8];
+    bool answered;
 };
 
 struct havoc {
@@ -41,6 +55,7 @@ struct havoc {
     struct rng rng;
     struct client_actor clients[CLIENTS];
     struct server_actor servers[3 * SERVERS];
+    struct list questions;
     unsigned next_id;
     bool paused;
     unsigned answers; /* with a mark, that were checked */
@@ -199,6 +214,81 @@ client_step(struct havoc *h, struct client_actor *client)
         client_sends(h, client);
 }
 
+/* --- lookups -------------------------------------------------------------------------------------
+ */
+
+static void
+question_answered(struct message *message)
+{
+    struct question *const question = container_of(message, struct question, lookup.message);
+
+    assert_false(question->answered);
+    question->answered = true;
+    if (question->lookup.answer == AUTH_LOOKUP_FOUND)
+        assert_string_equal(question->lookup.secret, question->user);
+}
+
+static void
+question_asked(struct havoc *h)
+{
+    struct question *const question = calloc(1, sizeof(*question));
+    struct engine *const engine = h->f->engine;
+
+    assert_non_null(question);
+    list_push_back(&h->questions, &question->link);
+    (void)snprintf(question->user, sizeof(question->user), "u%u",
+                   (unsigned)rng_below(&h->rng, USERS));
+    question->lookup.message.fn = question_answered;
+    question->lookup.loop = engine->workers[rng_below(&h->rng, engine->worker_count)].loop;
+    question->lookup.config = config_ref(h->f->config);
+    (void)snprintf(question->database, sizeof(question->database), "db");
+    question->lookup.database = question->database;
+    question->lookup.user = question->user;
+    engine_look_up(engine, &question->lookup);
+}
+
+/* All were answered. Returns how many found what they asked for. */
+static unsigned
+questions_done(struct havoc *h)
+{
+    unsigned found = 0;
+    struct question *question;
+
+    LIST_FOREACH_SAFE (question, &h->questions, link) {
+        assert_true(question->answered);
+        found += question->lookup.answer == AUTH_LOOKUP_FOUND;
+        free(question->lookup.secret);
+        config_unref(question->lookup.config);
+        free(question);
+    }
+    return found;
+}
+
+/* Of the messages of a lookup, each begins with an empty name; but for Describe. */
+static void
+server_looks_up(struct server_actor *server, char type, const char *body)
+{
+    static const struct msg_column columns[] = {{"name", PG_TYPE_TEXT}, {"secret", PG_TYPE_TEXT}};
+    struct buf *const output = &server->output;
+
+    switch (type) {
+    case 'B': /* two names, no formats, one value and its length */
+        (void)snprintf(server->asked, sizeof(server->asked), "%.2s", body + 10);
+        append_message(output, '2', NULL);
+        return;
+    case 'D':
+        assert_int_equal(msg_row_description(output, columns, ARRAY_SIZE(columns)), 0);
+        return;
+    case 'E':
+        assert_int_equal(
+            msg_data_row(output, (const char *const[]){server->asked, server->asked}, 2), 0);
+        append_message(output, 'C', "SELECT 1");
+        return;
+    default:
+        append_message(output, '1', NULL);
+    }
+}
+
 /* --- servers ------------------------------------------------------------------------------------
  */
 
@@ -265,6 +355,11 @@ server_message(struct havoc *h, struct server_actor *server, char type, const ch
         return;
     } else if (type == 'Q') {
         server_query(h, server, text);
+    } else if (*text == '\0' && type == 'P' && one_in(h, 10)) {
+        server_fails(server, "no such table");
+        server->skipping = true;
+    } else if (*text == '\0' || type == 'D') {
+        server_looks_up(server, type, text);
     } else if (strncmp(text, "fail", 4) == 0) {
         server_fails(server, text);
         server->skipping = true;
@@ -375,6 +470,8 @@ havoc_step(struct havoc *h)
         connector_step(h);
     else if (choice < 52)
         fixture_advance(h->f, rng_below(&h->rng, 3 * SEC));
+    else if (choice >= 90)
+        question_asked(h);
     else if (h->paused ? choice < 55 : choice < 53)
         pause_or_resume(h);
     else
@@ -382,7 +479,8 @@ havoc_step(struct havoc *h)
             if (h->servers[i].peer != NULL && one_in(h, 2))
                 server_step(h, &h->servers[i]);
     fixture_settle(h->f);
-    assert_true(h->next_id == 0 || fixture_server_count(h->f) <= SERVERS);
+    assert_true(fake_connector_counts(h->f->connector).connects == 0 ||
+                fixture_server_count(h->f) <= SERVERS);
 }
 
 static unsigned
@@ -393,6 +491,7 @@ havoc_run(struct fixture *f, const char *text, uint64_t seed)
 
     assert_non_null(h);
     h->f = f;
+    list_init(&h->questions);
     rng_seed(&h->rng, seed);
     fixture_start(f, text);
     fake_connector_hold_retired(f->connector);
@@ -404,6 +503,7 @@ havoc_run(struct fixture *f, const char *text, uint64_t seed)
     for (size_t i = 0; i < ARRAY_SIZE(h->servers); i++)
         buf_done(&h->servers[i].output);
     answers = h->answers;
+    assert_true(questions_done(h) > 0);
     free(h);
     return answers;
 }
@@ -412,7 +512,8 @@ static void
 havoc_in(struct fixture *f, const char *how)
 {
     static const char base[] = "default_pool_size = 3\nserver_check_delay = 1\n"
-                               "query_wait_timeout = 20\nquery_timeout = 30\n";
+                               "query_wait_timeout = 20\nquery_timeout = 30\nauth_user = alice\n"
+                               "client_login_timeout = 10\n";
     unsigned answers = 0;
     char text[300];
 
