@@ -182,9 +182,10 @@ def test_encrypted_or_not(start, postgres):
 # Certificates and peers -------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def unix_path():
-    return lambda pooler: os.path.join(pooler.dir, f".s.PGSQL.{pooler.port}")
+def unix_path(pooler):
+    path = os.path.join(pooler.dir, f".s.PGSQL.{pooler.port}")
+    harness.wait_for(lambda: os.path.exists(path), what="the unix socket")
+    return path
 
 
 def test_certificate(start, postgres):
@@ -215,7 +216,7 @@ def test_certificate_and_map(start, postgres):
         assert "certificate authentication failed" in refused(pooler, user, context=context(name)).message
 
 
-def test_peer(start, postgres, secrets, unix_path):
+def test_peer(start, secrets):
     me = getpass.getuser()
     pooler = start("local all all peer", auth={**secrets, me: ""})
     assert login(pooler, me, path=unix_path(pooler)) is None
@@ -226,14 +227,14 @@ def test_peer(start, postgres, secrets, unix_path):
     assert not drivers.Psql().login(pooler, user="scram_user", host=pooler.dir)
 
 
-def test_peer_and_map(start, unix_path):
+def test_peer_and_map(start):
     me = getpass.getuser()
     pooler = start("local all all peer map=us", ident=[f"us {me} scram_user", "us nobody-else plain_user"])
     assert login(pooler, "scram_user", path=unix_path(pooler)) is None
     assert "unix socket login rejected" in refused(pooler, "plain_user", path=unix_path(pooler)).message
 
 
-def test_local_is_for_unix_sockets(start, unix_path):
+def test_local_is_for_unix_sockets(start):
     pooler = start("local all all scram-sha-256", ADMIN)
     assert login(pooler, path=unix_path(pooler)) == "scram"
     assert refused(pooler).message in REFUSED
@@ -289,7 +290,6 @@ BAD_LINES = {
     "peer": (f"host all all {HERE} peer", "peer"),
     "cert": (f"host all all {HERE} cert", "cert"),
     "regex": (f'host all "/(" {HERE} trust', ""),
-    "map": ("local all all peer map=no-such-map", "no-such-map"),
     "file": (f"host all @/nowhere/users {HERE} trust", "/nowhere/users"),
 }
 
@@ -304,6 +304,13 @@ def test_bad_line(postgres, secrets, line, word):
     assert status == 1
     complaint = next(text for text in pooler.log().splitlines() if "hba.conf:2" in text)
     assert word in complaint
+
+
+def test_map_that_is_not_there(start):
+    """As with PostgreSQL it lets nobody in; here that is said before somebody wonders."""
+    pooler = start("local all all peer map=no-such-map", ident=["some a b"])
+    assert "unix socket login rejected" in refused(pooler, path=unix_path(pooler)).message
+    assert "no-such-map" in pooler.log()
 
 
 def test_bad_line_if_lenient(start):

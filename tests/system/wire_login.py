@@ -126,7 +126,9 @@ class Client:
     def authenticate(self, user, password, body, scram):
         (code,) = struct.unpack_from("!I", body)
         self.asked = PASSWORD_REQUESTS.get(code, self.asked)
-        if code == 3:
+        if code == 0:
+            assert self.asked != "scram" or self.scram.checked, "the server has not proved itself"
+        elif code == 3:
             self.answer(wire.text(password))
         elif code == 5:
             self.answer(wire.text(md5_answer(user, password, body[4:8])))
@@ -175,6 +177,7 @@ class Scram:
         self.binding = binding or b""
         self.nonce = base64.b64encode(os.urandom(18))
         self.salt, self.iterations = None, None
+        self.checked = False
 
     def first(self):
         self.bare = b"n=,r=" + self.nonce
@@ -194,6 +197,7 @@ class Scram:
 
     def check(self, server_final):
         assert server_final == self.expected, "the server does not know the password either"
+        self.checked = True
 
 
 def mac(key, data):
