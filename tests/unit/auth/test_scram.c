@@ -29,7 +29,7 @@ pencil(int iterations)
 static void
 init(struct scram *scram, bool is_bound)
 {
-    scram_init(scram, is_bound ? certificate : NULL, is_bound ? sizeof(certificate) : 0);
+    scram_init(scram, is_bound ? certificate : NULL, is_bound ? strlen(certificate) : 0);
 }
 
 static void
@@ -106,7 +106,7 @@ static const struct {
     {"pencil", "y,,", "", SCRAM_NAME, true, -EPROTO, "28000",
      "SCRAM channel binding negotiation error"},
     /* Somebody in between has shown the client another certificate. */
-    {"pencil", "p=tls-server-end-point,,", "the hash of the wrong one ", SCRAM_PLUS_NAME, true,
+    {"pencil", "p=tls-server-end-point,,", "the hash of another one", SCRAM_PLUS_NAME, true,
      -EPROTO, "28000", "SCRAM channel binding check failed"},
     {"pencil", "p=tls-unique,,", certificate, SCRAM_PLUS_NAME, true, -EPROTO, "08P01",
      "unsupported SCRAM channel-binding type"},
@@ -142,7 +142,7 @@ test_logins_right_and_wrong(void **state)
         scram_client_init(&client, logins[i].password);
         client.header = logins[i].header;
         client.binding = logins[i].binding;
-        client.binding_len = *logins[i].binding != '\0' ? sizeof(certificate) : 0;
+        client.binding_len = strlen(logins[i].binding);
         assert_int_equal(run(&client, logins[i].is_bound, logins[i].mechanism, &verifier, &failure),
                          logins[i].result);
         if (logins[i].message != NULL) {
