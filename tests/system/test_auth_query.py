@@ -1,6 +1,8 @@
 """auth_query: secrets that the server keeps, asked for through the pool itself."""
 
 import asyncio
+import concurrent.futures
+import signal
 
 import psycopg
 import pytest
@@ -244,3 +246,22 @@ def test_logins_that_leave_while_they_wait(start, people):
             client.close()
         gate.execute("SELECT pg_advisory_unlock(4711)")
     assert login(pooler) == "asked_scram"
+
+
+def test_many_workers_and_reloads(start, people):
+    """Whoever comes from wherever, with the configuration changing under him: his own password counts."""
+    users = ["asked_md5", "asked_scram", "o'dd \"$1\" name"]
+    pooler = start(auth_query=ASK, auth_query_cache="100ms", worker_threads=3, pool_shards=2)
+
+    def logs_in(user):
+        for _ in range(8):
+            assert login(pooler, user) == user
+            refused(pooler, user, WRONG)
+
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+        logins = [threads.submit(logs_in, user) for user in users * 3]
+        while not all(done.done() for done in logins):
+            pooler.kill(signal.SIGHUP)
+            concurrent.futures.wait(logins, timeout=0.2)
+        for done in logins:
+            done.result()
