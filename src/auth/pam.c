@@ -3,7 +3,9 @@
  */
 #include <netdb.h>
 #include <netinet/in.h>
+#include <pthread.h>
 #include <security/pam_appl.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -67,6 +69,26 @@ converse(int count, const struct pam_message **messages, struct pam_response **r
     return PAM_SUCCESS;
 }
 
+/* Modules run programs (pam_exec, unix_chkpwd), which shall have the signals of any other program.
+ */
+static void
+in_child(void)
+{
+    const struct sigaction usual = {.sa_handler = SIG_DFL};
+    sigset_t none;
+
+    (void)sigemptyset(&none);
+    (void)sigaction(SIGPIPE, &usual, NULL);
+    (void)sigprocmask(SIG_SETMASK, &none, NULL); /* our threads block them all */
+}
+
+/* Nobody but the modules forks once the daemon is up. */
+static void
+prepare(void)
+{
+    (void)pthread_atfork(NULL, NULL, in_child);
+}
+
 /* What PAM's result means: the service is broken, or it has refused the user. */
 static int
 error_of(int result)
@@ -95,11 +117,13 @@ pam_check(const struct pam_question *question, char detail[static OUTSIDE_DETAIL
         .conv = converse,
         .appdata_ptr = (void *)(uintptr_t)question->password,
     };
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     const char *step = "pam_start";
     pam_handle_t *pam = NULL;
-    int result = pam_start(question->service, question->user, &conversation, &pam);
-    int r;
+    int result, r;
 
+    (void)pthread_once(&once, prepare);
+    result = pam_start(question->service, question->user, &conversation, &pam);
     if (result == PAM_SUCCESS && question->rhost != NULL) {
         step = "PAM_RHOST";
         result = pam_set_item(pam, PAM_RHOST, question->rhost);

@@ -25,6 +25,7 @@ PASSWORDS = {"alice": "right, one", "bob": "bob's \\ own"}
 SCRIPT = """#!/bin/sh
 password=$(tr -d '\\000')
 echo "$PAM_SERVICE $PAM_USER ${PAM_RHOST-nowhere}" >>"$1/asked"
+grep -E "Sig(Blk|Ign)" /proc/$$/status >"$1/signals"
 flock --shared "$1/gate" true
 test "$password" = "$(cat "$1/password-$PAM_USER")"
 """
@@ -190,6 +191,13 @@ def test_what_pam_is_told(pooler, judge, services):
     assert judge.asked()[-1] == (name, "alice", "nowhere")
     assert drivers.Psycopg().login(pooler, dbname="byname", **alice)
     assert judge.asked()[-1] == (name, "alice", socket.getnameinfo((harness.HOST, 0), 0)[0])
+
+
+def test_programs_have_their_signals(pooler, judge):
+    """What PAM runs can be ended, and can be told that a time is over: no signal is blocked or ignored."""
+    assert drivers.Psycopg().login(pooler, dbname="judge", user="alice", password=PASSWORDS["alice"])
+    for line in harness.read_file(os.path.join(judge.directory, "signals")).splitlines():
+        assert int(line.split()[1], 16) == 0, line
 
 
 def test_auth_type(strict, judge):
