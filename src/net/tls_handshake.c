@@ -196,18 +196,14 @@ handshake_collect(struct tls_handshake *handshake)
 static enum tls_progress
 handshake_read_early(struct tls_handshake *handshake)
 {
-    struct buf *early = &handshake->early;
-    size_t n;
+    char data[SSL3_RT_MAX_PLAIN_LENGTH];
+    size_t len;
 
     if (handshake->input.len > 0 && handshake_feed(handshake, handshake->input.len) < 0)
         return handshake_fail(handshake, "out of memory");
-    for (;;) {
-        if (buf_reserve(early, SSL3_RT_MAX_PLAIN_LENGTH) < 0)
+    while (SSL_read_ex(handshake->tls, data, sizeof(data), &len) == 1) {
+        if (buf_append(&handshake->early, data, len) < 0)
             return handshake_fail(handshake, "out of memory");
-        if (SSL_read_ex(handshake->tls, early->data + early->len, SSL3_RT_MAX_PLAIN_LENGTH, &n) !=
-            1)
-            break;
-        early->len += n;
     }
     switch (SSL_get_error(handshake->tls, 0)) {
     case SSL_ERROR_WANT_READ:

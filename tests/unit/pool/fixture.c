@@ -109,7 +109,7 @@ fixture_start(struct fixture *f, const char *text)
     f->main_loop = fake_loop_new();
     f->connector = fake_connector_new();
     f->config = load(text);
-    assert_int_equal(engine_new(f->main_loop, f->config, NULL, f->connector, &hooks, &f->engine), 0);
+    assert_int_equal(engine_new(f->main_loop, f->config, f->tls, f->connector, &hooks, &f->engine), 0);
     assert_int_equal(registry_open_minimum(&f->engine->registry, f->config), 0);
     fixture_settle(f);
 }
@@ -119,7 +119,7 @@ fixture_reload(struct fixture *f, const char *text)
 {
     config_unref(f->config);
     f->config = load(text);
-    engine_reload(f->engine, f->config, NULL);
+    engine_reload(f->engine, f->config, f->tls);
     fixture_settle(f);
 }
 
@@ -203,7 +203,7 @@ fixture_connect(struct fixture *f)
     int fds[2];
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
-    engine_accept(f->engine, fds[0], NULL, 0, NULL);
+    engine_accept(f->engine, fds[0], NULL, 0, f->listen_address);
     fixture_settle(f);
     return peer_new(f, fds[1]);
 }

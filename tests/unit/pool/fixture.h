@@ -23,12 +23,15 @@ struct config;
 struct console_visitor;
 struct pool;
 struct shard;
+struct tls_context;
 
 struct fixture {
     struct loop *main_loop;
     struct connector *connector;
-    struct config *config; /* the engine's, as last loaded */
-    struct engine *engine; /* NULL before fixture_start and after fixture_stop */
+    struct config *config;      /* the engine's, as last loaded */
+    struct engine *engine;      /* NULL before fixture_start and after fixture_stop */
+    struct tls_context *tls;    /* the test's; what fixture_start and fixture_reload give it */
+    const char *listen_address; /* where clients come in; NULL: through a unix socket */
     struct list peers;
     struct console_visitor *visitor; /* the last one, owned */
 };

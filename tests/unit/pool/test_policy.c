@@ -109,6 +109,11 @@ test_generation(void **state)
         {"[databases]\ndb = host=10.0.0.1 connect_query='select 1'\n", true},
         {"server_tls_sslmode = disable\n[databases]\ndb = host=10.0.0.1 connect_query='select 1'\n",
          true},
+        {"server_tls_protocols = tlsv1.3\n[databases]\ndb = host=10.0.0.1\n", true},
+        {"server_tls_protocols = tlsv1.3\n[databases]\n"
+         "db = host=10.0.0.1 server_tls_protocols=tlsv1.2\n",
+         true},
+        {"[databases]\ndb = host=10.0.0.1 server_tls_protocols=tlsv1.2\n", false},
     };
     struct fixture *f = *state;
     unsigned generation;
