@@ -3,6 +3,7 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "backend.h"
@@ -104,45 +105,78 @@ has_only_scram(const struct config *config, const struct config_auth_user *user)
            !str_list_contains(config->stats_users, user->name);
 }
 
-/* libpq's own, in which it looks for what we do not know. */
+/* libpq's own, in which it looks for what we do not know. One that others can read it ignores. */
 static bool
-has_password_file(void)
+has_password_file(struct config_errors *errors)
 {
     const char *const home = getenv("HOME");
     char path[PATH_MAX];
+    struct stat info;
 
-    return home != NULL && snprintf(path, sizeof(path), "%s/.pgpass", home) < (int)sizeof(path) &&
-           access(path, R_OK) == 0;
+    if (home == NULL || snprintf(path, sizeof(path), "%s/.pgpass", home) >= (int)sizeof(path) ||
+        stat(path, &info) < 0 || !S_ISREG(info.st_mode))
+        return false;
+    if ((info.st_mode & (S_IRWXG | S_IRWXO)) == 0)
+        return access(path, R_OK) == 0;
+    config_errors_add(errors, true, "%s is ignored: others may read it, its mode must be 0600",
+                      path);
+    return false;
 }
 
+/* The first of auth_file, and whether there are more; NULL: there is none. */
+static const struct config_auth_user *
+find_only_scram(const struct config *config, bool *ret_more)
+{
+    const struct config_auth_user *first = NULL;
+
+    *ret_more = false;
+    for (size_t i = 0; i < config->n_auth_users && !*ret_more; i++) {
+        if (!has_only_scram(config, config->auth_users[i]))
+            continue;
+        *ret_more = first != NULL;
+        if (first == NULL)
+            first = config->auth_users[i];
+    }
+    return first;
+}
+
+static bool
+asks_for_secrets(const struct config *config, const struct config_database *db)
+{
+    return needs_passwords(config, db) && *config_auth_user(config, db) != '\0';
+}
+
+#define WAYS_OUT                                                                                   \
+    "libpq 18, the plain password in auth_file, user= and password= in the entry of the "          \
+    "database, "                                                                                   \
+    "or a file ~/.pgpass (an empty one, if the servers ask for no password)"
+
+/* What auth_file has is known; what auth_query will bring may be of any kind. */
 static void
 check_scram(const struct config *config, const struct backend_features *features,
             struct config_errors *errors)
 {
-    const struct config_database *const db = find_database(config, needs_passwords);
-    const struct config_auth_user *first = NULL;
-    size_t others = 0;
+    const struct config_database *const needing = find_database(config, needs_passwords);
+    const struct config_database *const asking = find_database(config, asks_for_secrets);
+    const bool has_file = has_password_file(errors);
+    const int version = features->libpq_version;
+    const struct config_auth_user *user;
+    bool more;
 
-    if (features->scram_keys || db == NULL || !has_scram_logins(config) || has_password_file())
+    if (features->scram_keys || needing == NULL || has_file || !has_scram_logins(config))
         return;
-    for (size_t i = 0; i < config->n_auth_users; i++) {
-        if (!has_only_scram(config, config->auth_users[i]))
-            continue;
-        if (first != NULL)
-            others++;
-        else
-            first = config->auth_users[i];
-    }
-    if (first != NULL)
-        config_errors_add(
-            errors, false,
-            "auth_file has only a SCRAM secret for \"%s\"%s, with which libpq %d.%d cannot log in "
-            "to "
-            "the servers of database \"%s\"; ways out: libpq 18, the plain password in auth_file, "
-            "user= and password= in the entry of the database, or a file ~/.pgpass (an empty one, "
-            "if the servers ask for no password)",
-            first->name, others > 0 ? " and others" : "", features->libpq_version / 10000,
-            features->libpq_version % 10000, db->name);
+    user = find_only_scram(config, &more);
+    if (user != NULL)
+        config_errors_add(errors, false,
+                          "auth_file has only a SCRAM secret for \"%s\"%s, with which libpq %d.%d "
+                          "cannot log in to the servers of database \"%s\"; ways out: " WAYS_OUT,
+                          user->name, more ? " and others" : "", version / 10000, version % 10000,
+                          needing->name);
+    else if (asking != NULL)
+        config_errors_add(errors, true,
+                          "database \"%s\": with a SCRAM secret that auth_query brings libpq %d.%d "
+                          "cannot log in to the servers; ways out: " WAYS_OUT,
+                          asking->name, version / 10000, version % 10000);
 }
 
 void

@@ -153,15 +153,15 @@ def test_new_password_is_tried_at_once(server, pooler):
 
 
 def test_typed_password_replaces_one_that_was_wrong(server, pooler):
-    """The server's password has changed, and the client's with it; auth_file has only a digest of the new one."""
-    server.create_user("changing", "first")
+    """The server's password has changed; auth_file follows later, with a digest only."""
+    server.create_user("changing", "second")
     hba = list(server.hba)
     server.configure(hba=["host all changing 127.0.0.1/32 scram-sha-256", *hba])
     server.reload()
     daemon = pooler(auth={"changing": wire_login.md5_secret("changing", "first")}, auth_type="plain",
                     databases={"postgres": host(server)}, server_login_retry=3600)
-    assert drivers.Psycopg().login(daemon, user="changing", password="first")
-    server.create_user("changing", "second")
+    outcome = drivers.Psycopg().login(daemon, user="changing", password="first")
+    assert 'password authentication failed for user "changing"' in outcome.text
     daemon.write_auth({"changing": wire_login.md5_secret("changing", "second")})
     reload(daemon)
     assert drivers.Psycopg().login(daemon, user="changing", password="second")

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -185,7 +186,33 @@ test_scram_is_not_needed(void **state)
     (void)snprintf(keys, sizeof(keys), "auth_type = hba\nauth_hba_file = %s", file("hba-pam"));
     expect_fine(&old, "db = host=a", "scram", keys);
     write_file(".pgpass", "");
+    assert_int_equal(chmod(file(".pgpass"), 0600), 0);
     expect_fine(&old, "db = host=a", "scram", scram);
+}
+
+/* Secrets that are not known yet: only a warning. */
+static void
+test_scram_of_auth_query(void **state)
+{
+    static const char keys[] =
+        "server_tls_sslmode = disable\nauth_type = scram-sha-256\nauth_user = asker";
+
+    (void)state;
+    expect_one(&old, "db = host=a", "users", keys, true,
+               "\"db\": with a SCRAM secret that auth_query");
+    expect_fine(&new, "db = host=a", "users", keys);
+    expect_fine(&old, "db = host=a user=app", "users", keys);
+    expect_fine(&old, "db = host=/run/postgresql", "users", keys);
+}
+
+/* As libpq does: what others can read is no secret. */
+static void
+test_open_password_file(void **state)
+{
+    (void)state;
+    write_file(".pgpass", "");
+    assert_int_equal(chmod(file(".pgpass"), 0640), 0);
+    expect_one(&old, "db = host=a", "users", "", true, ".pgpass is ignored: others may read it");
 }
 
 int
@@ -195,6 +222,8 @@ main(void)
         cmocka_unit_test_setup_teardown(test_tls, setup, teardown),
         cmocka_unit_test_setup_teardown(test_scram_is_refused, setup, teardown),
         cmocka_unit_test_setup_teardown(test_scram_is_not_needed, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_scram_of_auth_query, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_open_password_file, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
