@@ -1,8 +1,9 @@
 /*
- * wipe.h - strings that hold a secret: nothing of them stays behind in freed memory.
+ * wipe.h - memory that has held a secret: nothing of it stays behind.
  */
 #pragma once
 
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,3 +19,10 @@ wipe_free(char *secret)
     free(secret);
 }
 DEFINE_CLEANUP(char *, wipe_free);
+
+/* Bytes that are const only for their reader: what was received, once it was read. */
+static inline void
+wipe_received(const void *bytes, size_t len)
+{
+    explicit_bzero((void *)(uintptr_t)bytes, len);
+}

@@ -118,8 +118,8 @@ static const struct option rows[] = {
     { KEY(auth_query), .type = OPT_STRING, .group = GROUP_AUTH,
       .def = "SELECT rolname, CASE WHEN rolvaliduntil < now() THEN NULL ELSE rolpassword END "
              "FROM pg_authid WHERE rolname=$1 AND rolcanlogin",
-      .help = "Asks a server for a user who is not in auth_file: $1 is the name; a row has the "
-              "name and the secret." },
+      .help = "Asks a server for a user who is not in auth_file: $1 is the name; the one row has "
+              "the same name, and the secret, or NULL for a user who may not log in." },
     { KEY(auth_query_cache), .type = OPT_DURATION, .group = GROUP_AUTH, .def = "0",
       .help = "How long an answer of auth_query may serve other logins of the same user; 0 means "
               "only those that came while it was under way." },

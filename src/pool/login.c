@@ -22,6 +22,7 @@
 #include "str.h"
 #include "visit.h"
 #include "welcome.h"
+#include "wipe.h"
 #include "worker.h"
 
 /* A password message; PostgreSQL's own limit. */
@@ -449,10 +450,12 @@ login_input(struct client *client, const char *data, size_t len)
         client_close(client, CLOSE_BAD_PACKET);
         return;
     }
-    if (client->state == CLIENT_STARTUP)
+    if (client->state == CLIENT_STARTUP) {
         login_startup(client);
-    else
+    } else {
+        wipe_received(data, len); /* perhaps a password */
         login_auth_messages(client);
+    }
 }
 
 /* ---- the answer -------------------------------------------------------------------------------

@@ -11,12 +11,14 @@
 #include "cleanup.h"
 #include "config.h"
 #include "engine_int.h"
+#include "frame.h"
 #include "log.h"
 #include "pool.h"
 #include "server.h"
 #include "str.h"
 #include "task.h"
 #include "timer.h"
+#include "wipe.h"
 #include "worker.h"
 
 /* One query, for all who ask the same while it is under way. */
@@ -150,13 +152,15 @@ lookup_end(struct lookup *lookup, enum auth_lookup_answer answer)
         lookup_remove(lookup);
 }
 
+/* detail may be NULL. */
 static void
-lookup_fail(struct lookup *lookup, const char *why)
+lookup_fail(struct lookup *lookup, const char *why, const char *detail)
 {
     const struct pool *const pool = lookup->shard->pool;
 
-    log_warning("%s/%s: auth_query for user \"%s\" failed: %s", pool->database->name,
-                pool->user->name, lookup->user, why);
+    log_warning("%s/%s: auth_query for user \"%s\" failed: %s%s%s", pool->database->name,
+                pool->user->name, lookup->user, why, detail != NULL ? ": " : "",
+                detail != NULL ? detail : "");
     lookup_end(lookup, AUTH_LOOKUP_FAILED);
 }
 
@@ -185,6 +189,7 @@ void
 lookup_read(struct lookup *lookup, const struct frame *frame)
 {
     auth_query_read(&lookup->answer, lookup->user, frame);
+    wipe_received(frame->data, frame->avail);
 }
 
 void
@@ -207,7 +212,7 @@ void
 lookup_lost(struct lookup *lookup, const char *why)
 {
     lookup->server = NULL;
-    lookup_fail(lookup, why);
+    lookup_fail(lookup, why, NULL);
 }
 
 /* ---- in the queue -----------------------------------------------------------------------------
@@ -234,8 +239,10 @@ lookup_refused(struct waiter *waiter, const struct refusal *refusal)
     struct lookup *const lookup = lookup_of(waiter);
 
     lookup->shard->lookups.waiting--;
-    lookup_fail(lookup, refusal->message != NULL ? refusal->message
-                                                 : close_reason_row(refusal->reason)->text);
+    lookup_fail(lookup,
+                refusal->message != NULL ? refusal->message
+                                         : close_reason_row(refusal->reason)->text,
+                refusal->detail);
 }
 
 /* There is nobody to be told. */
@@ -270,7 +277,7 @@ lookup_cancel(struct task *task, enum task_why why)
         return;
     }
     lookup_leave(lookup);
-    lookup_fail(lookup, "no server within client_login_timeout");
+    lookup_fail(lookup, "client_login_timeout", wait_cause_text(lookup->shard->cause));
 }
 
 static void
@@ -290,7 +297,7 @@ lookup_find_server(struct lookup *lookup)
         return;
     case ACQUIRE_REFUSED:
         pool_refusal(shard, &refusal, detail, sizeof detail);
-        lookup_fail(lookup, refusal.message);
+        lookup_fail(lookup, refusal.message, refusal.detail);
     }
 }
 
@@ -461,7 +468,7 @@ lookups_forget(struct shard *shard)
 }
 
 void
-lookups_close(struct shard *shard)
+lookups_close(struct shard *shard, enum close_reason reason)
 {
     const struct map *const all = &shard->lookups.all;
     struct map_node *node;
@@ -475,7 +482,7 @@ lookups_close(struct shard *shard)
         node = map_next(all, node);
         if (lookup->server == NULL) {
             lookup_leave(lookup);
-            lookup_fail(lookup, "there is no such pool any more");
+            lookup_fail(lookup, close_reason_row(reason)->text, NULL);
         }
     }
 }

@@ -16,6 +16,7 @@
  */
 #pragma once
 
+#include "close_reason.h"
 #include "list.h"
 #include "map.h"
 
@@ -38,7 +39,7 @@ void lookups_done(struct lookups *lookups);
 /* What is kept is not to be used any more: the configuration was loaded anew. */
 void lookups_forget(struct shard *shard);
 /* No server will be had: all that wait are answered, nothing is kept. */
-void lookups_close(struct shard *shard);
+void lookups_close(struct shard *shard, enum close_reason reason);
 
 /* The server's side: a message of the answer. */
 void lookup_read(struct lookup *lookup, const struct frame *frame);

@@ -229,7 +229,6 @@ relay_server_held(struct server *server)
                                 .type = whole.data[0],
                                 .last = true};
     struct client *const client = server->client;
-    const bool is_secret = server->lookup != NULL;
     enum request_action action;
     bool alive;
 
@@ -237,8 +236,6 @@ relay_server_held(struct server *server)
     alive = relay_server_message(server, &frame, true, &action);
     if (action == REQUEST_FORWARD && client != NULL && client->state == CLIENT_ACTIVE)
         client_send(client, &whole);
-    if (is_secret)
-        explicit_bzero(whole.data, whole.len);
     buf_done(&whole);
     return alive;
 }

@@ -105,7 +105,7 @@ static void
 shard_remove(struct shard *shard)
 {
     shard_close_clients(shard, CLOSE_DATABASE_REMOVED);
-    lookups_close(shard);
+    lookups_close(shard, CLOSE_DATABASE_REMOVED);
     shard_close_servers(shard, CLOSE_SV_REMOVED);
 }
 
@@ -277,7 +277,7 @@ void
 shard_stop(struct shard *shard)
 {
     shard_close_clients(shard, CLOSE_SHUTDOWN);
-    lookups_close(shard);
+    lookups_close(shard, CLOSE_SHUTDOWN);
     opening_abandon_all(shard);
     shard_close_servers(shard, CLOSE_SV_STOP);
     (void)permits_leave(&shard->pool_wait);
