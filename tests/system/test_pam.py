@@ -193,6 +193,8 @@ def test_what_pam_is_told(pooler, judge, services):
     assert judge.asked()[-1] == (name, "alice", socket.getnameinfo((harness.HOST, 0), 0)[0])
 
 
+@pytest.mark.skipif(os.path.basename(os.environ.get("PGWEIR_BUILD", "")) == "tsan",
+                    reason="ThreadSanitizer gives a child the signals of its parent")
 def test_programs_have_their_signals(pooler, judge):
     """What PAM runs can be ended, and can be told that a time is over: no signal is blocked or ignored."""
     assert drivers.Psycopg().login(pooler, dbname="judge", user="alice", password=PASSWORDS["alice"])
