@@ -32,10 +32,12 @@ USES = {
 }
 
 HOMES = {  # what is included: the only folder where it may be
-    r"libpq": "src/backend",
+    r"libpq(-fe|/)": "src/backend",
     r"event2/": "src/net",
     r"sqlite3": "src/store",
     r"liburing": "src/net",
+    r"(ldap|lber)\.h": "src/auth",
+    r"security/pam": "src/auth",
 }
 
 
