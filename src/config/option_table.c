@@ -121,8 +121,8 @@ static const struct option rows[] = {
       .help = "Asks a server for a user who is not in auth_file: $1 is the name; the one row has "
               "the same name, and the secret, or NULL for a user who may not log in." },
     { KEY(auth_query_cache), .type = OPT_DURATION, .group = GROUP_AUTH, .def = "0",
-      .help = "How long an answer of auth_query may serve other logins of the same user; 0 means "
-              "only those that came while it was under way." },
+      .help = "How long an answer of auth_query, also that there is no such user, may serve other "
+              "logins of the same user; 0 means only those that came while it was under way." },
     { KEY(auth_type), .type = OPT_ENUM, .group = GROUP_AUTH, .def = "md5",
       .words = words_auth_type, .reads_files = true,
       .help = "How clients prove who they are. scram-sha-256, or md5, which means SCRAM for users "

@@ -538,6 +538,8 @@ client_await_welcome(struct client *client)
     bool known;
 
     shard_take_policy(shard); /* with the secret of this very login, if that is new */
+    if (client->state == CLIENT_CLOSING)
+        return; /* its database was removed */
     (void)pthread_mutex_lock(&shard->pool->mutex);
     known = shard->pool->welcome != NULL;
     (void)pthread_mutex_unlock(&shard->pool->mutex);

@@ -21,6 +21,9 @@
 #include "wipe.h"
 #include "worker.h"
 
+/* So many answers are kept by a shard at most, however many names somebody tries. */
+#define KNOWN_MAX 4096
+
 /* One query, for all who ask the same while it is under way. */
 struct lookup {
     struct map_node node;  /* in lookups->all */
@@ -96,6 +99,8 @@ asker_tell(struct asker *asker, enum auth_lookup_answer answer, const char *secr
 static void
 lookup_remove(struct lookup *lookup)
 {
+    if (list_is_linked(&lookup->link))
+        lookup->shard->lookups.known_count--;
     list_remove(&lookup->link);
     map_remove(&lookup->shard->lookups.all, &lookup->node);
     lookup_free(lookup);
@@ -116,7 +121,10 @@ lookups_expire(void *arg)
         lookups_forget(shard);
 }
 
-/* Keeps what was found until its time is over. False: there is no timer, so it is not kept. */
+/*
+ * Keeps the answer until its time is over. That there is no such user is an answer, too: else the
+ * time it takes would tell who exists. False: it is not to be kept, or there is no timer.
+ */
 static bool
 lookup_keep(struct lookup *lookup)
 {
@@ -134,7 +142,16 @@ lookup_keep(struct lookup *lookup)
         timer_start(lookups->timer, lookup->forget_at - now) < 0)
         return false;
     list_push_back(&lookups->known, &lookup->link);
+    if (++lookups->known_count > KNOWN_MAX)
+        lookup_remove(list_entry(list_first(&lookups->known), struct lookup, link));
     return true;
+}
+
+/* Without a row there is no such user. */
+static enum auth_lookup_answer
+lookup_answer(const struct lookup *lookup)
+{
+    return lookup->answer.secret != NULL ? AUTH_LOOKUP_FOUND : AUTH_LOOKUP_UNKNOWN;
 }
 
 /* All who ask get the answer; it is the end of the lookup, unless it may be kept. */
@@ -148,7 +165,7 @@ lookup_end(struct lookup *lookup, enum auth_lookup_answer answer)
     list_append(&askers, &lookup->askers);
     while ((link = list_pop(&askers)) != NULL)
         asker_tell(container_of(link, struct asker, link), answer, lookup->answer.secret);
-    if (answer != AUTH_LOOKUP_FOUND || !lookup_keep(lookup))
+    if (answer == AUTH_LOOKUP_FAILED || !lookup_keep(lookup))
         lookup_remove(lookup);
 }
 
@@ -204,7 +221,7 @@ lookup_answered(struct lookup *lookup, const char *error)
                    error != NULL ? error : answer->trouble, lookup->user);
         lookup_end(lookup, AUTH_LOOKUP_FAILED);
     } else {
-        lookup_end(lookup, answer->secret != NULL ? AUTH_LOOKUP_FOUND : AUTH_LOOKUP_UNKNOWN);
+        lookup_end(lookup, lookup_answer(lookup));
     }
 }
 
@@ -344,6 +361,7 @@ lookup_begin(struct shard *shard, const struct lookup_key *key, struct asker *as
     struct lookup *const lookup = lookup_new(shard, key);
 
     if (lookup == NULL) {
+        log_error("auth_query for user \"%s\" failed: out of memory", key->user);
         asker_tell(asker, AUTH_LOOKUP_FAILED, NULL);
         return;
     }
@@ -375,7 +393,7 @@ asker_arrive(struct message *message)
     } else if (!lookup_is_known(lookup)) {
         lookup_join(lookup, asker);
     } else if (lookup->forget_at > loop_now(shard->worker->loop)) {
-        asker_tell(asker, AUTH_LOOKUP_FOUND, lookup->answer.secret);
+        asker_tell(asker, lookup_answer(lookup), lookup->answer.secret);
     } else {
         lookup_remove(lookup);
         lookup_begin(shard, &key, asker);

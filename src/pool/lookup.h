@@ -27,8 +27,9 @@ struct timer;
 
 /* Of a shard. */
 struct lookups {
-    struct map all;      /* struct lookup, by user and query */
-    struct list known;   /* those that are kept for others, oldest first */
+    struct map all;    /* struct lookup, by user and query */
+    struct list known; /* those that are kept for others, oldest first */
+    unsigned known_count;
     struct timer *timer; /* owned, or NULL: when the oldest is to be forgotten */
     unsigned waiting;    /* those in the queue */
 };

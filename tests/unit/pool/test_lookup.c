@@ -4,6 +4,7 @@
  */
 #include "fixture.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "auth.h"
@@ -420,9 +421,9 @@ test_answers_are_kept(void **state)
     peer_expect_silence(server);
 }
 
-/* A user who was not there may be there now. */
+/* Else the time that it takes would tell who exists. */
 static void
-test_what_is_not_kept(void **state)
+test_unknown_users_are_kept(void **state)
 {
     struct fixture *f = *state;
     struct question question;
@@ -435,9 +436,62 @@ test_what_is_not_kept(void **state)
     answer_query(server, NULL, NULL);
     expect_answer(f, &question, AUTH_LOOKUP_UNKNOWN, NULL);
     ask(f, &question, "db", "dave");
+    expect_answer(f, &question, AUTH_LOOKUP_UNKNOWN, NULL);
+    fixture_advance(f, 10 * SEC);
+    ask(f, &question, "db", "dave");
     expect_query(server, "dave");
     answer_query(server, "dave", "x");
     expect_answer(f, &question, AUTH_LOOKUP_FOUND, "x");
+}
+
+static void
+test_not_too_many_are_kept(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *server = NULL;
+    struct question question;
+
+    fixture_start(f, ASKING "auth_query_cache = 1h\n");
+    for (unsigned i = 0; i < 5000; i++) {
+        char user[16];
+
+        (void)snprintf(user, sizeof(user), "u%u", i);
+        ask(f, &question, "db", user);
+        if (server == NULL)
+            server = fixture_serve(f);
+        (void)peer_fill(server);
+        buf_clear(&server->input);
+        answer_query(server, NULL, NULL);
+        expect_answer(f, &question, AUTH_LOOKUP_UNKNOWN, NULL);
+    }
+    assert_int_equal(fixture_shard(f, "db", "bob")->lookups.known_count, 4096);
+    ask(f, &question, "db", "u4999");
+    expect_answer(f, &question, AUTH_LOOKUP_UNKNOWN, NULL);
+}
+
+static void
+test_what_is_not_kept(void **state)
+{
+    struct fixture *f = *state;
+    struct question question;
+    struct peer *server;
+
+    fixture_start(f, ASKING "auth_query_cache = 10\n");
+    ask(f, &question, "db", "dave");
+    server = fixture_serve(f);
+    expect_query(server, "dave");
+    answer_query(server, "dave", "x");
+    expect_answer(f, &question, AUTH_LOOKUP_FOUND, "x");
+    /* A failure tells nothing. */
+    ask(f, &question, "db", "frank");
+    expect_query(server, "frank");
+    peer_send_error(server, "ERROR", "57014", "canceling statement");
+    peer_send_ready(server, READY_IDLE);
+    expect_answer(f, &question, AUTH_LOOKUP_FAILED, NULL);
+    ask(f, &question, "db", "frank");
+    expect_query(server, "frank");
+    answer_query(server, NULL, NULL);
+    expect_answer(f, &question, AUTH_LOOKUP_UNKNOWN, NULL);
     /* A reload forgets, also what is only just being asked. */
     ask(f, &question, "db", "erin");
     expect_query(server, "erin");
@@ -724,6 +778,8 @@ main(void)
         TEST(test_nowhere_to_ask),
         TEST(test_one_query_for_many),
         TEST(test_answers_are_kept),
+        TEST(test_unknown_users_are_kept),
+        TEST(test_not_too_many_are_kept),
         TEST(test_what_is_not_kept),
         TEST(test_server_is_lost),
         TEST(test_server_lets_nobody_in),
