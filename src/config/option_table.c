@@ -114,7 +114,12 @@ static const struct option rows[] = {
               "pg_ident.conf." },
     { KEY(auth_ldap_options), .type = OPT_STRING, .group = GROUP_AUTH, .def = "",
       .help = "With auth_type = ldap: where and how to ask, in the words of PostgreSQL's "
-              "pg_hba.conf, such as ldapserver=... ldapbasedn=\"...\"." },
+              "pg_hba.conf. Between ldapprefix and ldapsuffix the user's name is what to bind with. "
+              "Or there is ldapbasedn, and the user's entry is searched for first, by "
+              "ldapsearchattribute (uid) or ldapsearchfilter, as ldapbinddn with ldapbindpasswd; "
+              "ldapurl can say most of that. ldapserver may have several names, of which the first "
+              "that is there is asked. With ldaptls=1 or ldapscheme=ldaps the servers' certificates "
+              "are checked as ldap.conf says. A value with blanks or commas has double quotes." },
     { KEY(auth_query), .type = OPT_STRING, .group = GROUP_AUTH,
       .def = "SELECT rolname, CASE WHEN rolvaliduntil < now() THEN NULL ELSE rolpassword END "
              "FROM pg_authid WHERE rolname=$1 AND rolcanlogin",
