@@ -135,7 +135,8 @@ static const struct option rows[] = {
               "by the password itself. cert: by a TLS certificate. peer: by the operating system, "
               "on unix sockets. hba: as auth_hba_file says for the address, database and user. pam, "
               "ldap: by the password, which is checked there; the service of PAM is pgbouncer, or "
-              "what pamservice= of the rule says. trust: a user who is known needs no password. any: every name is let in and works as the user= of the database." },
+              "what pamservice= of the rule says. trust: a user who is known needs no password. any: "
+              "every name is let in and works as the user= of the database." },
     { KEY(auth_user), .type = OPT_STRING, .group = GROUP_AUTH, .def = "",
       .help = "Who runs auth_query; without it nobody is looked up." },
     { KEY(autodb_idle_timeout), .type = OPT_DURATION, .group = GROUP_POOL, .def = "3600",
