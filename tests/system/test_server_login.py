@@ -284,6 +284,37 @@ def test_reload_replaces_the_connections(server, pooler):
             harness.wait_for(lambda: connection.execute(tls).fetchone() == (True, expected), what=expected)
 
 
+@pytest.mark.parametrize("buffer, size", [(0, 100_000), (16384, 2_000)])
+def test_much_over_tls(server, pooler, buffer, size):
+    """A long result, a large value there and back, and COPY both ways; also with sockets that take little at a time."""
+    daemon = pooler(databases=tls_databases(server), tcp_socket_buffer=buffer)
+    with psycopg.connect(daemon.conninfo(dbname="require")) as connection:
+        large = "a large value, " * size
+        assert connection.execute("SELECT %s::text", [large]).fetchone()[0] == large
+        rows = connection.execute("SELECT i, repeat('x', i %% 100) FROM generate_series(1, %s) i", [size]).fetchall()
+        assert rows == [(i, "x" * (i % 100)) for i in range(1, size + 1)]
+        connection.execute("CREATE TEMP TABLE copied (line int)")
+        with connection.cursor().copy("COPY copied FROM STDIN") as copy:
+            for i in range(size):
+                copy.write_row([i])
+        with connection.cursor().copy("COPY copied TO STDOUT") as copy:
+            assert [int(row[0]) for row in copy.rows()] == list(range(size))
+
+
+def test_server_that_ends_in_mid_result_over_tls(server, pooler):
+    """The client whose result it was is told, or cut off if that was in the middle of a message; nobody else is."""
+    daemon = pooler(databases=tls_databases(server))
+    with psycopg.connect(daemon.conninfo(dbname="require"), autocommit=True) as bystander:
+        with psycopg.connect(daemon.conninfo(dbname="require")) as victim:
+            pid = victim.execute("SELECT pg_backend_pid()").fetchone()[0]
+            with pytest.raises(psycopg.OperationalError), victim.cursor() as cursor:
+                for _ in cursor.stream("SELECT repeat('x', 1000) FROM generate_series(1, 1000000)"):
+                    if pid:
+                        assert bystander.execute("SELECT pg_terminate_backend(%s)", [pid]).fetchone()[0]
+                        pid = None
+        assert bystander.execute("SELECT 1").fetchone() == (1,)
+
+
 # What libpq cannot do -------------------------------------------------------------------------------------------
 
 def test_scram_secret_is_refused_at_the_start(server):

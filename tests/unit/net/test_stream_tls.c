@@ -508,6 +508,33 @@ test_close_notify(void **state)
     assert_int_equal(end_recv(&f->end), 0);
 }
 
+/* In mid-result, on a slow network, while the stream itself has more to send than the peer takes. */
+static void
+test_close_notify_behind_a_lot(void **state)
+{
+    struct fixture *f = *state;
+    const size_t total = 400000;
+    char *text = malloc(total);
+
+    assert_non_null(text);
+    squeeze(f->end.stream.fd);
+    text_fill(1, 0, text, total);
+    stream_send_copy(&f->end.stream, text, total);
+    assert_int_equal(SSL_write(f->peer, text, (int)total), total);
+    assert_int_equal(SSL_shutdown(f->peer), 0);
+    f->end.last = 1;
+    while (f->end.last > 0 || f->end.last == -EAGAIN) {
+        (void)peer_push(f);
+        fake_loop_settle(f->loop);
+    }
+    assert_int_equal(f->end.last, 0);
+    assert_int_equal(f->end.failed, 0);
+    assert_int_equal(f->end.received.len, total);
+    assert_memory_equal(f->end.received.data, text, total);
+    assert_true(stream_backlog_size(&f->end.stream) > 0);
+    free(text);
+}
+
 static void
 test_close_without_notify(void **state)
 {
@@ -618,6 +645,7 @@ run(int with_version, bool as_server)
         CLOSED(test_read_ahead_at_open),
         CLOSED(test_partial_record_at_open),
         OPEN(test_close_notify),
+        OPEN(test_close_notify_behind_a_lot),
         OPEN(test_close_without_notify),
         OPEN(test_garbage),
         OPEN(test_close_tells_the_peer),
