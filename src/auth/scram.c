@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include <openssl/crypto.h>
-#include <openssl/rand.h>
 
 #include "auth.h"
+#include "entropy.h"
 #include "sqlstate.h"
 #include "str.h"
 
@@ -165,11 +165,11 @@ int
 scram_make_nonce(char ret_nonce[SCRAM_NONCE_LEN + 1])
 {
     unsigned char bytes[BASE64_SIZE(SCRAM_NONCE_LEN)];
+    const int r = entropy_fill(bytes, sizeof(bytes));
 
-    if (RAND_bytes(bytes, sizeof(bytes)) != 1)
-        return -EIO;
-    base64_encode(bytes, sizeof(bytes), ret_nonce);
-    return 0;
+    if (r == 0)
+        base64_encode(bytes, sizeof(bytes), ret_nonce);
+    return r;
 }
 
 /* ---- client-first: "n,,n=,r=nonce" or "p=tls-server-end-point,,n=,r=nonce" ---- */
