@@ -65,7 +65,7 @@ auth_file_parse(char *text, const char *file, struct config_errors *errors, auth
     char *line;
     int r = 0;
 
-    for (; r == 0 && (line = strsep(&text, "\n")) != NULL; place.line++)
+    for (; r == 0 && !errors_are_full(errors) && (line = strsep(&text, "\n")) != NULL; place.line++)
         r = parse_line(line, &place, errors, fn, arg);
     return r;
 }

@@ -147,8 +147,9 @@ struct place {
     unsigned line; /* 0: the whole file */
 };
 
-/* After this many the rest is not worth reading. */
+/* After this many the rest is not worth reading, if one of them is an error. */
 #define CONFIG_ERRORS_MAX 100
+bool errors_are_full(const struct config_errors *errors);
 
 /* place may be NULL. A list without memory for it says so itself (out_of_memory). */
 void errors_add(struct config_errors *errors, const struct place *place, const char *format, ...)
@@ -183,6 +184,7 @@ struct ini_handler {
 };
 
 #define INI_DEPTH_MAX 10
+#define INI_FILES_MAX 1000
 
 /* All the files of one load: they stay here for the places that point to their names. */
 struct ini {
@@ -190,6 +192,7 @@ struct ini {
     void *arg;
     struct config_errors *errors;
     struct ini_file *files; /* owned; a list */
+    unsigned n_files;
 };
 
 /* What is wrong is added to errors and skipped. 0, or -ENOMEM. */

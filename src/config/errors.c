@@ -50,6 +50,12 @@ config_errors_print(const struct config_errors *errors, FILE *file)
     }
 }
 
+bool
+errors_are_full(const struct config_errors *errors)
+{
+    return errors->count >= CONFIG_ERRORS_MAX && config_errors_fatal(errors);
+}
+
 /* Doubles the list whenever its length is a power of two. */
 static int
 errors_grow(struct config_errors *errors)
@@ -72,7 +78,7 @@ errors_vadd(struct config_errors *errors, bool is_warning, const struct place *p
     CLEANUP(buf_done) struct buf message = BUF_INIT;
     struct config_error error = {.is_warning = is_warning};
 
-    if (errors->count >= CONFIG_ERRORS_MAX && (is_warning || config_errors_fatal(errors)))
+    if (errors_are_full(errors) || (errors->count >= CONFIG_ERRORS_MAX && is_warning))
         return;
     if (buf_vprintf(&message, format, args) < 0 || errors_grow(errors) < 0) {
         errors->out_of_memory = true;

@@ -195,7 +195,7 @@ parse_text(struct ini *ini, char *text, struct ini_file *file)
     int r = 0;
 
     assert(text != NULL);
-    while (r == 0) {
+    while (r == 0 && !errors_are_full(ini->errors)) {
         skip_space(&cursor);
         if (*cursor.p == '\0')
             break;
@@ -240,7 +240,8 @@ includes_itself(const struct ini_file *file)
 {
     for (const struct ini_file *outer = file->included_by; outer != NULL;
          outer = outer->included_by)
-        if (outer->inode == file->inode && outer->device == file->device && file->inode != 0)
+        if (str_eq(outer->name, file->name) ||
+            (outer->inode == file->inode && outer->device == file->device && file->inode != 0))
             return true;
     return false;
 }
@@ -264,6 +265,10 @@ parse_file(struct ini *ini, const char *path, const struct place *place,
     if (file->depth > INI_DEPTH_MAX) {
         errors_add(ini->errors, place, "\"%s\" is included too deeply; %d files is the limit", path,
                    INI_DEPTH_MAX);
+        return 0;
+    }
+    if (++ini->n_files > INI_FILES_MAX) {
+        errors_add(ini->errors, place, "more than %d files are included", INI_FILES_MAX);
         return 0;
     }
     r = file_read(path, &text);

@@ -270,7 +270,7 @@ parse_text(struct reading *reading, char *text)
     unsigned next_line = 1;
     int result = 0;
 
-    while (text != NULL) {
+    while (text != NULL && !errors_are_full(reading->pgconf->errors)) {
         CLEANUP(buf_done) struct buf line = BUF_INIT;
         int r;
 

@@ -111,7 +111,7 @@ str_edit_distance(const char *a, const char *b, size_t limit)
     size_t *up = rows[1];
     size_t *row = rows[2];
 
-    if (a_len > WORD_MAX || b_len > WORD_MAX)
+    if (a_len > WORD_MAX || b_len > WORD_MAX || MAX(a_len, b_len) - MIN(a_len, b_len) > limit)
         return limit + 1;
     for (size_t j = 0; j <= b_len; j++)
         row[j] = j;
