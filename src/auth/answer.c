@@ -50,7 +50,7 @@ auth_fail_error(struct auth *auth, int error)
         return auth_fail(auth, &no_memory);
     if (error == -ESHUTDOWN)
         return auth_fail(auth, &shutting_down);
-    auth_explain(auth, "the cryptographic library failed: %s", strerrordesc_np(-error));
+    auth_explain(auth, "a failure of our own: %s", strerrordesc_np(-error));
     return auth_fail(auth, &internal);
 }
 

@@ -40,7 +40,7 @@ extern const struct auth_failure auth_wrong_password; /* "password authenticatio
 extern const struct auth_failure auth_config_error;   /* "bouncer config error" */
 
 enum auth_status auth_fail(struct auth *auth, const struct auth_failure *failure);
-/* What went wrong on our side: -ENOMEM, -ESHUTDOWN, or -EIO for OpenSSL. */
+/* What went wrong on our side: -ENOMEM, -ESHUTDOWN, or any other, such as -EIO for OpenSSL. */
 enum auth_status auth_fail_error(struct auth *auth, int error);
 /* What the log says more than the client is told; the first words stay. Never a secret. */
 void auth_explain(struct auth *auth, const char *format, ...) PRINTF_LIKE(2, 3);

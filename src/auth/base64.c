@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdbool.h>
-#include <string.h>
 
 #include <openssl/evp.h>
 
@@ -24,13 +23,17 @@ base64_padding(const char *text, size_t len)
 }
 
 static bool
-base64_is_alphabet(const char *text, size_t len)
+base64_is_letter(char c)
 {
-    static const char alphabet[64] =
-        "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '+' ||
+           c == '/';
+}
 
+static bool
+base64_is_text(const char *text, size_t len)
+{
     for (size_t i = 0; i < len; i++) {
-        if (memchr(alphabet, text[i], sizeof(alphabet)) == NULL)
+        if (!base64_is_letter(text[i]))
             return false;
     }
     return true;
@@ -43,7 +46,7 @@ base64_decode(const char *text, size_t len, void *ret_data)
     const size_t padding = base64_padding(text, len);
     int size;
 
-    if (len % 4 != 0 || len > INT_MAX || !base64_is_alphabet(text, len - padding))
+    if (len % 4 != 0 || len > INT_MAX || !base64_is_text(text, len - padding))
         return -EINVAL;
     size = EVP_DecodeBlock(ret_data, (const unsigned char *)text, (int)len);
     return size < 0 ? -EINVAL : (ssize_t)size - (ssize_t)padding;

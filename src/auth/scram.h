@@ -55,5 +55,5 @@ int scram_verify(struct scram *scram, const struct verifier *verifier);
 int scram_write_final(const struct scram *scram, const struct verifier *verifier,
                       struct buf *message);
 
-/* Fresh randomness for scram_write_challenge. 0 or -EIO. */
+/* Fresh randomness for scram_write_challenge. 0 or -errno. */
 int scram_make_nonce(char ret_nonce[SCRAM_NONCE_LEN + 1]);
