@@ -48,7 +48,7 @@ void auth_service_free(struct auth_service *service);
 
 /*
  * A question for auth_query, asked of the layer above. Allocated by the asker; lookup() of the
- * options may be called on any loop's thread and answers always, once, by posting message to loop,
+ * options is called on the thread of loop, and answers always, once, later, by message to that loop,
  * with the answer's fields set.
  */
 enum auth_lookup_answer {

@@ -79,11 +79,21 @@ lookup_free(struct lookup *lookup)
 /* ---- answers ----------------------------------------------------------------------------------
  */
 
+/* To another loop; or on this one, at the end of the turn, without a wake-up. */
+static void
+send_message(struct loop *from, struct loop *to, struct message *message)
+{
+    if (from == to)
+        loop_defer(to, message);
+    else
+        loop_post(to, message);
+}
+
 static void
 asker_tell(struct asker *asker, enum auth_lookup_answer answer, const char *secret)
 {
     struct auth_lookup *const question = asker->question;
-    struct engine *const engine = asker->shard->pool->engine;
+    struct shard *const shard = asker->shard;
 
     question->answer = answer;
     if (answer == AUTH_LOOKUP_FOUND) {
@@ -92,8 +102,8 @@ asker_tell(struct asker *asker, enum auth_lookup_answer answer, const char *secr
             question->answer = AUTH_LOOKUP_FAILED;
     }
     free(asker);
-    loop_post(question->loop, &question->message);
-    engine_release_object(engine);
+    send_message(shard->worker->loop, question->loop, &question->message);
+    engine_release_object(shard->pool->engine);
 }
 
 static void
@@ -439,7 +449,7 @@ engine_look_up(void *arg, struct auth_lookup *question)
     struct asker *const asker = pool != NULL ? calloc(1, sizeof *asker) : NULL;
 
     if (asker == NULL) {
-        loop_post(question->loop, &question->message);
+        loop_defer(question->loop, &question->message);
         return;
     }
     /* Always the same shard for the same user, so that all who ask for him meet. */
@@ -448,7 +458,7 @@ engine_look_up(void *arg, struct auth_lookup *question)
     asker->sql = config_auth_query(config, entry);
     asker->message.fn = asker_arrive;
     engine_hold_object(engine);
-    loop_post(asker->shard->worker->loop, &asker->message);
+    send_message(question->loop, asker->shard->worker->loop, &asker->message);
 }
 
 /* ---- all of a shard ---------------------------------------------------------------------------

@@ -12,7 +12,7 @@
  * Nothing is SET on that server before the query. Whatever happens, each question is answered,
  * once: also when the server is lost, time is over, or the daemon stops.
  *
- * Thread: the shard's, but for engine_look_up (engine_int.h), which any may call.
+ * Thread: the shard's, but for engine_look_up (engine_int.h), which is called on that of the asker.
  */
 #pragma once
 
