@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <pwd.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "auth_int.h"
@@ -12,6 +11,7 @@
 #include "hba.h"
 #include "secret.h"
 #include "sqlstate.h"
+#include "str.h"
 
 /* ---- any: no check at all; but then the server must not depend on who the client says to be ----
  */
@@ -118,9 +118,10 @@ peer_run(struct auth_work *work)
     struct passwd entry, *found;
     char text[16384];
 
-    if (getpwuid_r(peer->uid, &entry, text, sizeof(text), &found) == 0 && found != NULL &&
-        strlen(found->pw_name) < sizeof(peer->name))
-        strcpy(peer->name, found->pw_name);
+    if (getpwuid_r(peer->uid, &entry, text, sizeof(text), &found) != 0 || found == NULL)
+        return;
+    if (str_copy(peer->name, sizeof(peer->name), found->pw_name) >= sizeof(peer->name))
+        peer->name[0] = '\0'; /* cut, it would be somebody else's */
 }
 
 static const struct auth_failure peer_failed = {

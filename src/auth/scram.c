@@ -278,21 +278,32 @@ scram_write_challenge(struct scram *scram, const char *nonce, const char *salt, 
 
 /* What c= must hold: the header once more, and what the client knows the channel by. */
 static int
+expect_binding(const struct scram *scram, struct buf *text)
+{
+    CLEANUP(buf_done) struct buf bytes = BUF_INIT;
+    int r;
+
+    r = buf_append(&bytes, scram->gs2_header.data, scram->gs2_header.len);
+    if (r == 0 && scram->is_plus)
+        r = buf_append(&bytes, scram->binding, scram->binding_len);
+    if (r == 0)
+        r = buf_reserve(text, BASE64_LEN(bytes.len));
+    if (r < 0)
+        return r;
+    base64_encode(bytes.data, bytes.len, text->data);
+    text->len = BASE64_LEN(bytes.len);
+    return 0;
+}
+
+static int
 check_binding(struct scram *scram, const struct span *binding)
 {
     CLEANUP(buf_done) struct buf expected = BUF_INIT;
-    CLEANUP(buf_done) struct buf text = BUF_INIT;
-    int r;
+    const int r = expect_binding(scram, &expected);
 
-    r = buf_append(&expected, scram->gs2_header.data, scram->gs2_header.len);
-    if (r == 0 && scram->is_plus)
-        r = buf_append(&expected, scram->binding, scram->binding_len);
-    if (r == 0)
-        r = buf_reserve(&text, BASE64_LEN(expected.len));
     if (r < 0)
         return r;
-    base64_encode(expected.data, expected.len, text.data);
-    if (span_is(binding, text.data, BASE64_LEN(expected.len)))
+    if (span_is(binding, buf_str(&expected), expected.len))
         return 0;
     return fail(scram, scram->is_plus ? &other_channel : &other_header);
 }
