@@ -127,12 +127,19 @@ client_of(struct stream *stream)
     return container_of(stream, struct client, stream);
 }
 
+/*
+ * In a storm of logins, each turn of the loop takes a few of their steps and then looks after those
+ * who work. What is not read now makes an event in the next turn; what TLS holds would not.
+ */
 static void
 client_on_login_readable(struct client *client)
 {
     const char *data;
-    const ssize_t n = stream_recv(&client->stream, &data, NULL);
+    ssize_t n;
 
+    if (!client->stream.held && !worker_has_time_for_login(client->worker))
+        return;
+    n = stream_recv(&client->stream, &data, NULL);
     if (n > 0)
         login_input(client, data, (size_t)n);
     else if (n != -EAGAIN)

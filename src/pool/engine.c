@@ -26,9 +26,9 @@
 #define ENGINE_STOP_SECONDS 30
 
 /*
- * Threads for logins. Handshakes and hashing are CPU work, a thread each for all CPUs, nicer than
- * the workers; who blocks (PAM, LDAP, names) mostly sleeps. What their queues do not take waits: a
- * storm of logins delays logins.
+ * Threads for logins. Handshakes and hashing are CPU work, a thread each for half of the CPUs,
+ * nicer than the workers; who blocks (PAM, LDAP, names) mostly sleeps. What their queues do not
+ * take waits: a storm of logins delays logins.
  */
 #define COMPUTING_NICE   10
 #define HANDSHAKES_QUEUE 1024
@@ -74,7 +74,7 @@ static int
 engine_init_auth(struct engine *engine)
 {
     struct auth_service_options options = {.lookup = engine_look_up, .arg = engine};
-    const unsigned threads = MAX(cpu_count(), 1u);
+    const unsigned threads = MAX(cpu_count() / 2, 1u);
     int r;
 
     r = executor_new_nice("tls", threads, HANDSHAKES_QUEUE, COMPUTING_NICE, &engine->handshakes);

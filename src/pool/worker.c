@@ -21,6 +21,9 @@
 #define WORKER_BUSY_LOAD    800
 #define WORKER_BUSY_SECONDS 3
 
+/* So many steps of logins are made in a turn, at some 50 microseconds each. */
+#define WORKER_LOGIN_STEPS 16
+
 /* ---- shards as needed -------------------------------------------------------------------------
  */
 
@@ -72,6 +75,25 @@ worker_watch_load(struct worker *worker)
         timer_stop(worker->tick);
     else if (!timer_is_running(worker->tick))
         (void)timer_start_common(worker->tick, SEC);
+}
+
+/* ---- logins -----------------------------------------------------------------------------------
+ */
+
+static void
+worker_turn_ends(struct message *message)
+{
+    container_of(message, struct worker, turn_end)->login_steps = 0;
+}
+
+bool
+worker_has_time_for_login(struct worker *worker)
+{
+    if (worker->login_steps == WORKER_LOGIN_STEPS)
+        return false;
+    if (worker->login_steps++ == 0)
+        loop_defer(worker->loop, &worker->turn_end);
+    return true;
 }
 
 /* ---- control ----------------------------------------------------------------------------------
@@ -168,6 +190,7 @@ worker_init(struct worker *worker, struct engine *engine, unsigned index)
     worker->engine = engine;
     worker->index = index;
     worker->control.fn = worker_on_control;
+    worker->turn_end.fn = worker_turn_ends;
     (void)snprintf(worker->name, sizeof worker->name, "worker-%u", index);
     list_init(&worker->clients);
     list_init(&worker->shards);

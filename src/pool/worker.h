@@ -41,6 +41,8 @@ struct worker {
     unsigned random_left;
     struct timer *tick;         /* owned; once a second, if pools may be sharded */
     unsigned busy_seconds;      /* in a row with a load over the limit */
+    struct message turn_end;    /* waits while login_steps is not 0 */
+    unsigned login_steps;       /* of this turn of the loop */
     struct message control;     /* "look at everything", see worker_control */
     atomic_bool control_posted; /* shared */
     bool stopping;
@@ -51,5 +53,7 @@ int worker_init(struct worker *worker, struct engine *engine, unsigned index);
 int worker_start(struct worker *worker);
 /* After its thread has ended, or if it was never started. */
 void worker_done(struct worker *worker);
+/* Counts one; false when this turn of the loop has seen enough of them. */
+bool worker_has_time_for_login(struct worker *worker);
 /* Any thread: the engine's configuration, pause or shutdown mode has changed. */
 void worker_control(struct worker *worker);
