@@ -11,6 +11,9 @@
 #include "str.h"
 #include "units.h"
 
+#define BLANKS  " \t\r\n\v\f"
+#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
 struct row {
     const char *name;
     int (*set)(struct ldap_options *options, const struct row *row, const char *value,
@@ -59,6 +62,31 @@ set_text(struct ldap_options *options, const struct row *row, const char *value,
 {
     (void)why;
     return replace((char **)(void *)((char *)options + row->field), value);
+}
+
+/* Without a host libldap would ask one of its own choice. */
+static int
+set_server(struct ldap_options *options, const struct row *row, const char *value, struct buf *why)
+{
+    if (value[strspn(value, BLANKS)] == '\0')
+        return complain(why, "%s: no host is named", row->name);
+    return replace(&options->server, value);
+}
+
+/* It becomes a part of a filter. */
+static bool
+is_attribute(const char *name)
+{
+    return *name != '\0' && name[strspn(name, LETTERS "0123456789-.;")] == '\0';
+}
+
+static int
+set_attribute(struct ldap_options *options, const struct row *row, const char *value,
+              struct buf *why)
+{
+    if (!is_attribute(value))
+        return complain(why, "%s: \"%s\" is no name of an attribute", row->name, value);
+    return replace(&options->search_attribute, value);
 }
 
 static int
@@ -184,7 +212,9 @@ static int
 url_set_attribute(struct ldap_options *options, char *attributes)
 {
     attributes[strcspn(attributes, ",")] = '\0';
-    return *attributes != '\0' ? replace(&options->search_attribute, attributes) : 0;
+    if (*attributes == '\0')
+        return 0;
+    return is_attribute(attributes) ? replace(&options->search_attribute, attributes) : -EINVAL;
 }
 
 static int
@@ -243,18 +273,18 @@ set_url(struct ldap_options *options, const struct row *row, const char *value, 
 
 /* clang-format off */
 static const struct row rows[] = {
-    { "ldapserver",          set_text,     FIELD(server) },
-    { "ldapport",            set_port,     0 },
-    { "ldapscheme",          set_scheme,   0 },
-    { "ldaptls",             set_starttls, 0 },
-    { "ldapprefix",          set_text,     FIELD(prefix) },
-    { "ldapsuffix",          set_text,     FIELD(suffix) },
-    { "ldapbasedn",          set_text,     FIELD(base_dn) },
-    { "ldapbinddn",          set_text,     FIELD(bind_dn) },
-    { "ldapbindpasswd",      set_text,     FIELD(bind_password) },
-    { "ldapsearchattribute", set_text,     FIELD(search_attribute) },
-    { "ldapsearchfilter",    set_text,     FIELD(search_filter) },
-    { "ldapurl",             set_url,      0 },
+    { "ldapserver",          set_server,    0 },
+    { "ldapport",            set_port,      0 },
+    { "ldapscheme",          set_scheme,    0 },
+    { "ldaptls",             set_starttls,  0 },
+    { "ldapprefix",          set_text,      FIELD(prefix) },
+    { "ldapsuffix",          set_text,      FIELD(suffix) },
+    { "ldapbasedn",          set_text,      FIELD(base_dn) },
+    { "ldapbinddn",          set_text,      FIELD(bind_dn) },
+    { "ldapbindpasswd",      set_text,      FIELD(bind_password) },
+    { "ldapsearchattribute", set_attribute, 0 },
+    { "ldapsearchfilter",    set_text,      FIELD(search_filter) },
+    { "ldapurl",             set_url,       0 },
 };
 /* clang-format on */
 
@@ -270,9 +300,14 @@ find_row(const char *name)
 void
 ldap_options_done(struct ldap_options *options)
 {
-    for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
-        if (rows[i].set == set_text)
-            wipe(*(char **)(void *)((char *)options + rows[i].field));
+    wipe(options->server);
+    wipe(options->prefix);
+    wipe(options->suffix);
+    wipe(options->base_dn);
+    wipe(options->bind_dn);
+    wipe(options->bind_password);
+    wipe(options->search_attribute);
+    wipe(options->search_filter);
     *options = (struct ldap_options)LDAP_OPTIONS_INIT;
 }
 
