@@ -98,7 +98,7 @@ auth_ask_password(struct auth *auth)
 }
 
 const char *
-auth_read_password(struct auth *auth, char type, const void *body, size_t len)
+auth_read_password(struct auth *auth, const void *body, size_t len)
 {
     static const struct auth_failure broken = {
         .sqlstate = SQLSTATE_PROTOCOL_VIOLATION,
@@ -110,7 +110,6 @@ auth_read_password(struct auth *auth, char type, const void *body, size_t len)
     };
     const char *const password = body;
 
-    (void)type; /* auth_input lets nothing else in */
     if (len == 0 || memchr(password, '\0', len) != password + len - 1) {
         (void)auth_fail(auth, &broken);
         return NULL;

@@ -98,7 +98,7 @@ auth_input(struct auth *auth, char type, const void *body, size_t len)
         return auth_fail(auth, &other_type);
     if (len > PG_PASSWORD_MAX - PG_HEADER_SIZE)
         return auth_fail(auth, &too_long);
-    return auth->method->input(auth, type, body, len);
+    return auth->method->input(auth, body, len);
 }
 
 /* ---- second: the secret ---- */
@@ -115,7 +115,7 @@ has_auth_query(const struct auth *auth)
 
 /*
  * What most users here have, as far as we know: a made-up secret must not stand out. Without
- * auth_query the file tells; a file that is not all SCRAM has users whose first login hashes.
+ * auth_query the file tells; where it is not all SCRAM, the first that is not decides.
  */
 static enum secret_kind
 usual_kind(const struct auth *auth)
@@ -126,9 +126,10 @@ usual_kind(const struct auth *auth)
         return atomic_load_explicit(&auth->service->queried_kind, memory_order_relaxed);
     for (size_t i = 0; i < config->n_auth_users; i++) {
         const char *const text = config->auth_users[i]->secret;
+        const enum secret_kind kind = *text != '\0' ? secret_kind_of(text) : SECRET_SCRAM;
 
-        if (*text != '\0' && secret_kind_of(text) != SECRET_SCRAM)
-            return SECRET_PLAIN;
+        if (kind != SECRET_SCRAM)
+            return kind;
     }
     return SECRET_SCRAM;
 }
@@ -147,8 +148,8 @@ use_secret(struct auth *auth, bool is_known, const char *text)
     if (r < 0)
         return auth_fail_error(auth, r);
     auth->secret->is_known = is_known;
-    if (!is_known)
-        auth_explain(auth, "no such user");
+    if (auth->secret->is_mock)
+        auth_explain(auth, is_known ? "the user has no password" : "no such user");
     return auth->method->begin(auth);
 }
 

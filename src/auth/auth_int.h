@@ -23,8 +23,8 @@ struct auth_method {
     bool wants_secret;
     /* Decides at once, or asks the client (AUTH_CONTINUE), or starts work (AUTH_WAIT). */
     enum auth_status (*begin)(struct auth *auth);
-    /* The client's answer; NULL for a method that asks nothing. */
-    enum auth_status (*input)(struct auth *auth, char type, const void *body, size_t len);
+    /* What the client's password message holds; NULL for a method that asks nothing. */
+    enum auth_status (*input)(struct auth *auth, const void *body, size_t len);
     /* Frees auth->state, which is not NULL; NULL for a method that has none. */
     void (*done)(struct auth *auth);
 };
@@ -62,7 +62,7 @@ enum auth_status auth_ask_password(struct auth *auth);
  * The password in the client's answer, of at least one character: points into body, as long as that
  * lives. NULL: AUTH_FAILED is what the method must return.
  */
-const char *auth_read_password(struct auth *auth, char type, const void *body, size_t len);
+const char *auth_read_password(struct auth *auth, const void *body, size_t len);
 /* Accepted, and this is what the server may be logged in with. */
 enum auth_status auth_accept_password(struct auth *auth, const char *password);
 

@@ -370,7 +370,7 @@ parse_options(const struct auth *auth, struct ldap_options *options)
 }
 
 static enum auth_status
-input(struct auth *auth, char type, const void *body, size_t len)
+input(struct auth *auth, const void *body, size_t len)
 {
     static const struct outside_method method = {
         .failure = {.sqlstate = SQLSTATE_INVALID_AUTHORIZATION,
@@ -378,7 +378,7 @@ input(struct auth *auth, char type, const void *body, size_t len)
         .check = check,
         .free = free_login,
     };
-    const char *password = auth_read_password(auth, type, body, len);
+    const char *password = auth_read_password(auth, body, len);
     struct ldap_login *login;
 
     if (password == NULL)

@@ -208,7 +208,7 @@ login_new(const struct auth *auth)
 }
 
 static enum auth_status
-input(struct auth *auth, char type, const void *body, size_t len)
+input(struct auth *auth, const void *body, size_t len)
 {
     static const struct outside_method outside = {
         .failure = {.sqlstate = SQLSTATE_INVALID_AUTHORIZATION,
@@ -216,7 +216,7 @@ input(struct auth *auth, char type, const void *body, size_t len)
         .check = check,
         .free = free_login,
     };
-    const char *password = auth_read_password(auth, type, body, len);
+    const char *password = auth_read_password(auth, body, len);
     struct pam_login *login;
 
     if (password == NULL)

@@ -34,9 +34,9 @@ plain_hashed(struct auth *auth, const struct verifier *verifier)
 }
 
 static enum auth_status
-plain_input(struct auth *auth, char type, const void *body, size_t len)
+plain_input(struct auth *auth, const void *body, size_t len)
 {
-    const char *const password = auth_read_password(auth, type, body, len);
+    const char *const password = auth_read_password(auth, body, len);
     const struct secret *const secret = auth->secret;
     int r;
 
@@ -92,9 +92,9 @@ md5_begin(struct auth *auth)
 }
 
 static enum auth_status
-md5_input(struct auth *auth, char type, const void *body, size_t len)
+md5_input(struct auth *auth, const void *body, size_t len)
 {
-    const char *const answer = auth_read_password(auth, type, body, len);
+    const char *const answer = auth_read_password(auth, body, len);
     int r;
 
     if (answer == NULL)

@@ -242,11 +242,10 @@ take_final(struct auth *auth, const char *message, size_t len)
 }
 
 static enum auth_status
-scram_input(struct auth *auth, char type, const void *body, size_t len)
+scram_input(struct auth *auth, const void *body, size_t len)
 {
     const struct scram_login *const login = auth->state;
 
-    (void)type;
     switch (login->step) {
     case EXPECT_MECHANISM:
         return take_mechanism(auth, body, len);

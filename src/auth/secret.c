@@ -53,20 +53,19 @@ secret_new(const char *text, struct secret **ret_secret)
 }
 
 static int
-mock_password(const unsigned char key[SCRAM_KEY_SIZE], const char *user, char **ret_password)
+mock_text(enum secret_kind kind, const unsigned char key[SCRAM_KEY_SIZE], const char *user,
+          char **ret_text)
 {
-    char *const password = malloc(VERIFIER_MOCK_PASSWORD_SIZE);
+    char password[VERIFIER_MOCK_PASSWORD_SIZE], hashed[MD5_SECRET_LEN + 1];
     int r;
 
-    if (password == NULL)
-        return -ENOMEM;
     r = verifier_mock_password(key, user, password);
-    if (r < 0) {
-        free(password);
+    if (r == 0 && kind == SECRET_MD5)
+        r = secret_md5(password, user, strlen(user), hashed);
+    if (r < 0)
         return r;
-    }
-    *ret_password = password;
-    return 0;
+    *ret_text = strdup(kind == SECRET_MD5 ? hashed : password);
+    return *ret_text != NULL ? 0 : -ENOMEM;
 }
 
 int
@@ -84,7 +83,7 @@ secret_new_mock(enum secret_kind kind, const unsigned char key[SCRAM_KEY_SIZE], 
     if (kind == SECRET_SCRAM)
         r = verifier_mock(key, user, iterations, &secret->verifier);
     else
-        r = mock_password(key, user, &secret->text);
+        r = mock_text(kind, key, user, &secret->text);
     if (r < 0)
         return r;
     *ret_secret = TAKE(secret);

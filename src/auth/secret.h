@@ -34,7 +34,7 @@ struct secret {
 enum secret_kind secret_kind_of(const char *text);
 /* text is not empty. 0 or -ENOMEM. */
 int secret_new(const char *text, struct secret **ret_secret);
-/* kind is SECRET_PLAIN or SECRET_SCRAM. 0, -ENOMEM, -EIO. */
+/* Of any kind, for which key and user decide what it is. 0, -ENOMEM, -EIO. */
 int secret_new_mock(enum secret_kind kind, const unsigned char key[SCRAM_KEY_SIZE],
                     const char *user, int iterations, struct secret **ret_secret);
 void secret_free(struct secret *secret);

@@ -112,6 +112,7 @@ test_nothing_fits_a_mock(void **state)
     static const unsigned char key[SCRAM_KEY_SIZE] = "a secret", salt[MD5_SALT_SIZE] = {1};
     char inner[MD5_SECRET_LEN + 1], answer[MD5_SECRET_LEN + 1];
     CLEANUP(secret_free) struct secret *mock = NULL;
+    CLEANUP(secret_free) struct secret *hashed = NULL;
     CLEANUP(secret_free) struct secret *scram = NULL;
 
     (void)state;
@@ -122,6 +123,10 @@ test_nothing_fits_a_mock(void **state)
     assert_int_equal(secret_md5(mock->text, "eve", 3, inner), 0);
     assert_int_equal(secret_md5(inner + 3, salt, sizeof(salt), answer), 0);
     assert_int_equal(secret_check_md5(mock, "eve", salt, answer), -EACCES);
+    assert_int_equal(secret_new_mock(SECRET_MD5, key, "eve", 4096, &hashed), 0);
+    assert_int_equal(secret_kind_of(hashed->text), SECRET_MD5);
+    assert_int_equal(secret_check_password(hashed, "eve", mock->text), -EACCES);
+    assert_int_equal(secret_check_md5(hashed, "eve", salt, answer), -EACCES);
     assert_int_equal(secret_new_mock(SECRET_SCRAM, key, "eve", 1234, &scram), 0);
     assert_int_equal(scram->kind, SECRET_SCRAM);
     assert_int_equal(scram->verifier.iterations, 1234);
