@@ -393,6 +393,7 @@ client_leave_server(struct client *client)
         server_release(server); /* unlinks the client */
         return;
     }
+    client->is_cut = relay_client_is_cut(server);
     client->server = NULL;
     server->client = NULL;
     server_close(server, requests_empty(&server->requests) ? CLOSE_SV_CLIENT_GONE
@@ -416,7 +417,7 @@ client_uncount(struct client *client)
     engine_release_object(engine);
 }
 
-/* Whether the stream of a closing client still says something that matters. */
+/* Whatever is said to a client who is cut would be taken for the rest of what it waits for. */
 static void
 client_say_goodbye(struct client *client, const struct refusal *refusal)
 {
@@ -425,7 +426,8 @@ client_say_goodbye(struct client *client, const struct refusal *refusal)
     const char *const text = refusal->message != NULL ? refusal->message : row->text;
     CLEANUP(buf_done) struct buf message = BUF_INIT;
 
-    if (*sqlstate == '\0' || !stream_is_open(&client->stream) || client->state == CLIENT_TLS)
+    if (*sqlstate == '\0' || !stream_is_open(&client->stream) || client->state == CLIENT_TLS ||
+        client->is_cut)
         return;
     if (msg_error(&message, "FATAL", sqlstate, text, refusal->detail,
                   refusal->hint != NULL ? refusal->hint : row->hint) == 0) {

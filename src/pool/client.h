@@ -88,6 +88,7 @@ struct client {
     enum client_state state;
     enum client_skip skip;
     bool passing; /* the message under way goes to the server piece by piece */
+    bool is_cut;  /* it has the beginning of a server's message, and will not get the rest */
     uint64_t id;
     usec_t connect_wall;
     usec_t connect_time;

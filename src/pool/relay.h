@@ -24,5 +24,7 @@ void relay_client_pending(struct client *client);
 /* One side has gone on sending: the other may be read again. */
 void relay_client_drained(struct client *client);
 void relay_server_drained(struct server *server);
+/* Whether the server's client has got the beginning of a message whose end has not come yet. */
+bool relay_client_is_cut(const struct server *server);
 /* Begins a link: sets the server's parameters as the client expects them. */
 void relay_begin(struct client *client, struct server *server);

@@ -274,6 +274,12 @@ relay_server_cut(struct server *server, struct span *span, const struct frame *f
     return true;
 }
 
+bool
+relay_client_is_cut(const struct server *server)
+{
+    return server->framer.left > 0 && server->held.len == 0 && !server->skip_rest;
+}
+
 static void
 relay_server_input(struct server *server, const char *data, size_t len)
 {

@@ -261,6 +261,8 @@ server_close(struct server *server, enum close_reason reason)
     server_log(server, row->level, "closing because: %s%s%s (age=%llus)", row->text,
                *server->trouble != '\0' ? ": " : "", server->trouble,
                (unsigned long long)((loop_now(shard->worker->loop) - server->connect_time) / SEC));
+    if (client != NULL)
+        client->is_cut = relay_client_is_cut(server);
     server->client = NULL;
     server->lookup = NULL;
     task_finish(&server->task);

@@ -289,6 +289,70 @@ test_server_dies_in_a_result(void **state)
     assert_int_equal(fixture_server_count(f), 0);
 }
 
+/* A row of eight bytes, of which four came: nothing must be taken for the other four. */
+static void
+test_server_dies_in_a_row(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+
+    fixture_begin(f, "", &client, &server);
+    peer_send(client, 'Q', "select 1");
+    peer_expect_types(server, "Q");
+    peer_send_bytes(server, "D\0\0\0\14half", 9);
+    fixture_settle(f);
+    peer_close(server);
+    peer_expect_bytes(client, "D\0\0\0\14half", 9);
+    peer_expect_end(client);
+    assert_int_equal(fixture_server_count(f), 0);
+}
+
+/* Of a header, or of an error, the client has got nothing before it is whole. */
+static void
+test_server_dies_in_a_message_not_passed_on(void **state)
+{
+    static const char *const beginnings[] = {"D", "D\0\0", "E\0\0\0\100SFATAL"};
+    static const size_t lens[] = {1, 3, 11};
+    struct fixture *f = *state;
+
+    fixture_start(f, "");
+    for (size_t i = 0; i < ARRAY_SIZE(beginnings); i++) {
+        struct peer *client =
+            i == 0 ? fixture_knock(f, "db", "alice") : fixture_login(f, "db", "alice");
+        struct peer *server;
+
+        if (i > 0)
+            peer_send(client, 'Q', "select 1");
+        server = fixture_serve(f);
+        if (i == 0) {
+            peer_expect_login(client);
+            peer_send(client, 'Q', "select 1");
+        }
+        peer_expect_types(server, "Q");
+        peer_send_bytes(server, beginnings[i], lens[i]);
+        fixture_settle(f);
+        peer_close(server);
+        peer_expect_error(client, "FATAL", "08006", "server conn crashed?");
+        peer_expect_end(client);
+    }
+}
+
+static void
+test_query_timeout_in_a_row(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+
+    fixture_begin(f, "query_timeout = 10\n", &client, &server);
+    peer_send(client, 'Q', "select 1");
+    peer_expect_types(server, "Q");
+    peer_send_bytes(server, "D\0\0\0\14half", 9);
+    fixture_settle(f);
+    fixture_advance(f, 11 * SEC);
+    peer_expect_bytes(client, "D\0\0\0\14half", 9);
+    peer_expect_end(client);
+}
+
 /* What the server says last is what the client is told, once. */
 static void
 test_fatal_error_is_forwarded_once(void **state)
@@ -459,6 +523,9 @@ main(void)
         TEST(test_reset_fails),
         TEST(test_client_leaves_unread_result),
         TEST(test_server_dies_in_a_result),
+        TEST(test_server_dies_in_a_row),
+        TEST(test_server_dies_in_a_message_not_passed_on),
+        TEST(test_query_timeout_in_a_row),
         TEST(test_fatal_error_is_forwarded_once),
         TEST(test_fatal_error_is_forwarded_once_if_cut),
         TEST(test_idle_server_dies),
