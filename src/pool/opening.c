@@ -99,12 +99,13 @@ shard_log_failure(const struct shard *shard, const struct backend_error *error)
 static void
 shard_open_failed(struct shard *shard, const struct backend_error *error)
 {
-    const struct pool *const pool = shard->pool;
+    struct pool *const pool = shard->pool;
 
     shard->error = *error;
     shard->failing = true;
+    if (error->hopeless)
+        atomic_store(&pool->refused, true);
     shard->retry_at = MAX(error->retry_at, loop_now(shard->worker->loop) + 50 * MSEC);
-    shard_log_failure(shard, error);
     if (error->hopeless && permits_used(&pool->servers) <= atomic_load(&pool->opening)) {
         const struct refusal refusal = {
             .reason = CLOSE_SERVER_FAILED,
@@ -128,6 +129,8 @@ opening_done(struct connect_request *request, struct backend *backend,
     struct opening *const opening = container_of(request, struct opening, request);
     struct shard *const shard = opening->shard;
     const unsigned generation = opening->policy->generation;
+    const bool is_verdict =
+        opening->policy == shard->policy; /* else others come with the new one */
     const struct backend_error why = error != NULL ? *error : (struct backend_error){.retry_at = 0};
     struct server *server;
 
@@ -135,12 +138,15 @@ opening_done(struct connect_request *request, struct backend *backend,
     if (backend == NULL) {
         shard_return_lease(shard);
         if (!shard->worker->stopping)
+            shard_log_failure(shard, &why);
+        if (!shard->worker->stopping && is_verdict)
             shard_open_failed(shard, &why);
         engine_release_object(shard->pool->engine);
         return;
     }
     shard->failing = false;
     shard->retry_at = 0;
+    atomic_store(&shard->pool->refused, false);
     shard_grow(shard); /* connect_burst has room for another */
     /* The lease, and the engine's count, pass to the server. */
     if (server_new(shard, backend, generation, &server) < 0)

@@ -74,6 +74,7 @@ struct pool {
     struct shard *shards[POOL_SHARDS_MAX]; /* owned; [0, shard_count) never change */
     atomic_uint shard_count;
     atomic_uint opening;     /* connections being opened */
+    atomic_bool refused;     /* the server did not take what it was last logged in to with */
     atomic_uint next_target; /* of the policy's targets: whose turn it is */
 };
 

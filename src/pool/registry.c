@@ -372,6 +372,7 @@ pool_set_credential(struct pool *pool, struct credential *credential)
 {
     credential_unref(pool->credential);
     pool->credential = credential != NULL ? credential_ref(credential) : NULL;
+    atomic_store(&pool->refused, false);
 }
 
 /* Works out the policy anew, under both mutexes. It stays as it is when memory has run out. */
@@ -412,6 +413,14 @@ registry_reload_pool(struct pool *pool, struct config *config)
     (void)pthread_mutex_unlock(&pool->mutex);
 }
 
+/* A password serves every server; what is less replaces it only when it was of no use. */
+static bool
+pool_has_better(const struct pool *pool, const struct credential *credential)
+{
+    return credential_kind(pool->credential) == CREDENTIAL_PASSWORD &&
+           credential_kind(credential) != CREDENTIAL_PASSWORD && !atomic_load(&pool->refused);
+}
+
 static bool
 pool_wants_credential(struct pool *pool, const struct credential *credential)
 {
@@ -419,7 +428,8 @@ pool_wants_credential(struct pool *pool, const struct credential *credential)
 
     (void)pthread_mutex_lock(&pool->mutex);
     wants = !pool->policy->user_is_forced &&
-            (pool->credential == NULL || !credential_equal(pool->credential, credential));
+            (pool->credential == NULL || (!credential_equal(pool->credential, credential) &&
+                                          !pool_has_better(pool, credential)));
     (void)pthread_mutex_unlock(&pool->mutex);
     return wants;
 }

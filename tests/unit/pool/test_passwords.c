@@ -10,6 +10,7 @@
 
 #include "build.h"
 #include "config.h"
+#include "credential.h"
 #include "engine_int.h"
 #include "fd.h"
 #include "pg.h"
@@ -324,6 +325,55 @@ test_new_password_is_tried_at_once(void **state)
     peer_expect_login(client);
 }
 
+/* The old password's failure is not the new one's. */
+static void
+test_new_password_while_the_old_is_tried(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *first, *second, *auth_server;
+
+    auth_server = begin(f, QUERY, &first);
+    answer_query(auth_server, "dave", "old");
+    expect_password_request(first);
+    peer_send(first, 'p', "old");
+    expect_target(f, "dave", "old");
+    second = login_dave(f, auth_server, "new");
+    fixture_refuse(f, "28P01", "password authentication failed", true, false);
+    expect_target(f, "dave", "new");
+    (void)fixture_serve(f);
+    peer_expect_login(first);
+    peer_expect_login(second);
+}
+
+/* An md5 secret is enough for some servers, a password for all: it stays as long as it is right. */
+static void
+test_better_credential_stays(void **state)
+{
+    struct fixture *f = *state;
+    CLEANUP(credential_unref) struct credential *md5 = credential_new_md5("md5 and digits");
+    struct peer *client, *auth_server, *server;
+    struct registry *registry;
+    struct pool *pool;
+
+    auth_server = begin(f, QUERY, &client);
+    answer_query(auth_server, "dave", "secret");
+    expect_password_request(client);
+    peer_send(client, 'p', "secret");
+    server = fixture_serve(f);
+    peer_expect_login(client);
+    pool = fixture_pool(f, "db", "dave");
+    registry = engine_registry(f->engine);
+    registry_learn_credential(registry, pool, md5);
+    assert_int_equal(credential_kind(pool->credential), CREDENTIAL_PASSWORD);
+    peer_close(server);
+    fixture_settle(f);
+    peer_send(client, 'Q', "select 1");
+    expect_target(f, "dave", "secret");
+    fixture_refuse(f, "28P01", "password authentication failed", true, false);
+    registry_learn_credential(registry, pool, md5);
+    assert_ptr_equal(pool->credential, md5);
+}
+
 static void
 test_forced_user_keeps_its_password(void **state)
 {
@@ -421,6 +471,8 @@ main(void)
         TEST(test_console_by_query),
         TEST(test_new_password_replaces_the_old),
         TEST(test_new_password_is_tried_at_once),
+        TEST(test_new_password_while_the_old_is_tried),
+        TEST(test_better_credential_stays),
         TEST(test_forced_user_keeps_its_password),
         TEST(test_all_shards_follow),
         TEST(test_password_of_the_file),
