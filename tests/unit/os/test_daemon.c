@@ -1,9 +1,12 @@
 #include "daemon.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -109,8 +112,10 @@ drop_to_nobody(void)
     const struct passwd *nobody = getpwnam("nobody");
     const uid_t uid = nobody->pw_uid;
     const gid_t gid = nobody->pw_gid;
+    char home[PATH_MAX];
     gid_t groups[64];
 
+    (void)snprintf(home, sizeof(home), "%s", nobody->pw_dir);
     if (privileges_drop("nobody") != 0)
         return 1;
     if (getuid() != uid || geteuid() != uid || getgid() != gid || getegid() != gid)
@@ -120,6 +125,8 @@ drop_to_nobody(void)
     for (int i = getgroups(64, groups) - 1; i >= 0; i--)
         if (groups[i] == 0)
             return 4;
+    if (getenv("HOME") == NULL || strcmp(getenv("HOME"), home) != 0)
+        return 7;
     if (privileges_drop("nobody") != 0) /* already there */
         return 5;
     return privileges_drop("root") == -EPERM ? 0 : 6;
