@@ -226,6 +226,8 @@ struct config {
     size_t n_users;
     struct config_auth_user **auth_users; /* owned */
     size_t n_auth_users;
+    /* The first of them with another secret than "SCRAM-SHA-256$..."; borrowed, NULL: none. */
+    const struct config_auth_user *auth_user_not_scram;
 
     struct hba *hba;     /* a reference; NULL unless auth_type is hba */
     struct ident *ident; /* a reference; NULL without auth_ident_file */

@@ -120,18 +120,11 @@ has_auth_query(const struct auth *auth)
 static enum secret_kind
 usual_kind(const struct auth *auth)
 {
-    const struct config *const config = auth->config;
+    const struct config_auth_user *const user = auth->config->auth_user_not_scram;
 
     if (has_auth_query(auth))
         return atomic_load_explicit(&auth->service->queried_kind, memory_order_relaxed);
-    for (size_t i = 0; i < config->n_auth_users; i++) {
-        const char *const text = config->auth_users[i]->secret;
-        const enum secret_kind kind = *text != '\0' ? secret_kind_of(text) : SECRET_SCRAM;
-
-        if (kind != SECRET_SCRAM)
-            return kind;
-    }
-    return SECRET_SCRAM;
+    return user != NULL ? secret_kind_of(user->secret) : SECRET_SCRAM;
 }
 
 /* text is "" for who has no secret. */

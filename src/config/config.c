@@ -178,6 +178,18 @@ user_copy(const struct config_user *from)
     return user != NULL && table_copy(&user_table, from, user) == 0 ? TAKE(user) : NULL;
 }
 
+void
+config_note_secrets(struct config *config)
+{
+    config->auth_user_not_scram = NULL;
+    for (size_t i = 0; i < config->n_auth_users && config->auth_user_not_scram == NULL; i++) {
+        const struct config_auth_user *const user = config->auth_users[i];
+
+        if (*user->secret != '\0' && !str_starts_with(user->secret, "SCRAM-SHA-256$"))
+            config->auth_user_not_scram = user;
+    }
+}
+
 /* What is there when memory ends belongs to config already. */
 static int
 copy_entries(const struct config *from, struct config *config)
@@ -199,6 +211,7 @@ copy_entries(const struct config *from, struct config *config)
         if ((config->auth_users[i] = config_auth_user_new(user->name, user->secret)) == NULL)
             return -ENOMEM;
     }
+    config_note_secrets(config);
     config->hba = from->hba != NULL ? hba_ref(from->hba) : NULL;
     config->ident = from->ident != NULL ? ident_ref(from->ident) : NULL;
     if (from->autodb == NULL)

@@ -255,6 +255,8 @@ int config_set_key(const struct option_table *table, const char *where, const ch
 /* All at their defaults, no entries; NULL: no memory. */
 struct config *config_new(void);
 int config_copy(const struct config *config, struct config **ret_config);
+/* After auth_users has changed. */
+void config_note_secrets(struct config *config);
 struct config_database *config_database_new(const char *name);
 void config_database_free(struct config_database *db);
 struct config_user *config_user_new(const char *name);

@@ -45,6 +45,7 @@ replace_auth_users(struct config *config, struct config_auth_user **users, size_
     free(config->auth_users);
     config->auth_users = users;
     config->n_auth_users = count;
+    config_note_secrets(config);
 }
 
 static int

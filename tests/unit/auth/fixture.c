@@ -144,9 +144,20 @@ attempt_done(struct attempt *attempt)
     auth_done(&attempt->auth);
 }
 
+/* As the configuration does when it is read. */
+static void
+note_secrets(struct fixture *f)
+{
+    f->config.auth_user_not_scram = NULL;
+    for (size_t i = f->config.n_auth_users; i-- > 0;)
+        if (*f->users[i]->secret != '\0' && secret_kind_of(f->users[i]->secret) != SECRET_SCRAM)
+            f->config.auth_user_not_scram = f->users[i];
+}
+
 enum auth_status
 attempt_begin(struct attempt *attempt)
 {
+    note_secrets(attempt->f);
     attempt->status = auth_begin(&attempt->auth, &attempt->f->config, &attempt->who);
     return attempt->status;
 }
