@@ -4,6 +4,7 @@
  */
 #include "config_int.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -412,6 +413,7 @@ config_set(const struct config *old, const char *key, const char *value,
         r = config_set_key(&option_table, "", key, value, config, NULL, errors, &row);
     if (r < 0)
         return r;
+    assert(row != NULL);
     if (row->reload == RELOAD_RESTART) {
         errors_warn(errors, NULL, "%s keeps its value until a restart", row->name);
         r = option_copy(row, old, config);

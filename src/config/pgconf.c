@@ -201,36 +201,39 @@ resolve_path(const struct source *outer, const char *path)
 }
 
 static int
-include(struct reading *reading, const struct pgconf_line *line)
+include(struct reading *reading, const struct pgconf_line *line, const char *keyword)
 {
-    const struct pgconf_word *what = &line->words[0];
     const char *path = line->n_words == 2 ? line->words[1].text : "";
 
     if (*path == '\0')
-        return pgconf_complain(reading->pgconf, &reading->place, "%s needs one path", what->text);
-    if (pgconf_word_is(what, "include_dir")) {
+        return pgconf_complain(reading->pgconf, &reading->place, "%s needs one path", keyword);
+    if (str_eq(keyword, "include_dir")) {
         CLEANUP(free) char *resolved = resolve_path(reading->source, path);
 
         return resolved != NULL ? include_directory(reading, resolved) : -ENOMEM;
     }
     return read_file(reading->pgconf, path, reading->source, &reading->place,
-                     pgconf_word_is(what, "include_if_exists"), NULL);
+                     str_eq(keyword, "include_if_exists"), NULL);
 }
 
-static bool
-is_include(const struct pgconf_line *line)
+/* NULL: a line that does not include others. */
+static const char *
+find_include(const struct pgconf_line *line)
 {
+    static const char *const keywords[] = {"include", "include_if_exists", "include_dir"};
     const struct pgconf_field field = pgconf_field(line, 0);
 
-    return field.count > 0 && (pgconf_word_is(field.words, "include") ||
-                               pgconf_word_is(field.words, "include_if_exists") ||
-                               pgconf_word_is(field.words, "include_dir"));
+    for (size_t i = 0; field.count > 0 && i < ARRAY_SIZE(keywords); i++)
+        if (pgconf_word_is(field.words, keywords[i]))
+            return keywords[i];
+    return NULL;
 }
 
 static int
 parse_line(struct reading *reading, const char *text)
 {
     CLEANUP(line_done) struct pgconf_line line = {.place = reading->place};
+    const char *keyword;
     int r;
 
     if (reading->into != NULL)
@@ -238,8 +241,9 @@ parse_line(struct reading *reading, const char *text)
     r = split_line(reading, text, &line);
     if (r < 0 || line.n_fields == 0)
         return r;
-    if (is_include(&line))
-        return include(reading, &line);
+    keyword = find_include(&line);
+    if (keyword != NULL)
+        return include(reading, &line, keyword);
     return reading->pgconf->line(reading->pgconf->arg, &line);
 }
 
