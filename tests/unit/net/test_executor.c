@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -30,6 +32,7 @@ struct test_job {
     struct fixture *fixture;
     int runs;
     int dones;
+    int nice; /* of the thread that ran it */
 };
 
 static void
@@ -39,6 +42,13 @@ job_run(struct job *job)
 
     assert_false(pthread_equal(pthread_self(), test_job->fixture->thread));
     test_job->runs++;
+}
+
+static void
+job_note_nice(struct job *job)
+{
+    job_run(job);
+    container_of(job, struct test_job, job)->nice = getpriority(PRIO_PROCESS, (id_t)gettid());
 }
 
 static void
@@ -196,6 +206,27 @@ test_free_with_jobs_inside(void **state)
     assert_int_equal(f.done, ARRAY_SIZE(jobs));
 }
 
+/* The thread is nicer than we are; we stay as we were. */
+static void
+test_nice(void **state)
+{
+    const int before = getpriority(PRIO_PROCESS, 0);
+    struct fixture f;
+    struct test_job job;
+
+    (void)state;
+    fixture_init(&f, 1, 1);
+    executor_free(f.executor);
+    assert_int_equal(executor_new_nice("nice", 1, 1, 5, &f.executor), 0);
+    f.expected = 1;
+    job = job_make(&f, job_note_nice);
+    assert_int_equal(executor_submit(f.executor, f.loop, &job.job), 0);
+    loop_run(f.loop);
+    assert_int_equal(job.nice, MIN(before + 5, 19));
+    assert_int_equal(getpriority(PRIO_PROCESS, 0), before);
+    fixture_done(&f);
+}
+
 /* Who does not come back in time is left alone, and is not forgotten when he comes. */
 static void
 test_close_with_little_patience(void **state)
@@ -226,6 +257,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_job_runs_once_and_comes_back),
         cmocka_unit_test(test_a_full_queue_refuses),
+        cmocka_unit_test(test_nice),
         cmocka_unit_test(test_close),
         cmocka_unit_test(test_close_with_little_patience),
         cmocka_unit_test(test_free_with_jobs_inside),
