@@ -18,7 +18,6 @@
 #include "relay.h"
 #include "server.h"
 #include "settings.h"
-#include "timer.h"
 #include "tls.h"
 #include "worker.h"
 
@@ -245,84 +244,6 @@ static const struct waiter_ops client_waiter_ops = {
     .refused = client_wait_refused,
     .notice = client_wait_notice,
 };
-
-/* ---- timeouts ---------------------------------------------------------------------------------
- */
-
-/* The timeout that comes first, and the reason that it closes for; USEC_NEVER: none applies. */
-static usec_t
-client_next_timeout(const struct client *client, enum close_reason *ret_reason)
-{
-    const struct policy *const policy = client->shard->policy;
-    /* Waiting for a server is not running. */
-    const usec_t query_start = client->server != NULL ? client->query_start : 0;
-    const usec_t xact_start = client->server != NULL ? client->xact_start : 0;
-    const bool in_xact =
-        client->server != NULL && client->server->status != READY_IDLE && client->query_start == 0;
-    const struct {
-        usec_t since, timeout;
-        enum close_reason reason;
-    } timeouts[] = {
-        {query_start, policy->query_timeout, CLOSE_QUERY_TIMEOUT},
-        {xact_start, policy->transaction_timeout, CLOSE_TRANSACTION_TIMEOUT},
-        {in_xact ? client->last_active : 0, policy->idle_transaction_timeout,
-         CLOSE_IDLE_TRANSACTION_TIMEOUT},
-        {client->state == CLIENT_IDLE ? client->last_active : 0, policy->client_idle_timeout,
-         CLOSE_CLIENT_IDLE_TIMEOUT},
-    };
-    usec_t next = USEC_NEVER;
-
-    for (size_t i = 0; i < ARRAY_SIZE(timeouts); i++) {
-        if (timeouts[i].since == 0 || timeouts[i].timeout == 0)
-            continue;
-        if (timeouts[i].since + timeouts[i].timeout < next) {
-            next = timeouts[i].since + timeouts[i].timeout;
-            *ret_reason = timeouts[i].reason;
-        }
-    }
-    return next;
-}
-
-static void
-client_check_timeouts(void *arg)
-{
-    struct client *const client = arg;
-    enum close_reason reason = CLOSE_CLIENT_IDLE_TIMEOUT;
-    usec_t next;
-
-    client->timer_at = USEC_NEVER;
-    if (client->state < CLIENT_IDLE) {
-        login_timed_out(client);
-        return;
-    }
-    next = client_next_timeout(client, &reason);
-    if (next <= loop_now(client->worker->loop))
-        client_close(client, reason);
-    else if (next != USEC_NEVER)
-        client_schedule(client, next);
-}
-
-void
-client_schedule(struct client *client, usec_t at)
-{
-    if (at >= client->timer_at)
-        return;
-    if (client->timer == NULL)
-        client->timer =
-            timer_new(client->worker->loop, "client timeout", client_check_timeouts, client);
-    if (client->timer == NULL ||
-        timer_start(client->timer, usec_sub(at, loop_now(client->worker->loop))) < 0)
-        return; /* no memory: the timeout is missed rather than the client dropped */
-    client->timer_at = at;
-}
-
-void
-client_stop_timer(struct client *client)
-{
-    timer_free(client->timer);
-    client->timer = NULL;
-    client->timer_at = USEC_NEVER;
-}
 
 /* ---- life -------------------------------------------------------------------------------------
  */

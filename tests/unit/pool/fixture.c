@@ -109,7 +109,8 @@ fixture_start(struct fixture *f, const char *text)
     f->main_loop = fake_loop_new();
     f->connector = fake_connector_new();
     f->config = load(text);
-    assert_int_equal(engine_new(f->main_loop, f->config, f->tls, f->connector, &hooks, &f->engine), 0);
+    assert_int_equal(engine_new(f->main_loop, f->config, f->tls, f->connector, &hooks, &f->engine),
+                     0);
     assert_int_equal(registry_open_minimum(&f->engine->registry, f->config), 0);
     fixture_settle(f);
 }
