@@ -36,6 +36,17 @@
 static BIO_METHOD *tls_bio_method;
 static pthread_once_t tls_bio_once = PTHREAD_ONCE_INIT;
 
+/*
+ * What an earlier call has left behind would be taken for an error of the next. There is nothing,
+ * nearly always, and to look is a tenth of the work.
+ */
+static void
+tls_forget_errors(void)
+{
+    if (ERR_peek_error() != 0)
+        ERR_clear_error();
+}
+
 static int
 tls_bio_read(BIO *bio, char *data, int len)
 {
@@ -124,7 +135,7 @@ stream_tls_open(struct stream *stream)
 static void
 tls_say_end(struct stream *stream)
 {
-    ERR_clear_error();
+    tls_forget_errors();
     (void)SSL_shutdown(stream->tls);
     if (stream->backlog != NULL)
         (void)stream_backlog_send(stream->backlog, stream->fd);
@@ -197,7 +208,7 @@ tls_decrypt(struct stream *stream, char *start, const char *ciphertext, size_t n
             stream_hold(stream); /* OpenSSL had more than the arena has room for */
             break;
         }
-        ERR_clear_error();
+        tls_forget_errors();
         r = SSL_read(stream->tls, to, (int)MIN(gap, (size_t)INT_MAX));
         if (r <= 0) {
             tls_note_end(stream, r);
@@ -285,7 +296,7 @@ stream_tls_send(struct stream *stream, const void *data, size_t len)
 {
     size_t sent;
 
-    ERR_clear_error();
+    tls_forget_errors();
     if (SSL_write_ex(stream->tls, data, len, &sent) != 1 || sent != len)
         stream_fail(stream, EPROTO);
 }
