@@ -78,7 +78,7 @@ static const char good[] = "[pgbouncer]\n"
 /* The same with rules and maps, of which some are wrong. */
 static const char with_hba[] = "[pgbouncer]\n"
                                "auth_type = hba\n"
-                               "auth_hba_file = hba.conf\n"
+                               "auth_hba_file = hba.rules\n"
                                "auth_ident_file = ident.conf\n"
                                "auth_hba_lenient = 1\n"
                                "client_tls_ca_file = ca\n";
@@ -86,7 +86,7 @@ static const char with_hba[] = "[pgbouncer]\n"
 static void
 write_rules(void)
 {
-    fixture_write("hba.conf", "local a,b,/c c,\"d\" md5\n"
+    fixture_write("hba.rules", "local a,b,/c c,\"d\" md5\n"
                               "local all +group md5\n"
                               "include more.conf\n"
                               "include_if_exists none.conf\n"
@@ -95,7 +95,7 @@ write_rules(void)
                               "host all all .example.org md5\n"
                               "hostssl all all 10.0.0.0 255.0.0.0 cert map=m map=n\n"
                               "local all all ldap ldapserver=l ldapprefix=\"a b\"\n");
-    fixture_write("more.conf", "include hba.conf\nlocal all @hba.conf md5\n");
+    fixture_write("more.conf", "local all @names md5\n");
     fixture_write("names", "a, b,\nc\n");
     fixture_write("ident.conf", "m a b\nn /^(.*)x$ \\1\nn a\n");
 }
@@ -156,8 +156,10 @@ test_set_that_reads_files(void **state)
     write_rules();
     assert_int_equal(fixture_load(f, with_hba), 0);
     for (long enough = 0; r < 0; enough++) {
+        CLEANUP(config_errors_done) struct config_errors errors = CONFIG_ERRORS_INIT;
+
         allocations_left = enough;
-        r = config_set(f->config, "auth_hba_file", "hba.conf", &f->errors, &set);
+        r = config_set(f->config, "auth_hba_file", "hba.rules", &errors, &set);
         allocations_left = -1;
         assert_true(r == 0 || r == -ENOMEM);
     }
