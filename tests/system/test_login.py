@@ -253,3 +253,18 @@ def test_unknown_mechanism(poolers):
     with wire_login.Client(pooler.port) as client:
         with pytest.raises(wire_login.Refused, match="client selected an invalid SASL authentication mechanism"):
             client.login("scram_user", RIGHT, scram=scram)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_wrong_secrets_cost_nobody_else_anything(poolers, method):
+    """Whoever is logged in keeps his connection and his server; nothing is left of those who were refused."""
+    pooler = poolers(method)
+    with wire_login.Client(pooler.port) as other:
+        other.login("plain_user", RIGHT)
+        other.query("BEGIN")
+        server, descriptors = other.query("SELECT pg_backend_pid()"), pooler.process.fds()
+        for kind in (*KINDS, "nobody"):
+            for _ in range(10):
+                assert not drivers.ByHand().login(pooler, user=f"{kind}_user", password=WRONG)
+        assert other.query("SELECT pg_backend_pid()") == server
+        harness.wait_for(lambda: pooler.process.fds() <= descriptors, what="the descriptors to be closed")
