@@ -87,14 +87,14 @@ static void
 write_rules(void)
 {
     fixture_write("hba.rules", "local a,b,/c c,\"d\" md5\n"
-                              "local all +group md5\n"
-                              "include more.conf\n"
-                              "include_if_exists none.conf\n"
-                              "include_dir .\n"
-                              "host all @names 10.0.0.0/8 md5\n"
-                              "host all all .example.org md5\n"
-                              "hostssl all all 10.0.0.0 255.0.0.0 cert map=m map=n\n"
-                              "local all all ldap ldapserver=l ldapprefix=\"a b\"\n");
+                               "local all +group md5\n"
+                               "include more.conf\n"
+                               "include_if_exists none.conf\n"
+                               "include_dir .\n"
+                               "host all @names 10.0.0.0/8 md5\n"
+                               "host all all .example.org md5\n"
+                               "hostssl all all 10.0.0.0 255.0.0.0 cert map=m map=n\n"
+                               "local all all ldap ldapserver=l ldapprefix=\"a b\"\n");
     fixture_write("more.conf", "local all @names md5\n");
     fixture_write("names", "a, b,\nc\n");
     fixture_write("ident.conf", "m a b\nn /^(.*)x$ \\1\nn a\n");
