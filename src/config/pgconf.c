@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "buf.h"
 #include "str.h"
@@ -16,7 +17,22 @@ struct source {
     const char *path;
     const struct source *outer; /* NULL: a key of the configuration */
     unsigned depth;
+    dev_t device; /* this and the inode recognise it under any path; 0: not known */
+    ino_t inode;
 };
+
+static struct source
+make_source(const char *path, const struct source *outer)
+{
+    struct source source = {path, outer, outer != NULL ? outer->depth + 1 : 0, 0, 0};
+    struct stat status;
+
+    if (stat(path, &status) == 0) {
+        source.device = status.st_dev;
+        source.inode = status.st_ino;
+    }
+    return source;
+}
 
 /* What a file is read for: its lines, or their words as those of the line that has @path. */
 struct reading {
@@ -296,7 +312,9 @@ static bool
 includes_itself(const struct source *source)
 {
     for (const struct source *outer = source->outer; outer != NULL; outer = outer->outer)
-        if (str_eq(outer->path, source->path))
+        if (str_eq(outer->path, source->path) ||
+            (outer->inode == source->inode && outer->device == source->device &&
+             source->inode != 0))
             return true;
     return false;
 }
@@ -322,12 +340,13 @@ read_file(struct pgconf *pgconf, const char *path, const struct source *outer,
 {
     CLEANUP(free) char *resolved = resolve_path(outer, path);
     CLEANUP(file_done) struct buf text = BUF_INIT;
-    const struct source source = {resolved, outer, outer->depth + 1};
+    struct source source;
     struct reading reading = {.pgconf = pgconf, .source = &source, .into = into};
     int r;
 
     if (resolved == NULL)
         return -ENOMEM;
+    source = make_source(resolved, outer);
     r = check_source(pgconf, &source, place);
     if (r < 0)
         return r;
@@ -343,7 +362,7 @@ int
 pgconf_read(struct pgconf *pgconf, const char *path, const char *key, const struct place *place)
 {
     CLEANUP(file_done) struct buf text = BUF_INIT;
-    const struct source source = {.path = path};
+    const struct source source = make_source(path, NULL);
     struct reading reading = {.pgconf = pgconf, .source = &source};
     int r;
 

@@ -324,6 +324,7 @@ test_bad_lines(void **state)
         {"include a b", "include needs one path"},
         {"include none", "could not read \"none\": No such file or directory"},
         {"include hba.conf", "\"hba.conf\" includes itself"},
+        {"include ./hba.conf", "\"./hba.conf\" includes itself"},
         {"include_dir none", "could not read the directory \"none\": No such file or directory"},
         {"local all @none trust", "could not read \"none\": No such file or directory"},
     };
