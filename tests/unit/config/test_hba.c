@@ -450,7 +450,7 @@ test_files_have_limits(void **state)
 {
     struct fixture *f = *state;
     CLEANUP(buf_done) struct buf many = BUF_INIT;
-    char name[16], text[32];
+    char name[32], text[32];
 
     for (int i = 0; i < 12; i++) {
         (void)snprintf(name, sizeof(name), "%d.conf", i);
