@@ -48,8 +48,8 @@ void auth_service_free(struct auth_service *service);
 
 /*
  * A question for auth_query, asked of the layer above. Allocated by the asker; lookup() of the
- * options is called on the thread of loop, and answers always, once, later, by message to that loop,
- * with the answer's fields set.
+ * options is called on the thread of loop, and answers always, once, later, by message to that
+ * loop, with the answer's fields set.
  */
 enum auth_lookup_answer {
     AUTH_LOOKUP_FOUND,   /* secret is set; "" if the server says NULL: nobody can log in with it */

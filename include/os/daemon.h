@@ -17,8 +17,8 @@ int daemon_detach(void);
 void daemon_report_ready(void);
 
 /*
- * Becomes user, a name or a number, with that user's groups and home directory, for good; nothing to
- * do for one who is that user already. 0, -ENOENT for an unknown user, or -errno: then end the process, it may be
- * half way.
+ * Becomes user, a name or a number, with that user's groups and home directory, for good; nothing
+ * to do for one who is that user already. 0, -ENOENT for an unknown user, or -errno: then end the
+ * process, it may be half way.
  */
 int privileges_drop(const char *user);

@@ -185,6 +185,7 @@ config_note_secrets(struct config *config)
     for (size_t i = 0; i < config->n_auth_users && config->auth_user_not_scram == NULL; i++) {
         const struct config_auth_user *const user = config->auth_users[i];
 
+        assert(user != NULL);
         if (*user->secret != '\0' && !str_starts_with(user->secret, "SCRAM-SHA-256$"))
             config->auth_user_not_scram = user;
     }

@@ -446,8 +446,8 @@ session_open(struct console *console, struct console_visitor *visitor)
         engine_visitor_free(visitor);
         return -ENOMEM;
     }
-    r = stream_open(&session->stream, console->outbox, FD_TAKE(visitor->fd), TAKE(visitor->tls), false,
-                    &session_stream_ops);
+    r = stream_open(&session->stream, console->outbox, FD_TAKE(visitor->fd), TAKE(visitor->tls),
+                    false, &session_stream_ops);
     if (r < 0) {
         engine_visitor_free(visitor);
         session_free(session);

@@ -508,7 +508,8 @@ test_close_notify(void **state)
     assert_int_equal(end_recv(&f->end), 0);
 }
 
-/* In mid-result, on a slow network, while the stream itself has more to send than the peer takes. */
+/* In mid-result, on a slow network, while the stream itself has more to send than the peer takes.
+ */
 static void
 test_close_notify_behind_a_lot(void **state)
 {
