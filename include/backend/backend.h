@@ -125,6 +125,9 @@ void connector_close(struct connector *connector);
 /* After connector_close, then executor_close: a look-up may have been under way. */
 void connector_free(struct connector *connector);
 void connector_set_dns_ttl(struct connector *connector, usec_t ttl, usec_t nxdomain_ttl);
+/* For connections that are asked for from now on; see tls_check_ciphers of tls.h. 0 or -ENOMEM. */
+int connector_set_ciphers(struct connector *connector, const char *ciphers,
+                          const char *tls13_ciphers);
 
 /*
  * done is called exactly once, later: with a backend, or with NULL and the reason. While the host's

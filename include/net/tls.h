@@ -60,6 +60,19 @@ DEFINE_CLEANUP(struct tls_context *, tls_context_unref);
 /* Whether a client's certificate can be verified at all. */
 bool tls_context_has_ca(const struct tls_context *context);
 
+/* ---- connections that libpq makes ----------------------------------------------------------- */
+
+/*
+ * Whether these are ciphers: PgBouncer's words or OpenSSL's language; "" is OpenSSL's choice.
+ * -EINVAL: *ret_bad is the one that is none; -ENOMEM.
+ */
+int tls_check_ciphers(const char *ciphers, const char *tls13_ciphers, const char **ret_bad);
+/*
+ * The ciphers, which were checked, of whatever context is made from now on without ciphers of its
+ * own. To be called on the thread where the others make theirs. 0 or -ENOMEM.
+ */
+int tls_set_default_ciphers(const char *ciphers, const char *tls13_ciphers);
+
 /* ---- a connection whose handshake is done --------------------------------------------------- */
 
 /* "TLSv1.3/TLS_AES_256_GCM_SHA384" */

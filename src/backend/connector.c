@@ -13,7 +13,9 @@
 #include <string.h>
 
 #include "entropy.h"
+#include "log.h"
 #include "str.h"
+#include "tls.h"
 
 #define DNS_TTL (15 * SEC)
 
@@ -165,6 +167,48 @@ connector_set_dns_ttl(struct connector *connector, usec_t ttl, usec_t nxdomain_t
     atomic_store(&connector->dns_ttl, ttl);
     atomic_store(&connector->dns_nxdomain_ttl, nxdomain_ttl);
     connector_do_poke(connector);
+}
+
+/* On its way to the thread where libpq makes its connections. */
+struct ciphers_message {
+    struct message message;
+    char *ciphers; /* owned, as the next */
+    char *tls13_ciphers;
+};
+
+static void
+ciphers_free(struct ciphers_message *ciphers)
+{
+    free(ciphers->ciphers);
+    free(ciphers->tls13_ciphers);
+    free(ciphers);
+}
+
+static void
+ciphers_arrived(struct message *message)
+{
+    struct ciphers_message *ciphers = container_of(message, struct ciphers_message, message);
+
+    if (tls_set_default_ciphers(ciphers->ciphers, ciphers->tls13_ciphers) < 0)
+        log_error("could not set the ciphers of server connections: out of memory");
+    ciphers_free(ciphers);
+}
+
+int
+connector_set_ciphers(struct connector *connector, const char *ciphers, const char *tls13_ciphers)
+{
+    struct ciphers_message *message = calloc(1, sizeof(*message));
+
+    if (message == NULL)
+        return -ENOMEM;
+    if (str_set(&message->ciphers, ciphers) < 0 ||
+        str_set(&message->tls13_ciphers, tls13_ciphers) < 0) {
+        ciphers_free(message);
+        return -ENOMEM;
+    }
+    message->message.fn = ciphers_arrived;
+    loop_post(connector->loop, &message->message);
+    return 0;
 }
 
 /* ---- connects */

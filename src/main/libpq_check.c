@@ -1,8 +1,10 @@
 #include "libpq_check.h"
 
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +13,7 @@
 #include "hba.h"
 #include "macros.h"
 #include "str.h"
+#include "tls.h"
 
 /* ---- the databases --------------------------------------------------------------------------- */
 
@@ -51,6 +54,20 @@ static bool
 would_use_tls(const struct config *config, const struct config_database *db)
 {
     return has_tcp_host(db) && config_server_tls_sslmode(config, db) != TLS_DISABLE;
+}
+
+static void
+check_ciphers(const struct config *config, struct config_errors *errors)
+{
+    const char *bad;
+    const int r = tls_check_ciphers(config->server_tls_ciphers, config->server_tls13_ciphers, &bad);
+
+    if (r == -EINVAL)
+        config_errors_add(
+            errors, false, "%s: \"%s\" are no ciphers that OpenSSL knows",
+            bad == config->server_tls_ciphers ? "server_tls_ciphers" : "server_tls13_ciphers", bad);
+    else if (r < 0)
+        config_errors_add(errors, false, "TLS setup failed: %s", strerror(-r));
 }
 
 static void
@@ -183,6 +200,7 @@ void
 libpq_check(const struct config *config, const struct backend_features *features,
             struct config_errors *errors)
 {
+    check_ciphers(config, errors);
     check_tls(config, features, errors);
     check_scram(config, features, errors);
 }

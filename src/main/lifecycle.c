@@ -58,8 +58,11 @@ int
 lifecycle_apply(void *arg, struct config *config, struct tls_context *tls)
 {
     struct service *service = arg;
-    const int r = log_setup_apply(service->log_setup, config);
+    int r = log_setup_apply(service->log_setup, config);
 
+    if (r == 0)
+        r = connector_set_ciphers(service->connector, config->server_tls_ciphers,
+                                  config->server_tls13_ciphers);
     if (r < 0)
         return r;
     engine_reload(service->engine, config, tls);

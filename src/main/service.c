@@ -95,7 +95,8 @@ make_threads(struct service *service)
         return r;
     connector_set_dns_ttl(service->connector, service->config->dns_max_ttl,
                           service->config->dns_nxdomain_ttl);
-    return 0;
+    return connector_set_ciphers(service->connector, service->config->server_tls_ciphers,
+                                 service->config->server_tls13_ciphers);
 }
 
 /* Old tickets stay good for one more period. */

@@ -235,7 +235,7 @@ context_fill(struct tls_context *context, const struct tls_options *options,
 {
     int r;
 
-    context->ctx = SSL_CTX_new(TLS_server_method());
+    context->ctx = tls_new_ctx(TLS_server_method());
     if (context->ctx == NULL)
         return -ENOMEM;
     context->has_ca = is_set(options->ca_file);

@@ -16,6 +16,11 @@ int tls_tickets_use(struct tls_tickets *tickets, SSL_CTX *ctx);
 /* Ready to accept; needs_certificate refuses who has no verified one. 0 or -errno. */
 int tls_context_make(struct tls_context *context, bool needs_certificate, SSL **ret_tls);
 
+/* As SSL_CTX_new: tls_defaults.c. */
+SSL_CTX *tls_new_ctx(const SSL_METHOD *method);
+
+/* What a word for ciphers means to OpenSSL; a text that is no word is returned as it is. */
+const char *tls_find_ciphers(const char *text);
 /* The words of the options: tls_words.c. Each 0, or -errno with the reason in error. */
 int tls_set_protocols(SSL_CTX *ctx, const struct tls_options *options, struct buf *error);
 int tls_set_ciphers(SSL_CTX *ctx, const struct tls_options *options, struct buf *error);

@@ -119,8 +119,8 @@ static const struct {
     /* clang-format on */
 };
 
-static const char *
-find_ciphers(const char *text)
+const char *
+tls_find_ciphers(const char *text)
 {
     for (size_t i = 0; i < ARRAY_SIZE(cipher_words); i++) {
         if (str_ieq(cipher_words[i].word, text))
@@ -136,7 +136,7 @@ set_old_ciphers(SSL_CTX *ctx, const struct tls_options *options, struct buf *err
     const char *ciphers = word_or(options->ciphers, "default");
     int r;
 
-    r = buf_append_str(&list, find_ciphers(ciphers));
+    r = buf_append_str(&list, tls_find_ciphers(ciphers));
     /* TLS 1.3 cannot do without curves; so "none" is of the older ones only. */
     if (r == 0 && str_ieq(options->curves, "none"))
         r = buf_append_str(&list, ":!kECDHE");

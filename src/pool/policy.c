@@ -261,11 +261,19 @@ policy_target_fits(const struct backend_target *a, const struct backend_target *
            str_eq(a->timezone, b->timezone);
 }
 
+/* The only part of TLS that is not the target's: libpq cannot be told. */
+static bool
+policy_ciphers_fit(const struct config *a, const struct config *b)
+{
+    return str_eq(a->server_tls_ciphers, b->server_tls_ciphers) &&
+           str_eq(a->server_tls13_ciphers, b->server_tls13_ciphers);
+}
+
 static bool
 policy_servers_fit(const struct policy *a, const struct policy *b)
 {
     if (a->target_count != b->target_count || a->stick_to_host != b->stick_to_host ||
-        !str_eq(a->connect_query, b->connect_query))
+        !str_eq(a->connect_query, b->connect_query) || !policy_ciphers_fit(a->config, b->config))
         return false;
     for (size_t i = 0; i < a->target_count; i++) {
         if (!policy_target_fits(a->targets[i], b->targets[i]))

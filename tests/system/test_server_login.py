@@ -3,6 +3,7 @@ The other side: how the pooler logs in to servers, by what they ask for and what
 and what is refused at the start because this libpq cannot do it.
 """
 
+import re
 import warnings
 
 import psycopg
@@ -234,6 +235,54 @@ def test_client_certificate(server, pooler):
 def test_tls_version(server, pooler, version):
     daemon = pooler(databases=tls_databases(server), server_tls_protocols=version)
     assert over_tls(daemon, dbname="require")[1].lower() == version
+
+
+CIPHERS = [  # what the file says, and the version and the cipher of the connection
+    ({"server_tls_protocols": "tlsv1.2", "server_tls_ciphers": "ECDHE-RSA-AES128-GCM-SHA256"},
+     ("TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256")),
+    ({"server_tls_protocols": "tlsv1.2", "server_tls_ciphers": "fast"}, ("TLSv1.2", "ECDHE-RSA-AES128-GCM-SHA256")),
+    ({"server_tls_protocols": "tlsv1.2", "server_tls_ciphers": "default"},
+     ("TLSv1.2", "ECDHE-RSA-AES256-GCM-SHA384")),
+    ({"server_tls13_ciphers": "TLS_AES_128_GCM_SHA256"}, ("TLSv1.3", "TLS_AES_128_GCM_SHA256")),
+    ({"server_tls13_ciphers": ""}, ("TLSv1.3", "TLS_AES_256_GCM_SHA384")),
+]
+
+
+def cipher_of(connection):
+    return connection.execute("SELECT version, cipher FROM pg_stat_ssl WHERE pid = pg_backend_pid()").fetchone()
+
+
+@pytest.mark.parametrize("settings, expected", CIPHERS)
+def test_ciphers(server, pooler, settings, expected):
+    server.configure(ssl_prefer_server_ciphers="off")
+    server.reload()
+    daemon = pooler(databases=tls_databases(server), **settings)
+    with psycopg.connect(daemon.conninfo(dbname="require")) as connection:
+        assert cipher_of(connection) == expected
+
+
+def test_ciphers_of_a_reload(server, pooler):
+    """Also back to what OpenSSL would choose; clients' own TLS has its own list."""
+    pair = server.certs.server
+    daemon = pooler(databases={"postgres": f"host=localhost port={server.port}"}, server_tls_sslmode="require",
+                    client_tls_sslmode="require", client_tls_cert_file=pair.cert, client_tls_key_file=pair.key)
+    with psycopg.connect(daemon.conninfo(sslmode="require"), autocommit=True) as connection:
+        for suites, expected in (("TLS_AES_128_GCM_SHA256", "TLS_AES_128_GCM_SHA256"),
+                                 ("", "TLS_AES_256_GCM_SHA384")):
+            daemon.configure(server_tls13_ciphers=suites)
+            reload(daemon)
+            harness.wait_for(lambda: cipher_of(connection)[1] == expected, what=expected)
+            psycopg.connect(daemon.conninfo(sslmode="require")).close()
+            logins = [line for line in daemon.log().splitlines() if "login attempt" in line]
+            assert "tls=TLSv1.3/TLS_AES_256_GCM_SHA384 " in logins[-1]
+
+
+@pytest.mark.parametrize("key", ["server_tls_ciphers", "server_tls13_ciphers"])
+@pytest.mark.parametrize("value", ["NONSENSE", "$HOME", "HIGH#"])
+def test_ciphers_that_are_none(server, pooler, key, value):
+    daemon = pooler()
+    with pytest.raises(harness.Failed, match=f'{key}: "{re.escape(value)}" are no ciphers that OpenSSL knows'):
+        daemon.console(f"SET {key} = '{value}'")
 
 
 def test_server_that_cannot_be_trusted(server, pooler):
