@@ -268,12 +268,12 @@ def test_socket_of_another_instance(pgweir, unstarted):
 
 def test_startup_lines(pgweir):
     pooler = pgweir()
+    harness.wait_for(lambda: "process up: " in pooler.log(), what="the last of them")
     log = pooler.log()
     assert re.search(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3} \S+ \[\d+\] LOG listening on 127\.0\.0\.1:", log,
                      re.MULTILINE)
     assert f"listening on unix:{pooler.dir}/.s.PGSQL.{pooler.port}" in log
     assert "kernel file descriptor limit: " in log
-    assert "process up: " in log
 
 
 def test_stats_line(pgweir):
