@@ -127,13 +127,13 @@ usual_kind(const struct auth *auth)
     return user != NULL ? secret_kind_of(user->secret) : SECRET_SCRAM;
 }
 
-/* text is "" for who has no secret. */
+/* text is "" for who has no secret; one is made up if he will be asked for something. */
 static enum auth_status
 use_secret(struct auth *auth, bool is_known, const char *text)
 {
     int r;
 
-    if (*text != '\0')
+    if (*text != '\0' || auth->method->input == NULL)
         r = secret_new(text, &auth->secret);
     else
         r = secret_new_mock(usual_kind(auth), auth->service->mock_key, auth->login.user,

@@ -35,11 +35,11 @@ secret_new(const char *text, struct secret **ret_secret)
 {
     CLEANUP(secret_free) struct secret *secret = NULL;
 
-    assert(*text != '\0');
     secret = calloc(1, sizeof(*secret));
     if (secret == NULL)
         return -ENOMEM;
     secret->is_known = true;
+    secret->is_mock = *text == '\0';
     if (verifier_parse(text, &secret->verifier) == 0) {
         secret->kind = SECRET_SCRAM;
     } else {

@@ -32,7 +32,7 @@ struct secret {
 
 /* What looks like neither of the other kinds is a password. */
 enum secret_kind secret_kind_of(const char *text);
-/* text is not empty. 0 or -ENOMEM. */
+/* Of text "" it is one that nothing fits, and that shows it. 0 or -ENOMEM. */
 int secret_new(const char *text, struct secret **ret_secret);
 /* Of any kind, for which key and user decide what it is. 0, -ENOMEM, -EIO. */
 int secret_new_mock(enum secret_kind kind, const unsigned char key[SCRAM_KEY_SIZE],
