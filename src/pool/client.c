@@ -15,6 +15,7 @@
 #include "login.h"
 #include "outbox.h"
 #include "policy.h"
+#include "prepared.h"
 #include "relay.h"
 #include "server.h"
 #include "settings.h"
@@ -361,6 +362,7 @@ client_free_message(struct message *message)
     login_free(client->login);
     buf_done(&client->held);
     buf_done(&client->pending);
+    prepared_free_names(client->names);
     settings_unref(client->settings);
     free(client);
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "macros.h"
 #include "pg.h"
 
 #define REQUESTS_FIRST_SIZE 16
@@ -12,11 +13,13 @@ void
 requests_init(struct requests *requests)
 {
     memset(requests, 0, sizeof *requests);
+    list_init(&requests->ops);
 }
 
 void
 requests_done(struct requests *requests)
 {
+    requests_abandon_ops(requests);
     free(requests->ring);
     requests_init(requests);
 }
@@ -24,6 +27,7 @@ requests_done(struct requests *requests)
 void
 requests_reset(struct requests *requests)
 {
+    requests_abandon_ops(requests);
     requests->head = 0;
     requests->count = 0;
     requests->skipping = false;
@@ -97,6 +101,12 @@ requests_is_ignored(const struct requests *requests, char type)
     }
 }
 
+bool
+requests_passes_over_now(const struct requests *requests)
+{
+    return requests->skipping || (requests->copy_in && !requests_copy_end_pending(requests));
+}
+
 static void
 requests_be_in_doubt(struct requests *requests, char type)
 {
@@ -107,11 +117,16 @@ requests_be_in_doubt(struct requests *requests, char type)
         requests->doubt = doubt;
 }
 
-int
-requests_push(struct requests *requests, char type, enum request_action action)
+/* Enters the message; *ret_entered: it will be answered. */
+static int
+requests_enter(struct requests *requests, char type, enum request_action action, bool has_op,
+               bool *ret_entered)
 {
     int r;
 
+    *ret_entered = false;
+    if (type == FRONTEND_SYNC)
+        requests->segment++;
     /* The COPY has failed: whether the server skips this, or answers it, depends on the Syncs. */
     if (requests->doubt == REQUESTS_MAYBE_SYNCS && !requests->copy_in && requests_is_answered(type))
         requests_be_in_doubt(requests, type);
@@ -126,22 +141,76 @@ requests_push(struct requests *requests, char type, enum request_action action)
         if (r < 0)
             return r;
     }
-    *requests_at(requests, requests->count++) = (struct request){type, (uint8_t)action};
+    *requests_at(requests, requests->count++) =
+        (struct request){.type = type, .action = (uint8_t)action & 127, .has_op = has_op};
+    *ret_entered = true;
     if (type == FRONTEND_SYNC)
         requests->skipping = false;
     return 0;
 }
 
+int
+requests_push(struct requests *requests, char type, enum request_action action)
+{
+    bool entered;
+
+    return requests_enter(requests, type, action, false, &entered);
+}
+
+static void
+requests_tell(struct requests *requests, struct request_op *op, enum request_outcome outcome)
+{
+    requests->resolved++;
+    op->resolve(op, outcome);
+}
+
+int
+requests_push_op(struct requests *requests, char type, enum request_action action,
+                 struct request_op *op)
+{
+    bool entered;
+    const int r = requests_enter(requests, type, action, true, &entered);
+
+    if (r < 0)
+        return r;
+    if (entered)
+        list_push_back(&requests->ops, &op->link);
+    else
+        requests_tell(requests, op, REQUEST_SKIPPED);
+    return 0;
+}
+
+void
+requests_abandon_ops(struct requests *requests)
+{
+    struct list *link;
+
+    while ((link = list_pop(&requests->ops)) != NULL)
+        requests_tell(requests, list_entry(link, struct request_op, link), REQUEST_SKIPPED);
+    for (uint32_t i = 0; i < requests->count; i++)
+        requests_at(requests, i)->has_op = 0;
+}
+
+/* The head leaves. */
+static void
+requests_drop(struct requests *requests, enum request_outcome outcome)
+{
+    const bool has_op = requests_at(requests, 0)->has_op != 0;
+
+    requests->head = (requests->head + 1) & (requests->size - 1);
+    requests->count--;
+    if (unlikely(has_op))
+        requests_tell(requests, list_entry(list_pop(&requests->ops), struct request_op, link),
+                      outcome);
+}
+
 static void
 requests_pop(struct requests *requests)
 {
-    requests->head = (requests->head + 1) & (requests->size - 1);
-    requests->count--;
+    requests_drop(requests, REQUEST_DONE);
     /* The end of a COPY has no answer of its own. */
-    while (requests->count > 0 && requests_is_copy_end(requests_head_type(requests))) {
-        requests->head = (requests->head + 1) & (requests->size - 1);
-        requests->count--;
-    }
+    while (requests->count > 0 && requests_is_copy_end(requests_head_type(requests)))
+        requests_drop(requests, REQUEST_DONE);
 }
 
 static void
@@ -159,18 +228,20 @@ requests_is_extended(char type)
            type == FRONTEND_EXECUTE || type == FRONTEND_CLOSE;
 }
 
-/* Drops all up to the next Sync, as the server does. */
+/* The head has failed. Drops all up to the next Sync, as the server does. */
 static void
 requests_skip(struct requests *requests)
 {
+    enum request_outcome outcome = REQUEST_FAILED;
+
     requests->skipping = true;
     while (requests->count > 0) {
         if (requests_head_type(requests) == FRONTEND_SYNC) {
             requests->skipping = false;
             return;
         }
-        requests->head = (requests->head + 1) & (requests->size - 1);
-        requests->count--;
+        requests_drop(requests, outcome);
+        outcome = REQUEST_SKIPPED;
     }
 }
 

@@ -14,6 +14,7 @@
 #include "log.h"
 #include "policy.h"
 #include "pool.h"
+#include "prepared.h"
 #include "relay.h"
 #include "settings.h"
 #include "worker.h"
@@ -212,6 +213,7 @@ server_free_message(struct message *message)
     struct server *const server = container_of(message, struct server, message);
 
     requests_done(&server->requests);
+    prepared_free(server->prepared);
     buf_done(&server->held);
     settings_unref(server->settings);
     free(server);
@@ -259,6 +261,7 @@ server_close(struct server *server, enum close_reason reason)
     server_log(server, row->level, "closing because: %s%s%s (age=%llus)", row->text,
                *server->trouble != '\0' ? ": " : "", server->trouble,
                (unsigned long long)((loop_now(shard->worker->loop) - server->connect_time) / SEC));
+    requests_abandon_ops(&server->requests); /* they know the client */
     server->client = NULL;
     task_finish(&server->task);
     if (server->state == SERVER_IDLE)

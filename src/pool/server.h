@@ -31,6 +31,7 @@
 #include "usec.h"
 
 struct client;
+struct prepared_set;
 struct settings;
 struct shard;
 
@@ -58,13 +59,14 @@ enum ask {
 
 struct server {
     struct stream stream;
-    struct message message;    /* moving; the end of the connection; freeing */
-    struct list link;          /* in shard->servers */
-    struct list idle_link;     /* in shard->idle while IDLE */
-    struct shard *shard;       /* borrowed */
-    struct client *client;     /* linked; NULL unless ACTIVE */
-    struct backend *backend;   /* owned; the connector's from CLOSING on */
-    struct settings *settings; /* a reference: what the server has reported */
+    struct message message;        /* moving; the end of the connection; freeing */
+    struct list link;              /* in shard->servers */
+    struct list idle_link;         /* in shard->idle while IDLE */
+    struct shard *shard;           /* borrowed */
+    struct client *client;         /* linked; NULL unless ACTIVE */
+    struct backend *backend;       /* owned; the connector's from CLOSING on */
+    struct settings *settings;     /* a reference: what the server has reported */
+    struct prepared_set *prepared; /* owned; NULL until it has a client's statement */
     struct requests requests;
     struct framer framer;
     struct buf held;  /* a message of which only the beginning has come */

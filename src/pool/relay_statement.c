@@ -1,0 +1,516 @@
+/*
+ * relay_statement.c - named prepared statements of clients that change their servers: names are
+ * rewritten, and what a server lacks is prepared ahead.
+ *
+ *     Parse "x", new       Parse "pgweir_..." if the server lacks it; else a Close of nothing,
+ * whose answer is shown as ParseComplete Parse "x", in use    the same text as a Parse of the name
+ * that the server has: it fails (42P05) Bind, Describe "x"   [Close of the least used, Parse
+ * "pgweir_..."], then with the server's name
+ *     ... "x" unknown      as it is: the server does not know it either (26000)
+ *     Close "x"            as it is: the server has nothing of this name, and says CloseComplete
+ *
+ * So every message of the client is answered by the server, in its place, after an error not at
+ * all, and an error of a statement ends the server's transaction as it would: nothing is made up
+ * but words. This costs a small message for a Parse that is not needed and for a Close; neither
+ * comes often, and nothing has to be put between two answers at the right moment.
+ *
+ * In a failed transaction a Parse must fail, while a Close would not: so there it is parsed again.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "buf.h"
+#include "build.h"
+#include "client.h"
+#include "pg.h"
+#include "policy.h"
+#include "pool.h"
+#include "prepared.h"
+#include "relay_int.h"
+#include "requests.h"
+#include "server.h"
+#include "statement.h"
+
+/* A message under work. */
+struct mapping {
+    struct client *client;
+    struct server *server;
+    struct span *span;
+    const char *data;
+    size_t avail;
+    size_t len;
+};
+
+/* A name in it; text is NULL if there is none that could be one. */
+struct name_at {
+    const char *text;
+    size_t len;
+};
+
+bool
+relay_maps(const struct client *client, char type)
+{
+    if (type != FRONTEND_BIND && type != FRONTEND_PARSE && type != FRONTEND_DESCRIBE &&
+        type != FRONTEND_CLOSE)
+        return false;
+    return client->shard->policy->max_prepared > 0 || client->names != NULL;
+}
+
+static struct name_at
+relay_name_at(const char *text, const char *end)
+{
+    const char *const nul = text < end ? memchr(text, '\0', (size_t)(end - text)) : NULL;
+
+    return nul != NULL ? (struct name_at){text, (size_t)(nul - text)} : (struct name_at){NULL, 0};
+}
+
+static struct name_at
+relay_bind_name(const char *data, size_t len)
+{
+    const char *const end = data + len;
+    const struct name_at portal = relay_name_at(data + PG_HEADER_SIZE, end);
+
+    return portal.text != NULL ? relay_name_at(portal.text + portal.len + 1, end) : portal;
+}
+
+bool
+relay_has_bind_names(const char *data, size_t len)
+{
+    return len > PG_HEADER_SIZE && relay_bind_name(data, len).text != NULL;
+}
+
+/* What goes to the server from here on is not what stands in the span. */
+static void
+relay_leave_span(const struct mapping *m)
+{
+    relay_span_end(m->span, m->data);
+    m->span->glued = true;
+    m->server->ready = false;
+}
+
+static void
+relay_send(const struct mapping *m, const char *data, size_t len)
+{
+    stream_send_copy(&m->server->stream, data, len);
+}
+
+/* Sends the message with another text in the place of len bytes at text, and is done with it. */
+static void
+relay_send_renamed(const struct mapping *m, struct name_at old, const char *text, size_t len)
+{
+    const size_t before = (size_t)(old.text - m->data);
+    const struct span rest = {&m->server->stream, old.text + old.len, m->span->borrowed,
+                              m->span->glued};
+    char head[256];
+
+    pg_put_header(head, *m->data, (uint32_t)(m->len - old.len + len - PG_HEADER_SIZE));
+    if (likely(before + len <= sizeof head)) {
+        memcpy(head + PG_HEADER_SIZE, m->data + PG_HEADER_SIZE, before - PG_HEADER_SIZE);
+        memcpy(head + before, text, len);
+        relay_send(m, head, before + len);
+    } else {
+        relay_send(m, head, PG_HEADER_SIZE);
+        relay_send(m, m->data + PG_HEADER_SIZE, before - PG_HEADER_SIZE);
+        relay_send(m, text, len);
+    }
+    span_send(&rest, m->data + m->avail);
+}
+
+static enum mapped
+relay_send_as(const struct mapping *m, struct name_at name, const struct statement *statement,
+              enum request_action action)
+{
+    size_t len;
+    const char *const text = statement_name(statement, &len);
+
+    if (requests_push(&m->server->requests, *m->data, action) < 0)
+        return MAPPED_FAILED;
+    relay_send_renamed(m, name, text, len);
+    return MAPPED_SENT;
+}
+
+/* A name that no client may use, since it could be another's statement: in capitals it is free. */
+static bool
+relay_is_ours(struct name_at name)
+{
+    return name.len >= STATEMENT_PREFIX_LEN &&
+           memcmp(name.text, STATEMENT_PREFIX, STATEMENT_PREFIX_LEN) == 0;
+}
+
+static enum mapped
+relay_send_unknown(const struct mapping *m, struct name_at name)
+{
+    if (!relay_is_ours(name))
+        return MAPPED_NOTHING;
+    relay_leave_span(m);
+    if (requests_push(&m->server->requests, *m->data, REQUEST_FORWARD) < 0)
+        return MAPPED_FAILED;
+    relay_send_renamed(m, (struct name_at){name.text, STATEMENT_PREFIX_LEN}, "PGWEIR_",
+                       STATEMENT_PREFIX_LEN);
+    return MAPPED_SENT;
+}
+
+/* ---- what a server has ------------------------------------------------------------------------
+ */
+
+/* A Close of a statement of the server, or of what nobody has. */
+static int
+relay_send_close(const struct mapping *m, const char *name, size_t name_len,
+                 enum request_action action, const struct prepared_change *change)
+{
+    char message[PG_HEADER_SIZE + 1 + STATEMENT_NAME_MAX];
+    const size_t len = PG_HEADER_SIZE + 1 + name_len + 1;
+    int r;
+
+    r = prepared_push(&m->server->requests, FRONTEND_CLOSE, action, change);
+    if (r < 0)
+        return r;
+    pg_put_header(message, FRONTEND_CLOSE, (uint32_t)(len - PG_HEADER_SIZE));
+    message[PG_HEADER_SIZE] = 'S';
+    memcpy(message + PG_HEADER_SIZE + 1, name, name_len);
+    message[len - 1] = '\0';
+    relay_send(m, message, len);
+    return 0;
+}
+
+static int
+relay_close_entry(const struct mapping *m, struct prepared_entry *entry)
+{
+    const struct prepared_change change = {
+        .set = m->server->prepared, .entry = entry, .adds = false};
+    size_t len;
+    const char *const name = statement_name(entry->statement, &len);
+
+    return relay_send_close(m, name, len, REQUEST_QUIET, &change);
+}
+
+/* Closes what was not used for longest, until there is room for one more. */
+static enum mapped
+relay_make_room(const struct mapping *m)
+{
+    struct prepared_set *const set = m->server->prepared;
+    const unsigned max = MAX(m->client->shard->policy->max_prepared, 1);
+
+    while (prepared_count(set) >= max) {
+        struct prepared_entry *const oldest = prepared_oldest(set);
+
+        if (prepared_entry_state(oldest, &m->server->requests) == PREPARED_UNSURE)
+            return MAPPED_WAIT;
+        if (relay_close_entry(m, oldest) < 0)
+            return MAPPED_FAILED;
+    }
+    return MAPPED_NOTHING;
+}
+
+/*
+ * The server parses statement, for its own sake (name is NULL), or as the client's Parse of name.
+ * MAPPED_SENT, or why not.
+ */
+static enum mapped
+relay_send_parse(const struct mapping *m, struct statement *statement, struct prepared_entry *entry,
+                 struct prepared_name *name)
+{
+    struct prepared_set **const set = &m->server->prepared;
+    struct prepared_change change = {.adds = true};
+    enum mapped room = MAPPED_NOTHING;
+    const char *parse;
+    size_t len;
+
+    if (entry == NULL || !entry->then)
+        room = relay_make_room(m);
+    if (room != MAPPED_NOTHING)
+        return room;
+    /* Making room may have let go of the entry, too. */
+    entry = prepared_get(*set, statement);
+    if (entry == NULL && prepared_add(set, statement, &entry) < 0)
+        return MAPPED_FAILED;
+    if (((*set)->is_doubtful || entry->then) && relay_close_entry(m, entry) < 0)
+        return MAPPED_FAILED;
+    change.set = *set;
+    change.entry = entry;
+    if (name != NULL) {
+        change.names = m->client->names;
+        change.name = name;
+        change.statement = statement;
+    }
+    parse = statement_message(statement, &len);
+    if (prepared_push(&m->server->requests, FRONTEND_PARSE,
+                      name != NULL ? REQUEST_FORWARD : REQUEST_QUIET, &change) < 0)
+        return MAPPED_FAILED;
+    relay_send(m, parse, len);
+    m->client->shard->stats.server_parses++;
+    return MAPPED_SENT;
+}
+
+/* The server has statement from here on: MAPPED_SENT; or why not. */
+static enum mapped
+relay_ensure(const struct mapping *m, struct statement *statement)
+{
+    struct prepared_entry *const entry = prepared_get(m->server->prepared, statement);
+    const enum prepared_state state = prepared_entry_state(entry, &m->server->requests);
+
+    if (likely(state == PREPARED_IS && !entry->is_stale)) {
+        prepared_use(m->server->prepared, entry);
+        return MAPPED_SENT;
+    }
+    if (state == PREPARED_UNSURE)
+        return MAPPED_WAIT;
+    return relay_send_parse(m, statement, entry, NULL);
+}
+
+/* ---- the client's messages --------------------------------------------------------------------
+ */
+
+/* The message means the statement that it names: Bind, Describe, and a Parse that must fail. */
+static enum mapped
+relay_map_use(const struct mapping *m, struct name_at at, const struct prepared_name *name,
+              enum request_action action)
+{
+    enum mapped ensured;
+
+    relay_leave_span(m);
+    ensured = relay_ensure(m, name->then);
+    return ensured == MAPPED_SENT ? relay_send_as(m, at, name->then, action) : ensured;
+}
+
+static enum mapped
+relay_map_named(const struct mapping *m, struct name_at at)
+{
+    const struct prepared_name *name;
+
+    if (at.text == NULL || at.len == 0)
+        return MAPPED_NOTHING;
+    name = prepared_find(m->client->names, at.text, at.len);
+    switch (prepared_name_state(name, &m->server->requests)) {
+    case PREPARED_IS:
+        return relay_map_use(m, at, name, REQUEST_FORWARD);
+    case PREPARED_UNSURE:
+        return MAPPED_WAIT;
+    default:
+        return relay_send_unknown(m, at);
+    }
+}
+
+static enum mapped
+relay_map_bind(const struct mapping *m)
+{
+    const enum mapped mapped = relay_map_named(m, relay_bind_name(m->data, m->avail));
+
+    if (mapped == MAPPED_SENT)
+        m->client->shard->stats.binds++;
+    return mapped;
+}
+
+/* Of Describe and Close: a statement's name, or none. */
+static struct name_at
+relay_statement_at(const struct mapping *m)
+{
+    if (m->avail <= PG_HEADER_SIZE || m->data[PG_HEADER_SIZE] != 'S')
+        return (struct name_at){NULL, 0};
+    return relay_name_at(m->data + PG_HEADER_SIZE + 1, m->data + m->avail);
+}
+
+static enum mapped
+relay_map_close(const struct mapping *m)
+{
+    const struct name_at at = relay_statement_at(m);
+    struct prepared_change change = {.names = m->client->names};
+
+    if (at.text == NULL || at.len == 0)
+        return MAPPED_NOTHING;
+    change.name = prepared_find(m->client->names, at.text, at.len);
+    switch (prepared_name_state(change.name, &m->server->requests)) {
+    case PREPARED_IS:
+        relay_leave_span(m);
+        return relay_send_close(m, STATEMENT_PREFIX, STATEMENT_PREFIX_LEN, REQUEST_FORWARD,
+                                &change) < 0
+                   ? MAPPED_FAILED
+                   : MAPPED_SENT;
+    case PREPARED_UNSURE:
+        return MAPPED_WAIT;
+    default:
+        return relay_send_unknown(m, at);
+    }
+}
+
+/* A Parse whose parts are all there; else PostgreSQL will say what is wrong with it. */
+static bool
+relay_parse_is_sound(const struct mapping *m, const char *text)
+{
+    const char *const end = m->data + m->avail;
+    const struct name_at query = relay_name_at(text, end);
+    const char *types;
+
+    if (query.text == NULL || m->avail != m->len)
+        return false;
+    types = query.text + query.len + 1;
+    return end - types >= 2 && end - types == 2 + 4 * (ptrdiff_t)pg_get_uint16(types);
+}
+
+/* A name that is free becomes statement. */
+static enum mapped
+relay_map_new(const struct mapping *m, struct statement *statement, struct prepared_name *name)
+{
+    struct prepared_entry *const entry = prepared_get(m->server->prepared, statement);
+    const enum prepared_state state = prepared_entry_state(entry, &m->server->requests);
+    const struct prepared_change change = {
+        .names = m->client->names, .name = name, .statement = statement};
+
+    if (state == PREPARED_UNSURE)
+        return MAPPED_WAIT;
+    if (state == PREPARED_NOT || entry->is_stale || m->server->status == READY_FAILED_TRANSACTION)
+        return relay_send_parse(m, statement, entry, name);
+    prepared_use(m->server->prepared, entry);
+    return relay_send_close(m, STATEMENT_PREFIX, STATEMENT_PREFIX_LEN, REQUEST_AS_PARSE, &change) <
+                   0
+               ? MAPPED_FAILED
+               : MAPPED_SENT;
+}
+
+/* The name is free; name is NULL unless it was in use. */
+static enum mapped
+relay_map_free(const struct mapping *m, struct name_at at, struct prepared_name *name)
+{
+    const char *const text = at.text + at.len + 1;
+    const size_t text_len = (size_t)(m->data + m->avail - text);
+    enum mapped mapped = MAPPED_FAILED;
+    struct statement *statement;
+
+    relay_leave_span(m);
+    if (statement_get(m->client->settings, text, text_len, &statement) < 0)
+        return MAPPED_FAILED;
+    if (name != NULL || prepared_add_name(&m->client->names, at.text, at.len, &name) == 0)
+        mapped = relay_map_new(m, statement, name);
+    if (mapped == MAPPED_WAIT)
+        prepared_drop_name(m->client->names, name);
+    if (mapped == MAPPED_SENT)
+        m->client->shard->stats.client_parses++;
+    statement_unref(statement);
+    return mapped;
+}
+
+static enum mapped
+relay_map_parse(const struct mapping *m)
+{
+    const struct name_at at = relay_name_at(m->data + PG_HEADER_SIZE, m->data + m->avail);
+    struct prepared_name *name;
+
+    if (at.text == NULL || at.len == 0 || !relay_parse_is_sound(m, at.text + at.len + 1))
+        return MAPPED_NOTHING;
+    name = prepared_find(m->client->names, at.text, at.len);
+    switch (prepared_name_state(name, &m->server->requests)) {
+    case PREPARED_IS:
+        return relay_map_use(m, at, name, REQUEST_REFUSED);
+    case PREPARED_UNSURE:
+        return MAPPED_WAIT;
+    default:
+        return relay_map_free(m, at, name);
+    }
+}
+
+static enum mapped
+relay_map_message(const struct mapping *m)
+{
+    switch (*m->data) {
+    case FRONTEND_BIND:
+        return relay_map_bind(m);
+    case FRONTEND_PARSE:
+        return relay_map_parse(m);
+    case FRONTEND_CLOSE:
+        return relay_map_close(m);
+    default:
+        return relay_map_named(m, relay_statement_at(m));
+    }
+}
+
+enum mapped
+relay_map(struct client *client, struct span *span, const char *data, size_t avail, size_t len)
+{
+    const struct mapping m = {client, client->server, span, data, avail, len};
+    enum mapped mapped;
+
+    /* After an error the server looks at nothing up to the Sync; neither do we. */
+    if (unlikely(requests_passes_over(&client->server->requests)))
+        return MAPPED_NOTHING;
+    mapped = relay_map_message(&m);
+    if (mapped == MAPPED_SENT)
+        span->start = data + avail;
+    return mapped;
+}
+
+/* ---- what the server says of them -------------------------------------------------------------
+ */
+
+void
+relay_forget_statements(struct server *server, const struct frame *frame,
+                        enum request_action action)
+{
+    static const char discard[] = "DISCARD ALL", deallocate[] = "DEALLOCATE ALL";
+    size_t len;
+    const char *const tag = frame_body(frame, &len);
+
+    if ((len != sizeof discard || memcmp(tag, discard, len) != 0) &&
+        (len != sizeof deallocate || memcmp(tag, deallocate, len) != 0))
+        return;
+    prepared_forget(server->prepared);
+    if (server->client != NULL && action != REQUEST_SKIP)
+        prepared_forget_names(server->client->names);
+}
+
+void
+relay_doubt_statements(struct server *server, const char *body, size_t len, const char *sqlstate)
+{
+    const bool is_result = strcmp(sqlstate, "0A000") == 0;
+    static const char routine[] = "RevalidateCachedQuery";
+
+    if (server->prepared == NULL)
+        return;
+    /* Not by its text, which is translated. */
+    if (is_result && memmem(body, len, routine, sizeof routine) != NULL)
+        prepared_doubt(server->prepared);
+    if ((strcmp(sqlstate, "26000") == 0 || strcmp(sqlstate, "42P05") == 0) &&
+        requests_action(&server->requests) != REQUEST_REFUSED &&
+        memmem(body, len, STATEMENT_PREFIX, STATEMENT_PREFIX_LEN) != NULL)
+        prepared_doubt(server->prepared);
+}
+
+static size_t
+relay_name_len(const char *text, const char *end)
+{
+    const char *pos = text;
+
+    while (pos < end &&
+           ((*pos >= 'a' && *pos <= 'z') || (*pos >= '0' && *pos <= '9') || *pos == '_'))
+        pos++;
+    return (size_t)(pos - text);
+}
+
+bool
+relay_reword_error(const struct server *server, const char *data, size_t len, struct buf *reworded)
+{
+    const char *const end = data + len;
+    const char *pos = data;
+    const char *found;
+    struct msg msg;
+
+    if (server->client == NULL || server->client->names == NULL ||
+        memmem(data, len, STATEMENT_PREFIX, STATEMENT_PREFIX_LEN) == NULL)
+        return false;
+    msg_begin(&msg, reworded, *data);
+    pos += PG_HEADER_SIZE;
+    while ((found = memmem(pos, (size_t)(end - pos), STATEMENT_PREFIX, STATEMENT_PREFIX_LEN)) !=
+           NULL) {
+        const size_t name_len = relay_name_len(found, end);
+        const struct prepared_name *const name =
+            prepared_name_of(server->client->names, found, name_len);
+
+        msg_put_bytes(&msg, pos, (size_t)(found - pos));
+        if (name != NULL)
+            msg_put_bytes(&msg, name->text, name->len);
+        else
+            msg_put_bytes(&msg, found, name_len);
+        pos = found + name_len;
+    }
+    msg_put_bytes(&msg, pos, (size_t)(end - pos));
+    return msg_end(&msg) == 0;
+}
