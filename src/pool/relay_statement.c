@@ -14,7 +14,8 @@
  * but words. This costs a small message for a Parse that is not needed and for a Close; neither
  * comes often, and nothing has to be put between two answers at the right moment.
  *
- * In a failed transaction a Parse must fail, while a Close would not: so there it is parsed again.
+ * In a failed transaction a Parse must fail, while a Close would not: so there, and where we cannot
+ * know, it is parsed again.
  */
 #include <errno.h>
 #include <string.h>
@@ -347,6 +348,13 @@ relay_parse_is_sound(const struct mapping *m, const char *text)
     return end - types >= 2 && end - types == 2 + 4 * (ptrdiff_t)pg_get_uint16(types);
 }
 
+/* Whether the server may be in a failed transaction; it is asked what it was asked before. */
+static bool
+relay_may_have_failed(const struct server *server)
+{
+    return server->status == READY_FAILED_TRANSACTION || server->requests.readies > 0;
+}
+
 /* A name that is free becomes statement. */
 static enum mapped
 relay_map_new(const struct mapping *m, struct statement *statement, struct prepared_name *name)
@@ -358,7 +366,7 @@ relay_map_new(const struct mapping *m, struct statement *statement, struct prepa
 
     if (state == PREPARED_UNSURE)
         return MAPPED_WAIT;
-    if (state == PREPARED_NOT || entry->is_stale || m->server->status == READY_FAILED_TRANSACTION)
+    if (state == PREPARED_NOT || entry->is_stale || relay_may_have_failed(m->server))
         return relay_send_parse(m, statement, entry, name);
     prepared_use(m->server->prepared, entry);
     return relay_send_close(m, STATEMENT_PREFIX, STATEMENT_PREFIX_LEN, REQUEST_AS_PARSE, &change) <

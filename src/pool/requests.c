@@ -30,6 +30,7 @@ requests_reset(struct requests *requests)
     requests_abandon_ops(requests);
     requests->head = 0;
     requests->count = 0;
+    requests->readies = 0;
     requests->skipping = false;
     requests->copy_in = false;
     requests->fence_answered = false;
@@ -117,6 +118,14 @@ requests_be_in_doubt(struct requests *requests, char type)
         requests->doubt = doubt;
 }
 
+static bool
+requests_is_ready(const struct request *request)
+{
+    return request->action != REQUEST_SKIP &&
+           (request->type == FRONTEND_SYNC || request->type == FRONTEND_QUERY ||
+            request->type == FRONTEND_FUNCTION_CALL);
+}
+
 /* Enters the message; *ret_entered: it will be answered. */
 static int
 requests_enter(struct requests *requests, char type, enum request_action action, bool has_op,
@@ -143,6 +152,7 @@ requests_enter(struct requests *requests, char type, enum request_action action,
     }
     *requests_at(requests, requests->count++) =
         (struct request){.type = type, .action = (uint8_t)action & 127, .has_op = has_op};
+    requests->readies += requests_is_ready(requests_at(requests, requests->count - 1));
     *ret_entered = true;
     if (type == FRONTEND_SYNC)
         requests->skipping = false;
@@ -196,9 +206,11 @@ static void
 requests_drop(struct requests *requests, enum request_outcome outcome)
 {
     const bool has_op = requests_at(requests, 0)->has_op != 0;
+    const bool is_ready = requests_is_ready(requests_at(requests, 0));
 
     requests->head = (requests->head + 1) & (requests->size - 1);
     requests->count--;
+    requests->readies -= is_ready;
     if (unlikely(has_op))
         requests_tell(requests, list_entry(list_pop(&requests->ops), struct request_op, link),
                       outcome);
@@ -288,10 +300,12 @@ requests_begin_copy_in(struct requests *requests)
                 *requests_at(requests, kept++) = *requests_at(requests, i++);
             break;
         }
-        if (request.type == FRONTEND_SYNC)
+        if (request.type == FRONTEND_SYNC) {
+            requests->readies -= requests_is_ready(&request);
             requests_be_in_doubt(requests, FRONTEND_SYNC);
-        else
+        } else {
             *requests_at(requests, kept++) = request;
+        }
     }
     if (requests->count > 0)
         requests->count = kept;

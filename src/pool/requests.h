@@ -65,6 +65,7 @@ struct requests {
     uint32_t size;        /* of ring; a power of two */
     uint32_t head;
     uint32_t count;
+    uint32_t readies;    /* how many of the client's will be answered by a ReadyForQuery */
     bool skipping;       /* an error was answered: all up to the next Sync is dropped */
     bool copy_in;        /* the server reads COPY data */
     bool fence_answered; /* of the fence at the head: only its ReadyForQuery is to come */
