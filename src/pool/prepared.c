@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "hash.h"
+#include "pg.h"
 #include "requests.h"
 #include "statement.h"
 
@@ -389,4 +390,48 @@ prepared_push(struct requests *requests, char type, int action,
     if (r < 0)
         prepared_resolve(&op->request, REQUEST_SKIPPED);
     return r;
+}
+
+/* Only to remember the name: two names may mean the same statement, and the error says which. */
+struct prepared_refusal {
+    struct request_op request;
+    uint8_t len;
+    char text[PREPARED_NAME_LEN];
+};
+
+static void
+prepared_forget_refusal(struct request_op *request, enum request_outcome outcome)
+{
+    (void)outcome;
+    free(container_of(request, struct prepared_refusal, request));
+}
+
+int
+prepared_push_refused(struct requests *requests, const struct prepared_name *name)
+{
+    struct prepared_refusal *const refusal = malloc(sizeof *refusal);
+    int r;
+
+    if (refusal == NULL)
+        return -ENOMEM;
+    refusal->request = (struct request_op){.resolve = prepared_forget_refusal};
+    refusal->len = name->len;
+    memcpy(refusal->text, name->text, name->len);
+    r = requests_push_op(requests, FRONTEND_PARSE, REQUEST_REFUSED, &refusal->request);
+    if (r < 0)
+        free(refusal);
+    return r;
+}
+
+bool
+prepared_refused_name(const struct requests *requests, const char **ret_text, size_t *ret_len)
+{
+    const struct prepared_refusal *refusal;
+
+    if (requests_action(requests) != REQUEST_REFUSED)
+        return false;
+    refusal = container_of(list_first(&requests->ops), struct prepared_refusal, request.link);
+    *ret_text = refusal->text;
+    *ret_len = refusal->len;
+    return true;
 }

@@ -152,3 +152,7 @@ struct prepared_change {
  */
 int prepared_push(struct requests *requests, char type, int action,
                   const struct prepared_change *change);
+/* Enters a Parse of a name that is in use. 0 or -ENOMEM. */
+int prepared_push_refused(struct requests *requests, const struct prepared_name *name);
+/* If that is what the server answers now: the name. */
+bool prepared_refused_name(const struct requests *requests, const char **ret_text, size_t *ret_len);

@@ -2,12 +2,15 @@
  * relay_statement.c - named prepared statements of clients that change their servers: names are
  * rewritten, and what a server lacks is prepared ahead.
  *
- *     Parse "x", new       Parse "pgweir_..." if the server lacks it; else a Close of nothing,
- * whose answer is shown as ParseComplete Parse "x", in use    the same text as a Parse of the name
- * that the server has: it fails (42P05) Bind, Describe "x"   [Close of the least used, Parse
- * "pgweir_..."], then with the server's name
- *     ... "x" unknown      as it is: the server does not know it either (26000)
- *     Close "x"            as it is: the server has nothing of this name, and says CloseComplete
+ *     Parse "x", new      Parse "pgweir_..." if the server lacks it;
+ *                         else a Close of nothing, whose answer is shown as ParseComplete
+ *     Parse "x", in use   Parse "pgweir_..." twice: the second one fails (42P05)
+ *     Bind, Describe "x"  with "pgweir_...", and, if the server lacks that, a Parse of it ahead
+ *     ... "x" unknown     as it is: the server does not know it either (26000)
+ *     Close "x"           a Close of nothing
+ *
+ * Where a server gets one more than max_prepared_statements, a Close of the one goes ahead that
+ * was not used for longest.
  *
  * So every message of the client is answered by the server, in its place, after an error not at
  * all, and an error of a statement ends the server's transaction as it would: nothing is made up
@@ -115,19 +118,6 @@ relay_send_renamed(const struct mapping *m, struct name_at old, const char *text
         relay_send(m, text, len);
     }
     span_send(&rest, m->data + m->avail);
-}
-
-static enum mapped
-relay_send_as(const struct mapping *m, struct name_at name, const struct statement *statement,
-              enum request_action action)
-{
-    size_t len;
-    const char *const text = statement_name(statement, &len);
-
-    if (requests_push(&m->server->requests, *m->data, action) < 0)
-        return MAPPED_FAILED;
-    relay_send_renamed(m, name, text, len);
-    return MAPPED_SENT;
 }
 
 /* A name that no client may use, since it could be another's statement: in capitals it is free. */
@@ -262,16 +252,31 @@ relay_ensure(const struct mapping *m, struct statement *statement)
 /* ---- the client's messages --------------------------------------------------------------------
  */
 
-/* The message means the statement that it names: Bind, Describe, and a Parse that must fail. */
+/*
+ * The message, with the server's name for statement; name is NULL, or the one in use, which a Parse
+ * is refused for.
+ */
 static enum mapped
-relay_map_use(const struct mapping *m, struct name_at at, const struct prepared_name *name,
-              enum request_action action)
+relay_map_use(const struct mapping *m, struct name_at at, struct statement *statement,
+              const struct prepared_name *name)
 {
+    struct requests *const requests = &m->server->requests;
+    const char *text;
+    size_t len;
     enum mapped ensured;
+    int r;
 
     relay_leave_span(m);
-    ensured = relay_ensure(m, name->then);
-    return ensured == MAPPED_SENT ? relay_send_as(m, at, name->then, action) : ensured;
+    ensured = relay_ensure(m, statement);
+    if (ensured != MAPPED_SENT)
+        return ensured;
+    r = name != NULL ? prepared_push_refused(requests, name)
+                     : requests_push(requests, *m->data, REQUEST_FORWARD);
+    if (r < 0)
+        return MAPPED_FAILED;
+    text = statement_name(statement, &len);
+    relay_send_renamed(m, at, text, len);
+    return MAPPED_SENT;
 }
 
 static enum mapped
@@ -284,7 +289,7 @@ relay_map_named(const struct mapping *m, struct name_at at)
     name = prepared_find(m->client->names, at.text, at.len);
     switch (prepared_name_state(name, &m->server->requests)) {
     case PREPARED_IS:
-        return relay_map_use(m, at, name, REQUEST_FORWARD);
+        return relay_map_use(m, at, name->then, NULL);
     case PREPARED_UNSURE:
         return MAPPED_WAIT;
     default:
@@ -377,23 +382,18 @@ relay_map_new(const struct mapping *m, struct statement *statement, struct prepa
 
 /* The name is free; name is NULL unless it was in use. */
 static enum mapped
-relay_map_free(const struct mapping *m, struct name_at at, struct prepared_name *name)
+relay_map_free(const struct mapping *m, struct name_at at, struct prepared_name *name,
+               struct statement *statement)
 {
-    const char *const text = at.text + at.len + 1;
-    const size_t text_len = (size_t)(m->data + m->avail - text);
     enum mapped mapped = MAPPED_FAILED;
-    struct statement *statement;
 
     relay_leave_span(m);
-    if (statement_get(m->client->settings, text, text_len, &statement) < 0)
-        return MAPPED_FAILED;
     if (name != NULL || prepared_add_name(&m->client->names, at.text, at.len, &name) == 0)
         mapped = relay_map_new(m, statement, name);
     if (mapped == MAPPED_WAIT)
         prepared_drop_name(m->client->names, name);
     if (mapped == MAPPED_SENT)
         m->client->shard->stats.client_parses++;
-    statement_unref(statement);
     return mapped;
 }
 
@@ -402,18 +402,25 @@ relay_map_parse(const struct mapping *m)
 {
     const struct name_at at = relay_name_at(m->data + PG_HEADER_SIZE, m->data + m->avail);
     struct prepared_name *name;
+    enum prepared_state state;
+    struct statement *statement;
+    const char *text;
+    enum mapped mapped;
 
     if (at.text == NULL || at.len == 0 || !relay_parse_is_sound(m, at.text + at.len + 1))
         return MAPPED_NOTHING;
     name = prepared_find(m->client->names, at.text, at.len);
-    switch (prepared_name_state(name, &m->server->requests)) {
-    case PREPARED_IS:
-        return relay_map_use(m, at, name, REQUEST_REFUSED);
-    case PREPARED_UNSURE:
+    state = prepared_name_state(name, &m->server->requests);
+    if (state == PREPARED_UNSURE)
         return MAPPED_WAIT;
-    default:
-        return relay_map_free(m, at, name);
-    }
+    text = at.text + at.len + 1;
+    if (statement_get(m->client->settings, text, (size_t)(m->data + m->avail - text), &statement) <
+        0)
+        return MAPPED_FAILED;
+    mapped = state == PREPARED_IS ? relay_map_use(m, at, statement, name)
+                                  : relay_map_free(m, at, name, statement);
+    statement_unref(statement);
+    return mapped;
 }
 
 static enum mapped
@@ -493,6 +500,23 @@ relay_name_len(const char *text, const char *end)
     return (size_t)(pos - text);
 }
 
+/* What the client calls the statement that stands in an error; false: it is not the client's. */
+static bool
+relay_client_name(const struct server *server, struct name_at ours, const char **ret_text,
+                  size_t *ret_len)
+{
+    const struct prepared_name *name;
+
+    if (prepared_refused_name(&server->requests, ret_text, ret_len))
+        return true;
+    name = prepared_name_of(server->client->names, ours.text, ours.len);
+    if (name == NULL)
+        return false;
+    *ret_text = name->text;
+    *ret_len = name->len;
+    return true;
+}
+
 bool
 relay_reword_error(const struct server *server, const char *data, size_t len, struct buf *reworded)
 {
@@ -508,16 +532,14 @@ relay_reword_error(const struct server *server, const char *data, size_t len, st
     pos += PG_HEADER_SIZE;
     while ((found = memmem(pos, (size_t)(end - pos), STATEMENT_PREFIX, STATEMENT_PREFIX_LEN)) !=
            NULL) {
-        const size_t name_len = relay_name_len(found, end);
-        const struct prepared_name *const name =
-            prepared_name_of(server->client->names, found, name_len);
+        const struct name_at ours = {found, relay_name_len(found, end)};
+        const char *text = ours.text;
+        size_t text_len = ours.len;
 
+        (void)relay_client_name(server, ours, &text, &text_len);
         msg_put_bytes(&msg, pos, (size_t)(found - pos));
-        if (name != NULL)
-            msg_put_bytes(&msg, name->text, name->len);
-        else
-            msg_put_bytes(&msg, found, name_len);
-        pos = found + name_len;
+        msg_put_bytes(&msg, text, text_len);
+        pos = found + ours.len;
     }
     msg_put_bytes(&msg, pos, (size_t)(end - pos));
     return msg_end(&msg) == 0;
