@@ -389,6 +389,41 @@ prepared_push(struct requests *requests, char type, int action,
     r = requests_push_op(requests, type, (enum request_action)action, &op->request);
     if (r < 0)
         prepared_resolve(&op->request, REQUEST_SKIPPED);
+    if (type == FRONTEND_QUERY)
+        requests->segment++;
+    return r;
+}
+
+struct prepared_barrier {
+    struct request_op request;
+    unsigned *barriers;
+};
+
+static void
+prepared_end_barrier(struct request_op *request, enum request_outcome outcome)
+{
+    struct prepared_barrier *const barrier =
+        container_of(request, struct prepared_barrier, request);
+
+    (void)outcome;
+    (*barrier->barriers)--;
+    free(barrier);
+}
+
+int
+prepared_push_barrier(struct requests *requests, unsigned *barriers)
+{
+    struct prepared_barrier *const barrier = malloc(sizeof *barrier);
+    int r;
+
+    if (barrier == NULL)
+        return -ENOMEM;
+    *barrier = (struct prepared_barrier){.request = {.resolve = prepared_end_barrier},
+                                         .barriers = barriers};
+    (*barriers)++;
+    r = requests_push_op(requests, FRONTEND_QUERY, REQUEST_FORWARD, &barrier->request);
+    if (r < 0)
+        prepared_end_barrier(&barrier->request, REQUEST_SKIPPED);
     return r;
 }
 

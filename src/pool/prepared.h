@@ -152,6 +152,11 @@ struct prepared_change {
  */
 int prepared_push(struct requests *requests, char type, int action,
                   const struct prepared_change *change);
+/*
+ * Enters a query that may forget any number of statements; *barriers is one more until it is
+ * answered. 0 or -ENOMEM.
+ */
+int prepared_push_barrier(struct requests *requests, unsigned *barriers);
 /* Enters a Parse of a name that is in use. 0 or -ENOMEM. */
 int prepared_push_refused(struct requests *requests, const struct prepared_name *name);
 /* If that is what the server answers now: the name. */

@@ -102,6 +102,9 @@ enum mapped relay_map(struct client *client, struct span *span, const char *data
                       size_t len);
 /* Whether this beginning of a Bind holds both names. */
 bool relay_has_bind_names(const char *data, size_t len);
+
+/* ---- relay_statement_told.c: what servers say of them --------------------------------------- */
+
 /* The server has finished a command: if it has forgotten all statements by it, so do we. */
 void relay_forget_statements(struct server *server, const struct frame *frame,
                              enum request_action action);

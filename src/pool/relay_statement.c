@@ -33,6 +33,7 @@
 #include "relay_int.h"
 #include "requests.h"
 #include "server.h"
+#include "sql.h"
 #include "statement.h"
 
 /* A message under work. */
@@ -55,7 +56,7 @@ bool
 relay_maps(const struct client *client, char type)
 {
     if (type != FRONTEND_BIND && type != FRONTEND_PARSE && type != FRONTEND_DESCRIBE &&
-        type != FRONTEND_CLOSE)
+        type != FRONTEND_CLOSE && type != FRONTEND_QUERY)
         return false;
     return client->shard->policy->max_prepared > 0 || client->names != NULL;
 }
@@ -397,6 +398,108 @@ relay_map_free(const struct mapping *m, struct name_at at, struct prepared_name 
     return mapped;
 }
 
+/* ---- SQL --------------------------------------------------------------------------------------
+ */
+
+/* The name of a statement that is there only to be deallocated. */
+#define GONE STATEMENT_PREFIX "gone"
+
+/* In a failed transaction it may have stayed, so first a Close. */
+static int
+relay_send_gone(const struct mapping *m)
+{
+    CLEANUP(buf_done) struct buf message = BUF_INIT;
+    const struct prepared_change nothing = {.adds = false};
+    struct msg msg;
+    int r;
+
+    r = relay_send_close(m, GONE, sizeof GONE - 1, REQUEST_QUIET, &nothing);
+    if (r == 0)
+        r = requests_push(&m->server->requests, FRONTEND_PARSE, REQUEST_QUIET);
+    if (r < 0)
+        return r;
+    msg_begin(&msg, &message, FRONTEND_PARSE);
+    msg_put_str(&msg, GONE);
+    msg_put_str(&msg, ""); /* can be parsed in a failed transaction, too */
+    msg_put_int16(&msg, 0);
+    r = msg_end(&msg);
+    if (r == 0)
+        relay_send(m, message.data, message.len);
+    return r;
+}
+
+/*
+ * A DEALLOCATE of the client's name, as a Query or a Parse: the server deallocates something else,
+ * which it gets ahead, and says what PostgreSQL says.
+ */
+static enum mapped
+relay_send_deallocate(const struct mapping *m, struct prepared_name *name)
+{
+    CLEANUP(buf_done) struct buf message = BUF_INIT;
+    const struct prepared_change change = {.names = m->client->names, .name = name};
+    struct msg msg;
+
+    relay_leave_span(m);
+    msg_begin(&msg, &message, *m->data);
+    if (*m->data == FRONTEND_PARSE)
+        msg_put_str(&msg, "");
+    msg_put_str(&msg, "DEALLOCATE " GONE);
+    if (*m->data == FRONTEND_PARSE)
+        msg_put_int16(&msg, 0);
+    if (msg_end(&msg) < 0 || relay_send_gone(m) < 0 ||
+        prepared_push(&m->server->requests, *m->data, REQUEST_FORWARD, &change) < 0)
+        return MAPPED_FAILED;
+    relay_send(m, message.data, message.len);
+    return MAPPED_SENT;
+}
+
+/* A query that may forget anything: what comes behind it waits for its answer. */
+static enum mapped
+relay_send_barrier(const struct mapping *m)
+{
+    relay_leave_span(m);
+    if (prepared_push_barrier(&m->server->requests, &m->server->barriers) < 0)
+        return MAPPED_FAILED;
+    relay_send(m, m->data, m->avail);
+    return MAPPED_SENT;
+}
+
+/* The text of a Query, or of a Parse without a name. */
+static enum mapped
+relay_map_sql(const struct mapping *m, const char *text)
+{
+    char wanted[SQL_WORD_MAX];
+    struct prepared_name *name;
+
+    if (m->avail <= PG_HEADER_SIZE)
+        return MAPPED_NOTHING;
+    /* Most texts are not even looked at: these begin with other letters. */
+    if (likely((*text | 0x20) != 'd' && *text > '/'))
+        return MAPPED_NOTHING;
+    if (m->data[m->avail - 1] != '\0' || m->avail != m->len)
+        return MAPPED_NOTHING;
+    switch (sql_effect(text, wanted)) {
+    case SQL_FORGETS:
+        break;
+    case SQL_FORGETS_MORE:
+        return *m->data == FRONTEND_QUERY ? relay_send_barrier(m) : MAPPED_NOTHING;
+    default:
+        return MAPPED_NOTHING;
+    }
+    name = prepared_find(m->client->names, wanted, strlen(wanted));
+    switch (prepared_name_state(name, &m->server->requests)) {
+    case PREPARED_IS:
+        return relay_send_deallocate(m, name);
+    case PREPARED_UNSURE:
+        return MAPPED_WAIT;
+    default:
+        return MAPPED_NOTHING;
+    }
+}
+
+/* ---- all of them ------------------------------------------------------------------------------
+ */
+
 static enum mapped
 relay_map_parse(const struct mapping *m)
 {
@@ -407,8 +510,10 @@ relay_map_parse(const struct mapping *m)
     const char *text;
     enum mapped mapped;
 
-    if (at.text == NULL || at.len == 0 || !relay_parse_is_sound(m, at.text + at.len + 1))
+    if (at.text == NULL || !relay_parse_is_sound(m, at.text + at.len + 1))
         return MAPPED_NOTHING;
+    if (at.len == 0)
+        return relay_map_sql(m, at.text + 1);
     name = prepared_find(m->client->names, at.text, at.len);
     state = prepared_name_state(name, &m->server->requests);
     if (state == PREPARED_UNSURE)
@@ -433,6 +538,8 @@ relay_map_message(const struct mapping *m)
         return relay_map_parse(m);
     case FRONTEND_CLOSE:
         return relay_map_close(m);
+    case FRONTEND_QUERY:
+        return relay_map_sql(m, m->data + PG_HEADER_SIZE);
     default:
         return relay_map_named(m, relay_statement_at(m));
     }
@@ -447,100 +554,10 @@ relay_map(struct client *client, struct span *span, const char *data, size_t ava
     /* After an error the server looks at nothing up to the Sync; neither do we. */
     if (unlikely(requests_passes_over(&client->server->requests)))
         return MAPPED_NOTHING;
+    if (unlikely(client->server->barriers > 0))
+        return MAPPED_WAIT;
     mapped = relay_map_message(&m);
     if (mapped == MAPPED_SENT)
         span->start = data + avail;
     return mapped;
-}
-
-/* ---- what the server says of them -------------------------------------------------------------
- */
-
-void
-relay_forget_statements(struct server *server, const struct frame *frame,
-                        enum request_action action)
-{
-    static const char discard[] = "DISCARD ALL", deallocate[] = "DEALLOCATE ALL";
-    size_t len;
-    const char *const tag = frame_body(frame, &len);
-
-    if ((len != sizeof discard || memcmp(tag, discard, len) != 0) &&
-        (len != sizeof deallocate || memcmp(tag, deallocate, len) != 0))
-        return;
-    prepared_forget(server->prepared);
-    if (server->client != NULL && action != REQUEST_SKIP)
-        prepared_forget_names(server->client->names);
-}
-
-void
-relay_doubt_statements(struct server *server, const char *body, size_t len, const char *sqlstate)
-{
-    const bool is_result = strcmp(sqlstate, "0A000") == 0;
-    static const char routine[] = "RevalidateCachedQuery";
-
-    if (server->prepared == NULL)
-        return;
-    /* Not by its text, which is translated. */
-    if (is_result && memmem(body, len, routine, sizeof routine) != NULL)
-        prepared_doubt(server->prepared);
-    if ((strcmp(sqlstate, "26000") == 0 || strcmp(sqlstate, "42P05") == 0) &&
-        requests_action(&server->requests) != REQUEST_REFUSED &&
-        memmem(body, len, STATEMENT_PREFIX, STATEMENT_PREFIX_LEN) != NULL)
-        prepared_doubt(server->prepared);
-}
-
-static size_t
-relay_name_len(const char *text, const char *end)
-{
-    const char *pos = text;
-
-    while (pos < end &&
-           ((*pos >= 'a' && *pos <= 'z') || (*pos >= '0' && *pos <= '9') || *pos == '_'))
-        pos++;
-    return (size_t)(pos - text);
-}
-
-/* What the client calls the statement that stands in an error; false: it is not the client's. */
-static bool
-relay_client_name(const struct server *server, struct name_at ours, const char **ret_text,
-                  size_t *ret_len)
-{
-    const struct prepared_name *name;
-
-    if (prepared_refused_name(&server->requests, ret_text, ret_len))
-        return true;
-    name = prepared_name_of(server->client->names, ours.text, ours.len);
-    if (name == NULL)
-        return false;
-    *ret_text = name->text;
-    *ret_len = name->len;
-    return true;
-}
-
-bool
-relay_reword_error(const struct server *server, const char *data, size_t len, struct buf *reworded)
-{
-    const char *const end = data + len;
-    const char *pos = data;
-    const char *found;
-    struct msg msg;
-
-    if (server->client == NULL || server->client->names == NULL ||
-        memmem(data, len, STATEMENT_PREFIX, STATEMENT_PREFIX_LEN) == NULL)
-        return false;
-    msg_begin(&msg, reworded, *data);
-    pos += PG_HEADER_SIZE;
-    while ((found = memmem(pos, (size_t)(end - pos), STATEMENT_PREFIX, STATEMENT_PREFIX_LEN)) !=
-           NULL) {
-        const struct name_at ours = {found, relay_name_len(found, end)};
-        const char *text = ours.text;
-        size_t text_len = ours.len;
-
-        (void)relay_client_name(server, ours, &text, &text_len);
-        msg_put_bytes(&msg, pos, (size_t)(found - pos));
-        msg_put_bytes(&msg, text, text_len);
-        pos = found + ours.len;
-    }
-    msg_put_bytes(&msg, pos, (size_t)(end - pos));
-    return msg_end(&msg) == 0;
 }

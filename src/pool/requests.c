@@ -201,19 +201,24 @@ requests_abandon_ops(struct requests *requests)
         requests_at(requests, i)->has_op = 0;
 }
 
+static void
+requests_tell_head(struct requests *requests, enum request_outcome outcome)
+{
+    requests_at(requests, 0)->has_op = 0;
+    requests_tell(requests, list_entry(list_pop(&requests->ops), struct request_op, link), outcome);
+}
+
 /* The head leaves. */
 static void
 requests_drop(struct requests *requests, enum request_outcome outcome)
 {
-    const bool has_op = requests_at(requests, 0)->has_op != 0;
     const bool is_ready = requests_is_ready(requests_at(requests, 0));
 
+    if (unlikely(requests_at(requests, 0)->has_op))
+        requests_tell_head(requests, outcome);
     requests->head = (requests->head + 1) & (requests->size - 1);
     requests->count--;
     requests->readies -= is_ready;
-    if (unlikely(has_op))
-        requests_tell(requests, list_entry(list_pop(&requests->ops), struct request_op, link),
-                      outcome);
 }
 
 static void
@@ -278,6 +283,8 @@ requests_fail(struct requests *requests)
     requests->copy_in = false;
     if (requests_is_extended(requests_head_type(requests)))
         requests_skip(requests);
+    else if (requests->count > 0 && requests_at(requests, 0)->has_op) /* it ends later, but so */
+        requests_tell_head(requests, REQUEST_FAILED);
     if (requests->doubt != REQUESTS_CERTAIN)
         requests_doubt_rest(requests);
 }

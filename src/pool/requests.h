@@ -73,8 +73,9 @@ struct requests {
     struct list ops;   /* struct request_op, in the order of their requests */
     uint32_t resolved; /* how many ops were told, ever */
     /*
-     * Counts the Syncs. After an error the server passes over all up to a Sync; so within a segment
-     * each message is executed only if all before it were.
+     * Counts the Syncs, and the queries with an op, which change something or do not while what
+     * comes behind them is executed. After an error the server passes over all up to a Sync; so
+     * within a segment each message is executed only if all before it were.
      */
     uint32_t segment;
 };

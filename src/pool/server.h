@@ -74,6 +74,7 @@ struct server {
     enum server_state state;
     enum ask ask;
     unsigned generation;   /* of the policy it was made with */
+    unsigned barriers;     /* queries on their way that may forget any statement */
     unsigned cancels;      /* cancel requests on their way to it */
     char status;           /* of the last ReadyForQuery: I, T, E */
     bool ready;            /* it has answered all: ReadyForQuery was the last word */

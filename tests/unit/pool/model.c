@@ -80,7 +80,7 @@ store(struct model *model, const char *name, const char *text)
         for (i = 1; i < MODEL_NAMES && model->statements[i].name[0] != '\0'; i++)
             ;
         assert_true(i < MODEL_NAMES);
-        model->count++;
+        model->count += *text != '\0';
         model->most = MAX(model->most, model->count);
     }
     (void)str_copy(model->statements[i].name, MODEL_NAME, name);
@@ -91,7 +91,7 @@ static void
 forget(struct model *model, struct model_statement *statement)
 {
     if (statement != &model->statements[0])
-        model->count--;
+        model->count -= statement->text[0] != '\0';
     *statement = (struct model_statement){.name = ""};
 }
 
@@ -107,9 +107,23 @@ forget_all(struct model *model)
 static bool
 is_refused(struct model *model, const char *text)
 {
-    if (model->status != 'E' || strcmp(text, "rollback") == 0)
+    if (model->status != 'E' || strcmp(text, "rollback") == 0 || *text == '\0')
         return false;
     fail_with(model, "25P02", "current transaction is aborted", NULL);
+    return true;
+}
+
+static bool
+deallocate(struct model *model, const char *name)
+{
+    struct model_statement *const statement = find(model, name);
+
+    if (statement == NULL) {
+        fail_with(model, "26000", "%sdoes not exist", name);
+        return false;
+    }
+    forget(model, statement);
+    say(model, 'C', "DEALLOCATE");
     return true;
 }
 
@@ -127,9 +141,11 @@ run(struct model *model, const char *text)
         model->status = 'T';
     if (strcmp(text, "rollback") == 0)
         model->status = 'I';
-    if (strcmp(text, "deallocate all") == 0 || strcmp(text, "discard all") == 0) {
+    if (str_starts_with(text, "DEALLOCATE ") && strcmp(text + 11, "ALL") != 0)
+        return deallocate(model, text + 11);
+    if (strcmp(text, "DEALLOCATE ALL") == 0 || strcmp(text, "DISCARD ALL") == 0) {
         forget_all(model);
-        say(model, 'C', *text == 'd' && text[1] == 'e' ? "DEALLOCATE ALL" : "DISCARD ALL");
+        say(model, 'C', text);
         return true;
     }
     say(model, 'D', text);

@@ -12,6 +12,7 @@
 #include "model.h"
 #include "pg.h"
 #include "rng.h"
+#include "str.h"
 
 #define CLIENTS 3
 #define SERVERS 2
@@ -77,12 +78,33 @@ some_text(struct play *play)
     return texts[roll(play, ARRAY_SIZE(texts))];
 }
 
+/* DEALLOCATE of a name, by a query or the unnamed statement; or of all. */
+static void
+append_deallocate(struct play *play, struct buf *buf)
+{
+    char text[64];
+
+    (void)snprintf(text, sizeof(text), "DEALLOCATE %s", some_name(play));
+    if (roll(play, 4) == 0)
+        (void)str_copy(text, sizeof(text), roll(play, 2) == 0 ? "DEALLOCATE ALL" : "DISCARD ALL");
+    if (roll(play, 2) == 0 || strstr(text, " ALL") != NULL) {
+        append(buf, 'Q', text, NULL, NULL, 0);
+        return;
+    }
+    append(buf, 'P', "", text, "\0\0", 2);
+    append(buf, 'B', "", "", "\0\0\0\0\0\0", 6);
+    append(buf, 'E', "", NULL, "\0\0\0\0", 4);
+}
+
 static void
 append_message(struct play *play, struct buf *buf)
 {
     char name[40];
 
-    switch (roll(play, 13)) {
+    switch (roll(play, 14)) {
+    case 13:
+        append_deallocate(play, buf);
+        return;
     case 12: /* the unnamed one, which is used at once */
         append(buf, 'P', "", some_text(play), "\0\0", 2);
         append(buf, 'B', "", "", "\0\0\0\0\0\0", 6);
