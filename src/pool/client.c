@@ -594,6 +594,7 @@ client_unlink(struct client *client)
 {
     const usec_t idle_timeout = client->shard->policy->client_idle_timeout;
 
+    assert(!client->stalled); /* what it waits for has been answered */
     client->server = NULL;
     client->query_start = 0;
     client->xact_start = 0;

@@ -274,3 +274,18 @@ def test_pgbench(pgweir, bench, clients, workers):
     pooler.pgbench("-n", "-M", "prepared", "-c", clients, "-j", clients, "-t", 500 // clients)
     pooler.pgbench("-n", "-S", "-M", "prepared", "-c", clients, "-j", 2, "-t", 4000 // clients)
     assert all(int(row["prepared_statements"]) <= MAX for row in pooler.console("SHOW SERVERS"))
+
+
+def test_deallocate(few):
+    """psycopg deallocates what it has prepared and uses no more, by SQL, also in a pipeline."""
+    with connect(few) as client, connect(few) as other:
+        client.prepared_max = 3
+        for turn in range(3):
+            for number in range(6):
+                assert client.execute(f"SELECT {number} + %s", (turn,)).fetchone() == (number + turn,)
+                assert other.execute(f"SELECT {number} + %s", (turn,)).fetchone() == (number + turn,)
+        with client.pipeline():
+            cursors = [client.execute(f"SELECT {number} + %s", (1,)) for number in range(20)]
+            for number, cursor in enumerate(cursors):
+                assert cursor.fetchone() == (number + 1,)
+    assert all("gone" not in name for names in held(few) for name in names)

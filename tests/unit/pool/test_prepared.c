@@ -658,6 +658,48 @@ test_long_bind(void **state)
     free(value);
 }
 
+/* Long messages behind one that must be answered first. */
+static void
+test_long_ones_wait(void **state)
+{
+    const size_t len = 200 * 1000;
+    char *const value = malloc(len + 1);
+    CLEANUP(buf_done) struct buf messages = BUF_INIT;
+    CLEANUP(buf_done) struct buf got = BUF_INIT;
+    struct fixture *f = *state;
+    struct peer *client, *server;
+    size_t sent = 0;
+
+    assert_non_null(value);
+    memset(value, 'v', len);
+    value[len] = '\0';
+    fixture_begin(f, "", &client, &server);
+    send_parse(client, "s1", "select 1");
+    send_parse(client, "s2", "selekt");
+    peer_send(client, 'S', NULL);
+    add_message(&messages, 'B', "", "s1", value, len);
+    add_message(&messages, 'P', "s2", value, "\0\0", 2);
+    assert_int_equal(buf_append(&messages, "S\0\0\0\4", 5), 0);
+    sent = peer_send_some(client, messages.data, 100);
+    peer_expect_types(server, "PPS");
+    for (unsigned i = 0; i < 10; i++) {
+        sent += peer_send_some(client, messages.data + sent, messages.len - sent);
+        peer_expect_silence(server);
+    }
+    peer_send(server, '1', NULL);
+    peer_send_error(server, "ERROR", "42601", "syntax error");
+    peer_send_ready(server, 'I');
+    for (unsigned i = 0; i < 100 && (i < 20 || sent < messages.len); i++) {
+        sent += peer_send_some(client, messages.data + sent, messages.len - sent);
+        (void)pump(server, &got);
+    }
+    assert_int_equal(got.len, messages.len + 2 * (NAME_SIZE - 3));
+    assert_int_equal(got.data[0], 'B');
+    assert_memory_equal(got.data + got.len - 5, "S\0\0\0\4", 5);
+    peer_expect_types(client, "1EZ");
+    free(value);
+}
+
 static void
 test_long_parse(void **state)
 {
@@ -780,6 +822,7 @@ main(void)
         TEST(test_cut_anywhere),
         TEST(test_answers_cut_anywhere),
         TEST(test_long_bind),
+        TEST(test_long_ones_wait),
         TEST(test_long_parse),
         TEST(test_off),
         TEST(test_session_mode),
