@@ -166,6 +166,8 @@ relay_judge(struct client *client, struct span *span, const char *data, size_t a
     if (!had_server)
         span->start = data;
     span->to = &client->server->stream;
+    if (unlikely(client->server->heal != HEAL_NOT))
+        relay_note_for_heal(client->server, data, avail);
     if (relay_maps(client, type))
         return relay_judge_statement(client, span, data, avail, len);
     return relay_enter(client, type);
@@ -285,8 +287,10 @@ relay_cut_message(struct client *client, struct span *span, const struct frame *
     if (kind != FRAME_BODY) {
         enum verdict verdict = relay_admit(client, frame->type, frame->len);
 
-        if (verdict == VERDICT_SEND)
+        if (verdict == VERDICT_SEND) {
+            client->server->heal = HEAL_NOT;
             verdict = relay_enter(client, frame->type);
+        }
         if (verdict == VERDICT_QUEUE) {
             /* Too large to be kept: it is taken up again from here when there is a server. */
             char header[PG_HEADER_SIZE];

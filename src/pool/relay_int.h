@@ -103,13 +103,25 @@ enum mapped relay_map(struct client *client, struct span *span, const char *data
 /* Whether this beginning of a Bind holds both names. */
 bool relay_has_bind_names(const char *data, size_t len);
 
+/* ---- relay_heal.c: a Bind that is refused --------------------------------------------------- */
+
+/* A whole Bind begins a transaction: it is kept. */
+void relay_begin_heal(struct server *server, const char *data, size_t len);
+/* The client has sent another message, and server->heal is not HEAL_NOT. */
+void relay_note_for_heal(struct server *server, const char *data, size_t len);
+/*
+ * An error for the client. True: it is not, since what failed was sent again; the server may be
+ * CLOSING now.
+ */
+bool relay_heal(struct server *server, const char *data, size_t len);
+
 /* ---- relay_statement_told.c: what servers say of them --------------------------------------- */
 
 /* The server has finished a command: if it has forgotten all statements by it, so do we. */
 void relay_forget_statements(struct server *server, const struct frame *frame,
                              enum request_action action);
-/* An error: what it says about statements. */
-void relay_doubt_statements(struct server *server, const char *body, size_t len,
+/* An error: what it says about statements. Whether any is to be prepared anew. */
+bool relay_doubt_statements(struct server *server, const char *body, size_t len,
                             const char *sqlstate);
 /*
  * An ErrorResponse in which a name of ours stands, in the client's words. False: there is none (or

@@ -232,6 +232,8 @@ relay_server_message(struct server *server, const struct frame *frame, bool whol
     } else if (unlikely(action > REQUEST_FENCE)) {
         action = REQUEST_FORWARD;
     }
+    if (action == REQUEST_FORWARD)
+        server->heal = HEAL_NOT;
     *ret_action = action;
     if (server->client == NULL && requests_empty(&server->requests) &&
         frame->type != BACKEND_ERROR && !relay_idle_message(server, frame->type))
@@ -272,6 +274,10 @@ relay_server_held(struct server *server)
     bool alive;
 
     buf_init(&server->held);
+    if (frame.type == BACKEND_ERROR && relay_heal(server, whole.data, whole.len)) {
+        buf_done(&whole);
+        return server->state != SERVER_CLOSING;
+    }
     if (frame.type == BACKEND_ERROR)
         (void)relay_reword_error(server, whole.data, whole.len, &reworded);
     alive = relay_server_message(server, &frame, true, &action);
@@ -367,8 +373,16 @@ relay_server_input(struct server *server, const char *data, size_t len)
         if (unlikely(relay_is_worded(frame.type, action)))
             relay_span_end(&span, frame.data);
         /* These may end the link, so what the client is to see of them goes out first. */
-        if (action != REQUEST_SKIP && frame.type == BACKEND_ERROR)
+        if (action != REQUEST_SKIP && frame.type == BACKEND_ERROR) {
+            if (unlikely(relay_heal(server, frame.data, frame.avail))) {
+                relay_span_end(&span, frame.data);
+                span.start = pos;
+                if (server->state == SERVER_CLOSING)
+                    return;
+                continue;
+            }
             relay_pass_error(server, &span, &frame, pos);
+        }
         if (action == REQUEST_FORWARD && frame.type == BACKEND_READY)
             relay_span_end(&span, relay_refuses(server, ready_status(&frame)) ? frame.data : pos);
         if (!relay_server_message(server, &frame, true, &action))

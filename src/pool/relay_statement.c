@@ -253,6 +253,14 @@ relay_ensure(const struct mapping *m, struct statement *statement)
 /* ---- the client's messages --------------------------------------------------------------------
  */
 
+/* Whether nothing of a transaction was sent yet; settings of the daemon's may be on their way. */
+static bool
+relay_is_first(const struct server *server)
+{
+    return server->status == READY_IDLE &&
+           server->requests.count == (server->syncing_settings ? 1 : 0);
+}
+
 /*
  * The message, with the server's name for statement; name is NULL, or the one in use, which a Parse
  * is refused for.
@@ -262,6 +270,8 @@ relay_map_use(const struct mapping *m, struct name_at at, struct statement *stat
               const struct prepared_name *name)
 {
     struct requests *const requests = &m->server->requests;
+    const bool can_heal =
+        *m->data == FRONTEND_BIND && m->avail == m->len && relay_is_first(m->server);
     const char *text;
     size_t len;
     enum mapped ensured;
@@ -277,6 +287,8 @@ relay_map_use(const struct mapping *m, struct name_at at, struct statement *stat
         return MAPPED_FAILED;
     text = statement_name(statement, &len);
     relay_send_renamed(m, at, text, len);
+    if (can_heal)
+        relay_begin_heal(m->server, m->data, m->len);
     return MAPPED_SENT;
 }
 

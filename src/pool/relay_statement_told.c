@@ -29,21 +29,25 @@ relay_forget_statements(struct server *server, const struct frame *frame,
         prepared_forget_names(server->client->names);
 }
 
-void
+bool
 relay_doubt_statements(struct server *server, const char *body, size_t len, const char *sqlstate)
 {
     const bool is_result = strcmp(sqlstate, "0A000") == 0;
     static const char routine[] = "RevalidateCachedQuery";
 
+    bool is_doubtful = false;
+
     if (server->prepared == NULL)
-        return;
+        return false;
     /* Not by its text, which is translated. */
-    if (is_result && memmem(body, len, routine, sizeof routine) != NULL)
+    if (is_result)
+        is_doubtful = memmem(body, len, routine, sizeof routine) != NULL;
+    else if ((strcmp(sqlstate, "26000") == 0 || strcmp(sqlstate, "42P05") == 0) &&
+             requests_action(&server->requests) != REQUEST_REFUSED)
+        is_doubtful = memmem(body, len, STATEMENT_PREFIX, STATEMENT_PREFIX_LEN) != NULL;
+    if (is_doubtful)
         prepared_doubt(server->prepared);
-    if ((strcmp(sqlstate, "26000") == 0 || strcmp(sqlstate, "42P05") == 0) &&
-        requests_action(&server->requests) != REQUEST_REFUSED &&
-        memmem(body, len, STATEMENT_PREFIX, STATEMENT_PREFIX_LEN) != NULL)
-        prepared_doubt(server->prepared);
+    return is_doubtful;
 }
 
 static size_t

@@ -1,5 +1,6 @@
 #include "requests.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -199,6 +200,16 @@ requests_abandon_ops(struct requests *requests)
         requests_tell(requests, list_entry(link, struct request_op, link), REQUEST_SKIPPED);
     for (uint32_t i = 0; i < requests->count; i++)
         requests_at(requests, i)->has_op = 0;
+}
+
+void
+requests_swallow_head(struct requests *requests)
+{
+    struct request *const head = requests_at(requests, 0);
+
+    assert(requests->count > 0 && head->type == FRONTEND_SYNC);
+    requests->readies -= requests_is_ready(head);
+    head->action = REQUEST_SKIP;
 }
 
 static void

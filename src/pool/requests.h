@@ -105,6 +105,8 @@ int requests_push(struct requests *requests, char type, enum request_action acti
  */
 int requests_push_op(struct requests *requests, char type, enum request_action action,
                      struct request_op *op);
+/* The answer to the head, a Sync, is nobody's. */
+void requests_swallow_head(struct requests *requests);
 /* The server is lost: all ops are told. */
 void requests_abandon_ops(struct requests *requests);
 

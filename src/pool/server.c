@@ -215,6 +215,7 @@ server_free_message(struct message *message)
     requests_done(&server->requests);
     prepared_free(server->prepared);
     buf_done(&server->held);
+    buf_done(&server->replay);
     settings_unref(server->settings);
     free(server);
 }
@@ -327,6 +328,7 @@ server_link(struct server *server, struct client *client)
     server->client = client;
     server->was_canceled = false;
     server->said_fatal = false;
+    server->heal = HEAL_NOT;
     server->ready = false;
     *server->trouble = '\0';
     server->request_time = loop_now(server->shard->worker->loop);

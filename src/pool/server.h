@@ -57,6 +57,13 @@ enum ask {
     ASK_SYNC,
 };
 
+/* Whether a Bind that is refused can be sent once more; see relay_heal.c. */
+enum heal {
+    HEAL_NOT,
+    HEAL_KEEPS, /* what comes after the Bind is being kept */
+    HEAL_CAN,   /* all up to its Sync is kept, and nothing was answered */
+};
+
 struct server {
     struct stream stream;
     struct message message;        /* moving; the end of the connection; freeing */
@@ -69,10 +76,13 @@ struct server {
     struct prepared_set *prepared; /* owned; NULL until it has a client's statement */
     struct requests requests;
     struct framer framer;
-    struct buf held;  /* a message of which only the beginning has come */
-    struct task task; /* the ask under way */
+    struct buf held;   /* a message of which only the beginning has come */
+    struct buf replay; /* what is kept for it */
+    struct task task;  /* the ask under way */
     enum server_state state;
     enum ask ask;
+    enum heal heal;
+    bool is_described;     /* what is kept asks for the description of its rows */
     unsigned generation;   /* of the policy it was made with */
     unsigned barriers;     /* queries on their way that may forget any statement */
     unsigned cancels;      /* cancel requests on their way to it */

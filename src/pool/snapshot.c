@@ -46,6 +46,7 @@ stats_add(struct stats *sum, const struct stats *more)
     sum->server_parses += more->server_parses;
     sum->binds += more->binds;
     sum->client_logins += more->client_logins;
+    sum->heals += more->heals;
 }
 
 static void

@@ -511,6 +511,155 @@ test_stale_statement_is_made_anew(void **state)
     peer_expect_silence(client);
 }
 
+static const char stale_fields[] = "SERROR\0VERROR\0C0A000\0Mgeaendert\0RRevalidateCachedQuery\0";
+
+/* A Bind that asks for the description of its rows. */
+static void
+send_described(struct peer *client, const char *name)
+{
+    send_bind(client, name);
+    peer_send(client, 'D', "P");
+    send_message(client, 'E', "", NULL, "\0\0\0\0", 4);
+    peer_send(client, 'S', NULL);
+}
+
+static void
+refuse_stale(struct peer *server)
+{
+    peer_send_body(server, 'E', stale_fields, sizeof(stale_fields));
+    peer_send_ready(server, 'I');
+}
+
+static void
+test_stale_statement_is_run_again(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+    char one[NAME_SIZE];
+
+    fixture_begin(f, "", &client, &server);
+    prepare(client, server, "s1", "select 1", one);
+    for (unsigned turn = 0; turn < 3; turn++) {
+        send_described(client, "s1");
+        peer_expect(server, 'B', one);
+        peer_expect_types(server, "DES");
+        refuse_stale(server);
+        peer_expect_silence(client);
+        peer_expect(server, 'C', one);
+        peer_expect(server, 'P', one);
+        peer_expect(server, 'B', one);
+        peer_expect_types(server, "DES");
+        peer_send(server, '3', NULL);
+        peer_send(server, '1', NULL);
+        peer_send(server, '2', NULL);
+        peer_send(server, 'T', "new");
+        peer_send_complete(server, "SELECT 1", 'I');
+        peer_expect(client, '2', NULL);
+        peer_expect(client, 'T', "new");
+        peer_expect_types(client, "CZ");
+        peer_expect_silence(client);
+    }
+}
+
+static void
+test_stale_twice_is_told(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+    char one[NAME_SIZE];
+
+    fixture_begin(f, "", &client, &server);
+    prepare(client, server, "s1", "select 1", one);
+    send_described(client, "s1");
+    peer_expect_types(server, "BDES");
+    refuse_stale(server);
+    peer_expect_types(server, "CPBDES");
+    peer_send(server, '3', NULL);
+    peer_send(server, '1', NULL);
+    refuse_stale(server);
+    peer_expect_types(client, "EZ");
+    peer_expect_silence(server);
+}
+
+/* Not where something else of it was done, or was sent behind it. */
+static void
+test_stale_is_told_in_a_pipeline(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+    char one[NAME_SIZE];
+
+    fixture_begin(f, "", &client, &server);
+    prepare(client, server, "s1", "select 1", one);
+    send_described(client, "s1");
+    peer_send(client, 'S', NULL);
+    peer_expect_types(server, "BDESS");
+    refuse_stale(server);
+    peer_send_ready(server, 'I');
+    peer_expect_types(client, "EZZ");
+    send_message(client, 'P', "", "insert", "\0\0", 2);
+    send_described(client, "s1");
+    peer_expect(server, 'P', "insert");
+    peer_expect_types(server, "CPBDES");
+    peer_send(server, '1', NULL);
+    peer_send(server, '3', NULL);
+    peer_send(server, '1', NULL);
+    refuse_stale(server);
+    peer_expect_types(client, "1EZ");
+    peer_expect_silence(server);
+}
+
+static void
+test_stale_is_told_in_a_transaction(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+    char one[NAME_SIZE];
+
+    fixture_begin(f, "", &client, &server);
+    prepare(client, server, "s1", "select 1", one);
+    peer_send(client, 'Q', "begin");
+    peer_expect(server, 'Q', NULL);
+    peer_send_complete(server, "BEGIN", 'T');
+    peer_expect_types(client, "CZ");
+    send_described(client, "s1");
+    peer_expect_types(server, "BDES");
+    peer_send_body(server, 'E', stale_fields, sizeof(stale_fields));
+    peer_send_ready(server, 'E');
+    peer_expect_types(client, "EZ");
+    peer_expect_silence(server);
+}
+
+/* The error and the ReadyForQuery, cut anywhere. */
+static void
+test_stale_cut_anywhere(void **state)
+{
+    char answer[PG_HEADER_SIZE + sizeof(stale_fields) + 6];
+    struct fixture *f = *state;
+    struct peer *client, *server;
+    char one[NAME_SIZE];
+
+    pg_put_header(answer, 'E', sizeof(stale_fields));
+    memcpy(answer + PG_HEADER_SIZE, stale_fields, sizeof(stale_fields));
+    memcpy(answer + sizeof(answer) - 6, "Z\0\0\0\5I", 6);
+    fixture_begin(f, "", &client, &server);
+    prepare(client, server, "s1", "select 1", one);
+    for (size_t cut = 1; cut < sizeof(answer); cut++) {
+        send_described(client, "s1");
+        peer_expect_types(server, "BDES");
+        peer_send_bytes(server, answer, cut);
+        fixture_settle(f);
+        peer_send_bytes(server, answer + cut, sizeof(answer) - cut);
+        peer_expect_types(server, "CPBDES");
+        peer_send(server, '3', NULL);
+        peer_send(server, '1', NULL);
+        peer_send(server, '2', NULL);
+        peer_send(server, 'n', NULL);
+        peer_send_complete(server, "INSERT 0 1", 'I');
+        peer_expect_types(client, "2nCZ");
+    }
+}
+
 static void
 test_success_that_cannot_be_is_the_end(void **state)
 {
@@ -818,6 +967,11 @@ main(void)
         TEST(test_least_used_is_closed),
         TEST(test_skipped_close_closes_nothing),
         TEST(test_stale_statement_is_made_anew),
+        TEST(test_stale_statement_is_run_again),
+        TEST(test_stale_twice_is_told),
+        TEST(test_stale_is_told_in_a_pipeline),
+        TEST(test_stale_is_told_in_a_transaction),
+        TEST(test_stale_cut_anywhere),
         TEST(test_success_that_cannot_be_is_the_end),
         TEST(test_cut_anywhere),
         TEST(test_answers_cut_anywhere),
