@@ -115,6 +115,7 @@ struct config {
     uint64_t tcp_socket_buffer;
     usec_t tcp_user_timeout;
     uint64_t max_packet_size;
+    int max_prepared_statements;
     uint64_t pkt_buf;
     int sbuf_loopcnt;
     int batch_sends; /* enum batch_sends */

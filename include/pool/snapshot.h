@@ -29,6 +29,7 @@ struct stats {
     uint64_t server_assignments, xacts, queries, received, sent;
     uint64_t xact_time, query_time, wait_time;
     uint64_t client_parses, server_parses, binds, client_logins;
+    uint64_t heals; /* Binds that were sent once more */
 };
 void stats_add(struct stats *sum, const struct stats *more);
 

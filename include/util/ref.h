@@ -44,3 +44,17 @@ ref_put(struct ref *ref)
     assert(before > 0);
     return before == 1;
 }
+
+/* One less, but for the last one: false, and nothing has changed. */
+static inline bool
+ref_put_unless_last(struct ref *ref)
+{
+    unsigned count = atomic_load_explicit(&ref->count, memory_order_relaxed);
+
+    assert(count > 0);
+    while (count > 1)
+        if (atomic_compare_exchange_weak_explicit(&ref->count, &count, count - 1,
+                                                  memory_order_release, memory_order_relaxed))
+            return true;
+    return false;
+}

@@ -231,6 +231,11 @@ static const struct option rows[] = {
     { KEY(max_packet_size), .type = OPT_SIZE, .group = GROUP_NETWORK, .def = "2147483647",
       .min = 1024, .max = INT_MAX,
       .help = "Close a connection that announces a longer message." },
+    { KEY(max_prepared_statements), .type = OPT_INT, .group = GROUP_POOL, .def = "200",
+      .min = 0, .max = INT_MAX,
+      .help = "How many named prepared statements (of the protocol, not of SQL) a server connection "
+              "keeps in transaction and statement mode, so that clients can use theirs on any; 0 "
+              "leaves their names alone." },
     { KEY(max_user_client_connections), .type = OPT_INT, .group = GROUP_POOL, .def = "0",
       .help = "How many clients one user may have; 0 means no limit." },
     { KEY(max_user_connections), .type = OPT_INT, .group = GROUP_POOL, .def = "0",
@@ -402,7 +407,6 @@ const char *const option_group_titles[GROUP_COUNT] = {
 /* What PgBouncer has and this version does not; a row above takes the place of each in time. */
 static const char *const planned[] = {
     "dns_zone_check_period",
-    "max_prepared_statements",
     "peer_id",
 };
 

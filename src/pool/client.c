@@ -15,6 +15,7 @@
 #include "login.h"
 #include "outbox.h"
 #include "policy.h"
+#include "prepared.h"
 #include "relay.h"
 #include "server.h"
 #include "settings.h"
@@ -300,6 +301,7 @@ client_free_message(struct message *message)
     login_free(client->login);
     buf_done(&client->held);
     buf_done(&client->pending);
+    prepared_free_names(client->names);
     settings_unref(client->settings);
     free(client);
 }
@@ -538,6 +540,7 @@ client_unlink(struct client *client)
 {
     const usec_t idle_timeout = client->shard->policy->client_idle_timeout;
 
+    assert(!client->stalled); /* what it waits for has been answered */
     client->server = NULL;
     client->query_start = 0;
     client->xact_start = 0;

@@ -36,6 +36,7 @@
 #include "usec.h"
 
 struct login;
+struct prepared_names;
 struct server;
 struct settings;
 struct shard;
@@ -75,11 +76,12 @@ struct client {
     struct server *server;    /* NULL unless ACTIVE */
     struct waiter waiter;
     struct framer framer;
-    struct buf held;           /* a message of which only the beginning has come */
-    struct buf pending;        /* whole messages that wait for a server */
-    struct settings *settings; /* a reference: what the client expects of a server */
-    struct login *login;       /* owned; NULL once logged in */
-    struct timer *timer;       /* owned; NULL while no timeout can apply */
+    struct buf held;              /* a message of which only the beginning has come */
+    struct buf pending;           /* whole messages that wait for a server */
+    struct settings *settings;    /* a reference: what the client expects of a server */
+    struct prepared_names *names; /* owned; NULL until it names a statement */
+    struct login *login;          /* owned; NULL once logged in */
+    struct timer *timer;          /* owned; NULL while no timeout can apply */
     usec_t timer_at;
     struct map_node key_node; /* in worker->cancel_keys, once logged in */
     uint64_t cancel_key;
@@ -87,8 +89,10 @@ struct client {
     struct address address;
     enum client_state state;
     enum client_skip skip;
-    bool passing; /* the message under way goes to the server piece by piece */
-    bool is_cut;  /* it has the beginning of a server's message, and will not get the rest */
+    bool passing;        /* the message under way goes to the server piece by piece */
+    bool is_cut;         /* it has the beginning of a server's message, and will not get the rest */
+    bool stalled;        /* pending waits for answers to what was sent before it */
+    uint32_t stalled_at; /* its server's requests.resolved then */
     uint64_t id;
     usec_t connect_wall;
     usec_t connect_time;

@@ -221,6 +221,8 @@ policy_set_limits(struct policy *policy, const struct config_database *db,
     policy->max_db_client_connections = policy_limit(config_max_db_client_connections(config, db));
     policy->max_user_client_connections =
         policy_limit(config_max_user_client_connections(config, user));
+    if (policy->mode != POOL_SESSION)
+        policy->max_prepared = (unsigned)MAX(config->max_prepared_statements, 0);
     policy->connect_burst = config->connect_burst > 0 ? (unsigned)config->connect_burst : 1;
 }
 

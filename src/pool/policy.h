@@ -27,6 +27,7 @@ struct policy {
     unsigned max_db_client_connections;
     unsigned max_user_client_connections;
     unsigned connect_burst; /* at least 1 */
+    unsigned max_prepared;  /* statements on a server; 0: names are not looked at */
     bool round_robin;
     bool reset_always;
     bool fast_close;

@@ -23,7 +23,9 @@
 enum verdict {
     VERDICT_SEND,
     VERDICT_DROP,   /* without a server it means nothing */
+    VERDICT_SENT,   /* it was, in other words */
     VERDICT_QUEUE,  /* it needs a server, and there is none yet */
+    VERDICT_WAIT,   /* it needs the answers to what was sent before it */
     VERDICT_CLOSED, /* the client is no more */
 };
 
@@ -77,12 +79,10 @@ relay_skip(struct client *client, char type)
     return VERDICT_DROP;
 }
 
-/* The message begins (or is there as a whole); decides, and enters it among the requests. */
+/* The message begins, or is there as a whole. With VERDICT_SEND there is a server for it. */
 static enum verdict
-relay_judge(struct client *client, char type, uint32_t len)
+relay_admit(struct client *client, char type, uint32_t len)
 {
-    enum verdict verdict = VERDICT_SEND;
-
     if (type == FRONTEND_TERMINATE)
         return relay_closed(client, CLOSE_CLIENT_LEFT);
     if (unlikely(frontend_max_len(type) == 0 || type == FRONTEND_PASSWORD))
@@ -97,22 +97,83 @@ relay_judge(struct client *client, char type, uint32_t len)
         if (type == FRONTEND_COPY_DATA || type == FRONTEND_COPY_DONE ||
             type == FRONTEND_COPY_FAIL || type == FRONTEND_FLUSH)
             return VERDICT_DROP;
-        verdict = relay_acquire(client);
-        if (verdict != VERDICT_SEND)
-            return verdict;
+        return relay_acquire(client);
     }
-    if (requests_push(&client->server->requests, type, REQUEST_FORWARD) < 0)
-        return relay_closed(client, CLOSE_NO_MEMORY);
+    return VERDICT_SEND;
+}
+
+/* The server has work, and the clocks run. */
+static void
+relay_note_work(struct client *client, char type)
+{
     /* The rest of a COPY that has failed, say, is nothing that the server is busy with. */
     if (requests_empty(&client->server->requests))
-        return verdict;
+        return;
     client->server->ready = false;
     if (type != FRONTEND_COPY_DATA)
         relay_begin_query(client);
-    return verdict;
 }
 
-/* The rest of a chunk waits with the client until there is a server. */
+/* An admitted message is entered among the requests. */
+static enum verdict
+relay_enter(struct client *client, char type)
+{
+    if (requests_push(&client->server->requests, type, REQUEST_FORWARD) < 0)
+        return relay_closed(client, CLOSE_NO_MEMORY);
+    relay_note_work(client, type);
+    return VERDICT_SEND;
+}
+
+static enum verdict
+relay_begin_wait(struct client *client)
+{
+    client->stalled = true;
+    client->stalled_at = client->server->requests.resolved;
+    return VERDICT_WAIT;
+}
+
+/* An admitted message that may name a statement, as in relay_map. */
+static enum verdict
+relay_judge_statement(struct client *client, struct span *span, const char *data, size_t avail,
+                      size_t len)
+{
+    switch (relay_map(client, span, data, avail, len)) {
+    case MAPPED_NOTHING:
+        return relay_enter(client, *data);
+    case MAPPED_SENT:
+        relay_note_work(client, *data);
+        return VERDICT_SENT;
+    case MAPPED_WAIT:
+        return relay_begin_wait(client);
+    default:
+        return relay_closed(client, CLOSE_NO_MEMORY);
+    }
+}
+
+/*
+ * A message of len bytes, of which avail lie at data with the header, behind what is in the span.
+ */
+static enum verdict
+relay_judge(struct client *client, struct span *span, const char *data, size_t avail, uint32_t len)
+{
+    const bool had_server = client->server != NULL;
+    const char type = *data;
+    enum verdict verdict;
+
+    verdict = relay_admit(client, type, len);
+    if (unlikely(verdict != VERDICT_SEND))
+        return verdict;
+    if (!had_server)
+        span->start = data;
+    span->to = &client->server->stream;
+    if (unlikely(client->server->heal != HEAL_NOT))
+        relay_note_for_heal(client->server, data, avail);
+    if (relay_maps(client, type))
+        return relay_judge_statement(client, span, data, avail, len);
+    return relay_enter(client, type);
+}
+
+/* The rest of a chunk waits with the client until there is a server, or an answer. */
 static void
 relay_keep_pending(struct client *client, const char *start, const char *end)
 {
@@ -120,42 +181,78 @@ relay_keep_pending(struct client *client, const char *start, const char *end)
         client_close(client, CLOSE_NO_MEMORY);
 }
 
-/* A message that was kept until it was whole. */
+/*
+ * A message that was kept until it was whole; or, with more than was kept, the beginning of one
+ * that is passed on from here. False: the walk over the chunk ends here.
+ */
 static bool
-relay_held_message(struct client *client, const char *rest, const char *end)
+relay_held_message(struct client *client, uint32_t len, const char *rest, const char *end)
 {
+    struct buf held = client->held;
+    struct span span = {.start = held.data};
     enum verdict verdict;
 
-    verdict = relay_judge(client, client->held.data[0], (uint32_t)client->held.len);
+    buf_init(&client->held);
+    verdict = relay_judge(client, &span, held.data, held.len, len);
     switch (verdict) {
     case VERDICT_SEND:
-        stream_send_copy(&client->server->stream, client->held.data, client->held.len);
+        stream_send_copy(&client->server->stream, held.data, held.len);
         break;
     case VERDICT_QUEUE:
-        /* Into the queue in front of what came behind it. */
-        if (buf_append(&client->pending, client->held.data, client->held.len) < 0 ||
+    case VERDICT_WAIT:
+        /* Before what came behind it; a part of a message is taken up again from there. */
+        framer_init(&client->framer, client->framer.limit);
+        if (buf_append(&client->pending, held.data, held.len) < 0 ||
             buf_append(&client->pending, rest, (size_t)(end - rest)) < 0)
             client_close(client, CLOSE_NO_MEMORY);
         break;
     default:
         break;
     }
-    if (client->state != CLIENT_CLOSING)
-        buf_done(&client->held);
-    return verdict == VERDICT_SEND || verdict == VERDICT_DROP;
+    client->passing = len > held.len && (verdict == VERDICT_SEND || verdict == VERDICT_SENT);
+    buf_done(&held);
+    return verdict == VERDICT_SEND || verdict == VERDICT_SENT || verdict == VERDICT_DROP;
 }
 
+/* A long Bind is passed on in pieces once its names are known. */
 static bool
-relay_is_held(const struct frame *frame)
+relay_held_bind(struct client *client, struct span *span, const struct frame *frame,
+                const char *end)
 {
-    return frame->type != FRONTEND_COPY_DATA && frame->len <= RELAY_HOLD_MAX;
+    if (!relay_has_bind_names(client->held.data, client->held.len)) {
+        if (client->held.len <= RELAY_HOLD_MAX)
+            return true;
+        client_close(client, CLOSE_BAD_PACKET);
+        return false;
+    }
+    if (!relay_held_message(client, frame->len, frame->data + frame->avail, end))
+        return false;
+    span->to = client->server != NULL ? &client->server->stream : NULL;
+    return true;
+}
+
+/* Whether a message is kept until it is whole, or, of a Bind, until its names are. */
+static bool
+relay_is_held(const struct client *client, const struct frame *frame)
+{
+    size_t len;
+
+    if (frame->type == FRONTEND_COPY_DATA)
+        return false;
+    if (likely(frame->len <= RELAY_HOLD_MAX))
+        return true;
+    if (!relay_maps(client, frame->type) || frame->len > frontend_max_len(frame->type))
+        return false;
+    /* A statement with a name is known by all of its text. */
+    return frame->type == FRONTEND_BIND ||
+           (frame->type == FRONTEND_PARSE && *frame_body(frame, &len) != '\0');
 }
 
 static void
 relay_pass_piece(struct client *client, const struct span *span, const struct frame *frame,
                  enum frame_kind kind)
 {
-    const struct span piece = {span->to, frame->data, span->borrowed};
+    const struct span piece = {span->to, frame->data, span->borrowed, span->glued};
     char header[PG_HEADER_SIZE];
 
     if (!client->passing)
@@ -176,16 +273,24 @@ relay_cut_message(struct client *client, struct span *span, const struct frame *
 {
     const char *const rest = frame->data + frame->avail;
 
-    if (client->held.len > 0 || (kind != FRAME_BODY && relay_is_held(frame))) {
+    if (client->held.len > 0 || (kind != FRAME_BODY && relay_is_held(client, frame))) {
         if (framer_append(&client->framer, frame, &client->held) < 0) {
             client_close(client, CLOSE_NO_MEMORY);
             return false;
         }
-        return !frame->last || relay_held_message(client, rest, end);
+        if (frame->last)
+            return relay_held_message(client, frame->len, rest, end);
+        if (frame->type == FRONTEND_BIND && frame->len > RELAY_HOLD_MAX)
+            return relay_held_bind(client, span, frame, end);
+        return true;
     }
     if (kind != FRAME_BODY) {
-        const enum verdict verdict = relay_judge(client, frame->type, frame->len);
+        enum verdict verdict = relay_admit(client, frame->type, frame->len);
 
+        if (verdict == VERDICT_SEND) {
+            client->server->heal = HEAL_NOT;
+            verdict = relay_enter(client, frame->type);
+        }
         if (verdict == VERDICT_QUEUE) {
             /* Too large to be kept: it is taken up again from here when there is a server. */
             char header[PG_HEADER_SIZE];
@@ -214,25 +319,24 @@ relay_client_input(struct client *client, const char *data, size_t len, bool bor
 {
     const char *const end = data + len;
     const char *pos = data;
-    struct span span = {client->server != NULL ? &client->server->stream : NULL, data, borrowed};
+    struct span span = {client->server != NULL ? &client->server->stream : NULL, data, borrowed,
+                        false};
     struct frame frame;
     enum frame_kind kind;
 
     while ((kind = framer_next(&client->framer, &pos, end, &frame)) < FRAME_NEED_MORE) {
         if (likely(kind == FRAME_WHOLE && !frame.split)) {
-            struct server *const before = client->server;
-            const enum verdict verdict = relay_judge(client, frame.type, frame.len);
+            const enum verdict verdict =
+                relay_judge(client, &span, frame.data, frame.avail, frame.len);
 
-            if (likely(verdict == VERDICT_SEND)) {
-                if (before == NULL)
-                    span.start = frame.data;
-                span.to = &client->server->stream;
+            if (likely(verdict == VERDICT_SEND))
                 continue; /* the span grows */
-            }
             if (verdict == VERDICT_CLOSED)
                 return;
             /* With a server nothing is dropped or queued, so there is no span to send. */
-            if (verdict == VERDICT_QUEUE) {
+            if (verdict == VERDICT_QUEUE || verdict == VERDICT_WAIT) {
+                if (verdict == VERDICT_WAIT)
+                    relay_span_end(&span, frame.data);
                 relay_keep_pending(client, frame.data, end);
                 return;
             }
@@ -258,6 +362,7 @@ relay_client_pending(struct client *client)
 {
     struct buf pending = client->pending;
 
+    client->stalled = false;
     buf_init(&client->pending);
     relay_client_input(client, pending.data, pending.len, false);
     buf_done(&pending);
@@ -285,7 +390,7 @@ relay_client_readable(struct client *client)
             return;
         }
         client->shard->stats.received += (uint64_t)n;
-        if (client->state == CLIENT_WAITING) {
+        if (client->state == CLIENT_WAITING || client->stalled) {
             if (buf_append(&client->pending, data, (size_t)n) < 0)
                 client_close(client, CLOSE_NO_MEMORY);
         } else {

@@ -7,8 +7,10 @@
 #include <stddef.h>
 
 #include "frame.h"
+#include "requests.h"
 #include "stream.h"
 
+struct buf;
 struct client;
 struct server;
 struct worker;
@@ -24,7 +26,10 @@ struct span {
     struct stream *to;
     const char *start;
     bool borrowed; /* in the arena */
+    bool glued;    /* what came before was copied: what is short goes behind it, in one piece */
 };
+/* A copy of so many bytes costs less than another piece. */
+#define SPAN_GLUE_MAX 512
 
 /* What the framer has taken of the end of a chunk that is not given out yet: part of a header. */
 static inline size_t
@@ -40,7 +45,7 @@ span_send(const struct span *span, const char *end)
 
     if (len == 0)
         return;
-    if (span->borrowed)
+    if (span->borrowed && !(span->glued && len <= SPAN_GLUE_MAX))
         stream_send(span->to, span->start, len);
     else
         stream_send_copy(span->to, span->start, len);
@@ -76,3 +81,51 @@ bool relay_client_must_wait(const struct client *client);
 unsigned relay_reads_max(const struct worker *worker);
 /* The client has asked for something: the clocks of its query and its transaction run. */
 void relay_begin_query(struct client *client);
+
+/* ---- relay_statement.c: named prepared statements ------------------------------------------- */
+
+/* What was done about a message that may name a statement. */
+enum mapped {
+    MAPPED_NOTHING, /* it goes to the server as it is, and is entered as any other */
+    MAPPED_SENT,    /* it was entered and sent, in other words; the span goes on behind it */
+    MAPPED_WAIT,    /* what it means depends on answers that have not come: not now */
+    MAPPED_FAILED,  /* no memory */
+};
+
+/* Whether messages of this type are to be looked at. */
+bool relay_maps(const struct client *client, char type);
+/*
+ * The message of len bytes (Bind: at least its names, else all of it) at data, for the client's
+ * server, which has nothing of what comes before data in the span yet.
+ */
+enum mapped relay_map(struct client *client, struct span *span, const char *data, size_t avail,
+                      size_t len);
+/* Whether this beginning of a Bind holds both names. */
+bool relay_has_bind_names(const char *data, size_t len);
+
+/* ---- relay_heal.c: a Bind that is refused --------------------------------------------------- */
+
+/* A whole Bind begins a transaction: it is kept. */
+void relay_begin_heal(struct server *server, const char *data, size_t len);
+/* The client has sent another message, and server->heal is not HEAL_NOT. */
+void relay_note_for_heal(struct server *server, const char *data, size_t len);
+/*
+ * An error for the client. True: it is not, since what failed was sent again; the server may be
+ * CLOSING now.
+ */
+bool relay_heal(struct server *server, const char *data, size_t len);
+
+/* ---- relay_statement_told.c: what servers say of them --------------------------------------- */
+
+/* The server has finished a command: if it has forgotten all statements by it, so do we. */
+void relay_forget_statements(struct server *server, const struct frame *frame,
+                             enum request_action action);
+/* An error: what it says about statements. Whether any is to be prepared anew. */
+bool relay_doubt_statements(struct server *server, const char *body, size_t len,
+                            const char *sqlstate);
+/*
+ * An ErrorResponse in which a name of ours stands, in the client's words. False: there is none (or
+ * no memory), nothing was appended.
+ */
+bool relay_reword_error(const struct server *server, const char *data, size_t len,
+                        struct buf *reworded);

@@ -138,12 +138,13 @@ relay_error(struct server *server, const struct frame *frame, enum request_actio
     const char *body;
     size_t len;
 
-    requests_answer(&server->requests, BACKEND_ERROR);
     body = frame_body(frame, &len);
     if (notice_parse(body, len, &notice) < 0) {
         server_close(server, CLOSE_SV_PROTOCOL);
         return false;
     }
+    relay_doubt_statements(server, body, len, notice.sqlstate);
+    requests_answer(&server->requests, BACKEND_ERROR);
     if (notice_is_fatal(&notice) || action == REQUEST_SKIP || server->client == NULL)
         (void)str_copy(server->trouble, sizeof server->trouble, notice.message);
     if (server->client == NULL && server->ask == ASK_NOTHING) {
@@ -173,10 +174,15 @@ relay_idle_message(struct server *server, char type)
     }
 }
 
+/* A tag that may tell of the end of all statements is short. */
+#define TAG_WHOLE_MAX 32
+
 static bool
-relay_needs_whole(const struct server *server, char type)
+relay_needs_whole(const struct server *server, const struct frame *frame)
 {
-    return type == BACKEND_READY || type == BACKEND_PARAMETER_STATUS || type == BACKEND_ERROR ||
+    return frame->type == BACKEND_READY || frame->type == BACKEND_PARAMETER_STATUS ||
+           frame->type == BACKEND_ERROR ||
+           (frame->type == BACKEND_COMMAND_COMPLETE && frame->len <= TAG_WHOLE_MAX) ||
            server->lookup != NULL;
 }
 
@@ -185,6 +191,30 @@ static enum request_action
 relay_action(const struct server *server)
 {
     return server->client != NULL ? requests_action(&server->requests) : REQUEST_SKIP;
+}
+
+/* Whether it is the answer to a Parse or Close, which may be shown in other words, or not at all.
+ */
+static bool
+relay_is_worded(char type, enum request_action action)
+{
+    return action > REQUEST_FENCE &&
+           (type == BACKEND_PARSE_COMPLETE || type == BACKEND_CLOSE_COMPLETE);
+}
+
+/* False: the server is gone. */
+static bool
+relay_worded(struct server *server, enum request_action action)
+{
+    static const char parse_complete[] = {BACKEND_PARSE_COMPLETE, 0, 0, 0, 4};
+
+    if (action == REQUEST_REFUSED) {
+        server_close(server, CLOSE_SV_OUT_OF_STEP);
+        return false;
+    }
+    if (action == REQUEST_AS_PARSE)
+        stream_send_copy(&server->client->stream, parse_complete, sizeof parse_complete);
+    return true;
 }
 
 /* A message from the server, whole or its beginning. False: the server is gone, or moved on. */
@@ -196,6 +226,16 @@ relay_server_message(struct server *server, const struct frame *frame, bool whol
 
     if (frame->type == BACKEND_EMPTY_QUERY && requests_is_fence(&server->requests))
         action = REQUEST_SKIP;
+    if (unlikely(relay_is_worded(frame->type, action))) {
+        *ret_action = REQUEST_SKIP;
+        if (!relay_worded(server, action))
+            return false;
+        action = REQUEST_SKIP;
+    } else if (unlikely(action > REQUEST_FENCE)) {
+        action = REQUEST_FORWARD;
+    }
+    if (action == REQUEST_FORWARD)
+        server->heal = HEAL_NOT;
     *ret_action = action;
     if (server->client == NULL && requests_empty(&server->requests) &&
         frame->type != BACKEND_ERROR && !relay_idle_message(server, frame->type))
@@ -208,6 +248,10 @@ relay_server_message(struct server *server, const struct frame *frame, bool whol
             return relay_parameter(server, frame, action);
         case BACKEND_ERROR:
             return relay_error(server, frame, action);
+        case BACKEND_COMMAND_COMPLETE:
+            if (unlikely(server->prepared != NULL) && frame->len <= TAG_WHOLE_MAX)
+                relay_forget_statements(server, frame, action);
+            break;
         default:
             break;
         }
@@ -228,14 +272,21 @@ relay_server_held(struct server *server)
                                 .len = (uint32_t)whole.len,
                                 .type = whole.data[0],
                                 .last = true};
+    CLEANUP(buf_done) struct buf reworded = BUF_INIT;
     struct client *const client = server->client;
     enum request_action action;
     bool alive;
 
     buf_init(&server->held);
+    if (frame.type == BACKEND_ERROR && relay_heal(server, whole.data, whole.len)) {
+        buf_done(&whole);
+        return server->state != SERVER_CLOSING;
+    }
+    if (frame.type == BACKEND_ERROR)
+        (void)relay_reword_error(server, whole.data, whole.len, &reworded);
     alive = relay_server_message(server, &frame, true, &action);
     if (action == REQUEST_FORWARD && client != NULL && client->state == CLIENT_ACTIVE)
-        client_send(client, &whole);
+        client_send(client, reworded.len > 0 ? &reworded : &whole);
     buf_done(&whole);
     return alive;
 }
@@ -246,8 +297,8 @@ relay_server_cut(struct server *server, struct span *span, const struct frame *f
 {
     struct client *const client = server->client;
 
-    if (server->held.len > 0 || (kind != FRAME_BODY && relay_needs_whole(server, frame->type) &&
-                                 frame->len <= RELAY_HOLD_MAX)) {
+    if (server->held.len > 0 ||
+        (kind != FRAME_BODY && relay_needs_whole(server, frame) && frame->len <= RELAY_HOLD_MAX)) {
         if (framer_append(&server->framer, frame, &server->held) < 0) {
             server_close(server, CLOSE_NO_MEMORY);
             return false;
@@ -262,7 +313,7 @@ relay_server_cut(struct server *server, struct span *span, const struct frame *f
         server->skip_rest = action == REQUEST_SKIP;
     }
     if (!server->skip_rest && client != NULL) {
-        const struct span piece = {&client->stream, frame->data, span->borrowed};
+        const struct span piece = {&client->stream, frame->data, span->borrowed, false};
         char header[PG_HEADER_SIZE];
 
         if (kind != FRAME_BODY && frame->split) {
@@ -280,13 +331,29 @@ relay_client_is_cut(const struct server *server)
     return server->framer.left > 0 && server->held.len == 0 && !server->skip_rest;
 }
 
+/* An error for the client, which may have to see its own words. */
+static void
+relay_pass_error(const struct server *server, struct span *span, const struct frame *frame,
+                 const char *end)
+{
+    CLEANUP(buf_done) struct buf reworded = BUF_INIT;
+
+    if (relay_reword_error(server, frame->data, frame->avail, &reworded)) {
+        relay_span_end(span, frame->data);
+        client_send(server->client, &reworded);
+        span->start = end;
+    } else {
+        relay_span_end(span, end);
+    }
+}
+
 static void
 relay_server_input(struct server *server, const char *data, size_t len)
 {
     const char *const end = data + len;
     const char *pos = data;
     struct client *const client = server->client;
-    struct span span = {client != NULL ? &client->stream : NULL, data, true};
+    struct span span = {client != NULL ? &client->stream : NULL, data, true, false};
     struct frame frame;
     enum frame_kind kind;
 
@@ -314,9 +381,19 @@ relay_server_input(struct server *server, const char *data, size_t len)
         }
         if (unlikely(frame.type == BACKEND_EMPTY_QUERY)) /* perhaps that of a fence */
             relay_span_end(&span, frame.data);
+        if (unlikely(relay_is_worded(frame.type, action)))
+            relay_span_end(&span, frame.data);
         /* These may end the link, so what the client is to see of them goes out first. */
-        if (action == REQUEST_FORWARD && frame.type == BACKEND_ERROR)
-            relay_span_end(&span, pos);
+        if (action != REQUEST_SKIP && frame.type == BACKEND_ERROR) {
+            if (unlikely(relay_heal(server, frame.data, frame.avail))) {
+                relay_span_end(&span, frame.data);
+                span.start = pos;
+                if (server->state == SERVER_CLOSING)
+                    return;
+                continue;
+            }
+            relay_pass_error(server, &span, &frame, pos);
+        }
         if (action == REQUEST_FORWARD && frame.type == BACKEND_READY)
             relay_span_end(&span, relay_refuses(server, ready_status(&frame)) ? frame.data : pos);
         if (!relay_server_message(server, &frame, true, &action))
@@ -355,6 +432,22 @@ relay_server_ended(struct server *server)
     server_close(server, CLOSE_SV_EOF);
 }
 
+/*
+ * What the client has sent goes on, if it waited for answers that have come. True: its server is
+ * not this one any more.
+ */
+static bool
+relay_resume_stalled(struct server *server)
+{
+    struct client *const client = server->client;
+
+    if (likely(client == NULL || !client->stalled) ||
+        client->stalled_at == server->requests.resolved)
+        return false;
+    relay_client_pending(client);
+    return client->server != server;
+}
+
 void
 relay_server_readable(struct server *server)
 {
@@ -380,7 +473,7 @@ relay_server_readable(struct server *server)
         relay_server_input(server, data, (size_t)n);
         if (server->state == SERVER_CLOSING)
             return;
-        if (relay_settle(server))
+        if (relay_resume_stalled(server) || relay_settle(server))
             return;
         relay_resume_client(server);
     }

@@ -1,9 +1,11 @@
 #include "requests.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "macros.h"
 #include "pg.h"
 
 #define REQUESTS_FIRST_SIZE 16
@@ -12,11 +14,13 @@ void
 requests_init(struct requests *requests)
 {
     memset(requests, 0, sizeof *requests);
+    list_init(&requests->ops);
 }
 
 void
 requests_done(struct requests *requests)
 {
+    requests_abandon_ops(requests);
     free(requests->ring);
     requests_init(requests);
 }
@@ -24,8 +28,10 @@ requests_done(struct requests *requests)
 void
 requests_reset(struct requests *requests)
 {
+    requests_abandon_ops(requests);
     requests->head = 0;
     requests->count = 0;
+    requests->readies = 0;
     requests->skipping = false;
     requests->copy_in = false;
     requests->fence_answered = false;
@@ -97,6 +103,12 @@ requests_is_ignored(const struct requests *requests, char type)
     }
 }
 
+bool
+requests_passes_over_now(const struct requests *requests)
+{
+    return requests->skipping || (requests->copy_in && !requests_copy_end_pending(requests));
+}
+
 static void
 requests_be_in_doubt(struct requests *requests, char type)
 {
@@ -107,11 +119,24 @@ requests_be_in_doubt(struct requests *requests, char type)
         requests->doubt = doubt;
 }
 
-int
-requests_push(struct requests *requests, char type, enum request_action action)
+static bool
+requests_is_ready(const struct request *request)
+{
+    return request->action != REQUEST_SKIP &&
+           (request->type == FRONTEND_SYNC || request->type == FRONTEND_QUERY ||
+            request->type == FRONTEND_FUNCTION_CALL);
+}
+
+/* Enters the message; *ret_entered: it will be answered. */
+static int
+requests_enter(struct requests *requests, char type, enum request_action action, bool has_op,
+               bool *ret_entered)
 {
     int r;
 
+    *ret_entered = false;
+    if (type == FRONTEND_SYNC)
+        requests->segment++;
     /* The COPY has failed: whether the server skips this, or answers it, depends on the Syncs. */
     if (requests->doubt == REQUESTS_MAYBE_SYNCS && !requests->copy_in && requests_is_answered(type))
         requests_be_in_doubt(requests, type);
@@ -126,22 +151,94 @@ requests_push(struct requests *requests, char type, enum request_action action)
         if (r < 0)
             return r;
     }
-    *requests_at(requests, requests->count++) = (struct request){type, (uint8_t)action};
+    *requests_at(requests, requests->count++) =
+        (struct request){.type = type, .action = (uint8_t)action & 127, .has_op = has_op};
+    requests->readies += requests_is_ready(requests_at(requests, requests->count - 1));
+    *ret_entered = true;
     if (type == FRONTEND_SYNC)
         requests->skipping = false;
     return 0;
 }
 
+int
+requests_push(struct requests *requests, char type, enum request_action action)
+{
+    bool entered;
+
+    return requests_enter(requests, type, action, false, &entered);
+}
+
+static void
+requests_tell(struct requests *requests, struct request_op *op, enum request_outcome outcome)
+{
+    requests->resolved++;
+    op->resolve(op, outcome);
+}
+
+int
+requests_push_op(struct requests *requests, char type, enum request_action action,
+                 struct request_op *op)
+{
+    bool entered;
+    const int r = requests_enter(requests, type, action, true, &entered);
+
+    if (r < 0)
+        return r;
+    if (entered)
+        list_push_back(&requests->ops, &op->link);
+    else
+        requests_tell(requests, op, REQUEST_SKIPPED);
+    return 0;
+}
+
+void
+requests_abandon_ops(struct requests *requests)
+{
+    struct list *link;
+
+    while ((link = list_pop(&requests->ops)) != NULL)
+        requests_tell(requests, list_entry(link, struct request_op, link), REQUEST_SKIPPED);
+    for (uint32_t i = 0; i < requests->count; i++)
+        requests_at(requests, i)->has_op = 0;
+}
+
+void
+requests_swallow_head(struct requests *requests)
+{
+    struct request *const head = requests_at(requests, 0);
+
+    assert(requests->count > 0 && head->type == FRONTEND_SYNC);
+    requests->readies -= requests_is_ready(head);
+    head->action = REQUEST_SKIP;
+}
+
+static void
+requests_tell_head(struct requests *requests, enum request_outcome outcome)
+{
+    requests_at(requests, 0)->has_op = 0;
+    requests_tell(requests, list_entry(list_pop(&requests->ops), struct request_op, link), outcome);
+}
+
+/* The head leaves. */
+static void
+requests_drop(struct requests *requests, enum request_outcome outcome)
+{
+    const bool is_ready = requests_is_ready(requests_at(requests, 0));
+
+    if (unlikely(requests_at(requests, 0)->has_op))
+        requests_tell_head(requests, outcome);
+    requests->head = (requests->head + 1) & (requests->size - 1);
+    requests->count--;
+    requests->readies -= is_ready;
+}
+
 static void
 requests_pop(struct requests *requests)
 {
-    requests->head = (requests->head + 1) & (requests->size - 1);
-    requests->count--;
+    requests_drop(requests, REQUEST_DONE);
     /* The end of a COPY has no answer of its own. */
-    while (requests->count > 0 && requests_is_copy_end(requests_head_type(requests))) {
-        requests->head = (requests->head + 1) & (requests->size - 1);
-        requests->count--;
-    }
+    while (requests->count > 0 && requests_is_copy_end(requests_head_type(requests)))
+        requests_drop(requests, REQUEST_DONE);
 }
 
 static void
@@ -159,18 +256,20 @@ requests_is_extended(char type)
            type == FRONTEND_EXECUTE || type == FRONTEND_CLOSE;
 }
 
-/* Drops all up to the next Sync, as the server does. */
+/* The head has failed. Drops all up to the next Sync, as the server does. */
 static void
 requests_skip(struct requests *requests)
 {
+    enum request_outcome outcome = REQUEST_FAILED;
+
     requests->skipping = true;
     while (requests->count > 0) {
         if (requests_head_type(requests) == FRONTEND_SYNC) {
             requests->skipping = false;
             return;
         }
-        requests->head = (requests->head + 1) & (requests->size - 1);
-        requests->count--;
+        requests_drop(requests, outcome);
+        outcome = REQUEST_SKIPPED;
     }
 }
 
@@ -195,6 +294,8 @@ requests_fail(struct requests *requests)
     requests->copy_in = false;
     if (requests_is_extended(requests_head_type(requests)))
         requests_skip(requests);
+    else if (requests->count > 0 && requests_at(requests, 0)->has_op) /* it ends later, but so */
+        requests_tell_head(requests, REQUEST_FAILED);
     if (requests->doubt != REQUESTS_CERTAIN)
         requests_doubt_rest(requests);
 }
@@ -217,10 +318,12 @@ requests_begin_copy_in(struct requests *requests)
                 *requests_at(requests, kept++) = *requests_at(requests, i++);
             break;
         }
-        if (request.type == FRONTEND_SYNC)
+        if (request.type == FRONTEND_SYNC) {
+            requests->readies -= requests_is_ready(&request);
             requests_be_in_doubt(requests, FRONTEND_SYNC);
-        else
+        } else {
             *requests_at(requests, kept++) = request;
+        }
     }
     if (requests->count > 0)
         requests->count = kept;

@@ -16,11 +16,32 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "list.h"
+
 /* What happens to the answer. */
 enum request_action {
     REQUEST_FORWARD, /* it goes to the client */
     REQUEST_SKIP,    /* the daemon asked: it is swallowed */
     REQUEST_FENCE, /* an empty query of the daemon; what comes before its answer is the client's */
+    /*
+     * Parse and Close of named statements. Their success is shown so, their failure, and what else
+     * the server says meanwhile, is the client's.
+     */
+    REQUEST_QUIET,    /* the daemon's, ahead of a message of the client: nobody sees it */
+    REQUEST_AS_PARSE, /* a Close in the place of the client's Parse: a ParseComplete */
+    REQUEST_REFUSED,  /* a Parse that must fail: success means that we are out of step */
+};
+
+enum request_outcome {
+    REQUEST_DONE,
+    REQUEST_FAILED,
+    REQUEST_SKIPPED, /* the server has passed it over, or is no more */
+};
+
+/* Embedded in what is to be told of a request's end; resolve, called once, owns it then. */
+struct request_op {
+    struct list link;
+    void (*resolve)(struct request_op *op, enum request_outcome outcome);
 };
 
 /*
@@ -34,8 +55,9 @@ enum requests_doubt {
 };
 
 struct request {
-    char type;      /* of the frontend message */
-    uint8_t action; /* enum request_action */
+    char type;          /* of the frontend message */
+    uint8_t action : 7; /* enum request_action */
+    uint8_t has_op : 1; /* the next of ops is told of its end */
 };
 
 struct requests {
@@ -43,10 +65,19 @@ struct requests {
     uint32_t size;        /* of ring; a power of two */
     uint32_t head;
     uint32_t count;
+    uint32_t readies;    /* how many of the client's will be answered by a ReadyForQuery */
     bool skipping;       /* an error was answered: all up to the next Sync is dropped */
     bool copy_in;        /* the server reads COPY data */
     bool fence_answered; /* of the fence at the head: only its ReadyForQuery is to come */
     enum requests_doubt doubt;
+    struct list ops;   /* struct request_op, in the order of their requests */
+    uint32_t resolved; /* how many ops were told, ever */
+    /*
+     * Counts the Syncs, and the queries with an op, which change something or do not while what
+     * comes behind them is executed. After an error the server passes over all up to a Sync; so
+     * within a segment each message is executed only if all before it were.
+     */
+    uint32_t segment;
 };
 
 /* From here on no more is taken in until some are answered; see relay.c. */
@@ -68,6 +99,24 @@ requests_empty(const struct requests *requests)
  * entered, nor is what the server will ignore. 0 or -ENOMEM.
  */
 int requests_push(struct requests *requests, char type, enum request_action action);
+/*
+ * The same, and op hears of its end: at once if the server will not look at it. On failure op is
+ * still the caller's.
+ */
+int requests_push_op(struct requests *requests, char type, enum request_action action,
+                     struct request_op *op);
+/* The answer to the head, a Sync, is nobody's. */
+void requests_swallow_head(struct requests *requests);
+/* The server is lost: all ops are told. */
+void requests_abandon_ops(struct requests *requests);
+
+/* Whether the server will not look at what is sent now: an error, or COPY data, came before it. */
+bool requests_passes_over_now(const struct requests *requests);
+static inline bool
+requests_passes_over(const struct requests *requests)
+{
+    return (requests->skipping || requests->copy_in) && requests_passes_over_now(requests);
+}
 
 /* Where the answer that comes next goes; FORWARD when nothing is asked (notices and the like). */
 static inline enum request_action

@@ -14,6 +14,7 @@
 #include "log.h"
 #include "policy.h"
 #include "pool.h"
+#include "prepared.h"
 #include "relay.h"
 #include "settings.h"
 #include "worker.h"
@@ -213,7 +214,9 @@ server_free_message(struct message *message)
     struct server *const server = container_of(message, struct server, message);
 
     requests_done(&server->requests);
+    prepared_free(server->prepared);
     buf_done(&server->held);
+    buf_done(&server->replay);
     settings_unref(server->settings);
     free(server);
 }
@@ -263,6 +266,7 @@ server_close(struct server *server, enum close_reason reason)
                (unsigned long long)((loop_now(shard->worker->loop) - server->connect_time) / SEC));
     if (client != NULL)
         client->is_cut = relay_client_is_cut(server);
+    requests_abandon_ops(&server->requests); /* they know the client */
     server->client = NULL;
     server->lookup = NULL;
     task_finish(&server->task);
@@ -331,6 +335,7 @@ server_link(struct server *server, struct client *client)
     server->client = client;
     server->was_canceled = false;
     server->said_fatal = false;
+    server->heal = HEAL_NOT;
     server->ready = false;
     *server->trouble = '\0';
     server->request_time = loop_now(server->shard->worker->loop);

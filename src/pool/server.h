@@ -32,6 +32,7 @@
 
 struct client;
 struct lookup;
+struct prepared_set;
 struct settings;
 struct shard;
 
@@ -58,23 +59,35 @@ enum ask {
     ASK_LOOKUP,
 };
 
+/* Whether a Bind that is refused can be sent once more; see relay_heal.c. */
+enum heal {
+    HEAL_NOT,
+    HEAL_KEEPS, /* what comes after the Bind is being kept */
+    HEAL_CAN,   /* all up to its Sync is kept, and nothing was answered */
+};
+
 struct server {
     struct stream stream;
-    struct message message;    /* moving; the end of the connection; freeing */
-    struct list link;          /* in shard->servers */
-    struct list idle_link;     /* in shard->idle while IDLE */
-    struct shard *shard;       /* borrowed */
-    struct client *client;     /* linked; NULL unless ACTIVE */
-    struct backend *backend;   /* owned; the connector's from CLOSING on */
-    struct settings *settings; /* a reference: what the server has reported */
+    struct message message;        /* moving; the end of the connection; freeing */
+    struct list link;              /* in shard->servers */
+    struct list idle_link;         /* in shard->idle while IDLE */
+    struct shard *shard;           /* borrowed */
+    struct client *client;         /* linked; NULL unless ACTIVE */
+    struct backend *backend;       /* owned; the connector's from CLOSING on */
+    struct settings *settings;     /* a reference: what the server has reported */
+    struct prepared_set *prepared; /* owned; NULL until it has a client's statement */
     struct requests requests;
     struct framer framer;
     struct buf held;       /* a message of which only the beginning has come */
+    struct buf replay;     /* what is kept for heal */
     struct task task;      /* the ask under way, but for a lookup's */
     struct lookup *lookup; /* borrowed; NULL unless its query is the ask under way */
     enum server_state state;
     enum ask ask;
+    enum heal heal;
+    bool is_described;     /* what is kept asks for the description of its rows */
     unsigned generation;   /* of the policy it was made with */
+    unsigned barriers;     /* queries on their way that may forget any statement */
     unsigned cancels;      /* cancel requests on their way to it */
     char status;           /* of the last ReadyForQuery: I, T, E */
     bool ready;            /* it has answered all: ReadyForQuery was the last word */

@@ -16,6 +16,7 @@
 #include "engine_int.h"
 #include "policy.h"
 #include "pool.h"
+#include "prepared.h"
 #include "requests.h"
 #include "server.h"
 #include "settings.h"
@@ -45,6 +46,7 @@ stats_add(struct stats *sum, const struct stats *more)
     sum->server_parses += more->server_parses;
     sum->binds += more->binds;
     sum->client_logins += more->client_logins;
+    sum->heals += more->heals;
 }
 
 static void
@@ -143,6 +145,7 @@ snapshot_client(struct snapshot *snapshot, struct worker *worker, const struct c
     }
     row->id = client->id;
     row->link_id = client->server != NULL ? client->server->id : 0;
+    row->prepared_statements = prepared_count_names(client->names);
     row->remote_pid = (int)client->address.pid;
     client_describe_tls(client, row->tls);
     row->worker = worker->index;
@@ -178,6 +181,7 @@ snapshot_server(struct snapshot *snapshot, struct worker *worker, const struct s
     row->close_needed = server->generation != server->shard->policy->generation;
     row->id = server->id;
     row->link_id = server->client != NULL ? server->client->id : 0;
+    row->prepared_statements = prepared_count(server->prepared);
     row->remote_pid = backend->pid;
     if (backend->tls != NULL)
         (void)snprintf(row->tls, sizeof row->tls, "%s/%s", backend->tls_version,

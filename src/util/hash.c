@@ -53,15 +53,15 @@ sip_last_word(const unsigned char *tail, size_t len)
 }
 
 uint64_t
-hash_bytes(const void *data, size_t len)
+hash_bytes_with(const uint64_t key[2], const void *data, size_t len)
 {
     const unsigned char *bytes = data;
     const size_t whole = len - len % 8;
     uint64_t v[4] = {
-        hash_key[0] ^ UINT64_C(0x736f6d6570736575),
-        hash_key[1] ^ UINT64_C(0x646f72616e646f6d),
-        hash_key[0] ^ UINT64_C(0x6c7967656e657261),
-        hash_key[1] ^ UINT64_C(0x7465646279746573),
+        key[0] ^ UINT64_C(0x736f6d6570736575),
+        key[1] ^ UINT64_C(0x646f72616e646f6d),
+        key[0] ^ UINT64_C(0x6c7967656e657261),
+        key[1] ^ UINT64_C(0x7465646279746573),
     };
 
     for (size_t i = 0; i < whole; i += 8) {
@@ -75,6 +75,12 @@ hash_bytes(const void *data, size_t len)
     for (int i = 0; i < 3; i++)
         sip_round(v);
     return v[0] ^ v[1] ^ v[2] ^ v[3];
+}
+
+uint64_t
+hash_bytes(const void *data, size_t len)
+{
+    return hash_bytes_with(hash_key, data, len);
 }
 
 uint64_t

@@ -82,6 +82,7 @@ WORKLOADS = [
     Workload("-S, 256 clients", 256, "-S"),
     Workload("-S over TLS, 64 clients", 64, "-S", tls=True, limit=0.8),
     Workload("-S extended, 64 clients", 64, "-S", "-M", "extended"),
+    Workload("-S prepared, 64 clients", 64, "-S", "-M", "prepared"),
     Workload("-S prepared, 64 sessions", 64, "-S", "-M", "prepared", session=True, quick=True),
     Workload("TPC-B, 64 clients", 64, quick=True),
     Workload("1 MB result, 8 clients", 8, script="megabyte.sql", quick=True),

@@ -20,8 +20,8 @@ LAYOUTS = [  # worker threads, shards of a pool
 CLIENTS = [1, pytest.param(16, marks=full), pytest.param(64, marks=full), 256]
 TRANSACTIONS = {1: 300, 16: 80, 64: 40, 256: 12}  # per client
 
-# pgbench -M prepared names its statements, so it needs a session; and it waits for one PREPARE before it goes on
-# with its other clients, so it needs a server for each.
+# pgbench -M prepared waits for one Parse before it goes on with its other clients, also within transactions: so it
+# needs a server for each, unless a statement is a transaction.
 PROTOCOLS = [
     ("simple", "transaction"),
     ("extended", "transaction"),
@@ -71,13 +71,13 @@ def test_tpcb(postgres, pooler, protocol, mode, clients):
 
 
 @pytest.mark.parametrize("clients", CLIENTS)
-@pytest.mark.parametrize("protocol, mode", PROTOCOLS)
+@pytest.mark.parametrize("protocol, mode", [*PROTOCOLS, ("prepared", "transaction")])
 def test_select(pooler, protocol, mode, clients):
     pooler.pgbench("-n", "-S", "-M", protocol, "-c", clients, "-j", 2, "-t", 4 * TRANSACTIONS[clients], dbname=mode)
 
 
 @pytest.mark.parametrize("clients", CLIENTS)
-@pytest.mark.parametrize("protocol", ["simple", "extended"])
+@pytest.mark.parametrize("protocol", ["simple", "extended", "prepared"])
 def test_select_statement_mode(pooler, protocol, clients):
     pooler.pgbench("-n", "-S", "-M", protocol, "-c", clients, "-j", 2, "-t", 2 * TRANSACTIONS[clients],
                    dbname="statement")

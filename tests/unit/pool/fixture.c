@@ -13,6 +13,7 @@
 #include "pg.h"
 #include "pool.h"
 #include "settings.h"
+#include "statement.h"
 #include "worker.h"
 
 /* What a server's login reports. */
@@ -181,6 +182,7 @@ fixture_stop(struct fixture *f)
     fake_connector_free(f->connector);
     config_unref(f->config);
     assert_int_equal(settings_global_done(), 0);
+    assert_int_equal(statement_global_done(), 0);
 }
 
 int

@@ -106,6 +106,25 @@ append_marked(struct client_actor *client, struct buf *buf, char type, const cha
     append_message(buf, type, text);
 }
 
+/* A statement with a name, or a use of one that there may be: an older one's number is its name. */
+static void
+append_statement(struct client_actor *client, struct buf *buf, char type, const char *word,
+                 unsigned number)
+{
+    char body[2 * MARK_SIZE + 32] = "";
+    int len;
+    char header[PG_HEADER_SIZE];
+
+    if (type == 'P')
+        len = snprintf(body, sizeof(body), "s%u%c%s c%u.%u;%c%c", number, 0, word, client->id,
+                       ++client->sent, 0, 0);
+    else
+        len = snprintf(body, sizeof(body), "%cs%u%c%c%c%c%c%c", 0, number, 0, 0, 0, 0, 0, 0);
+    pg_put_header(header, type, (uint32_t)len + 1);
+    assert_int_equal(buf_append(buf, header, sizeof(header)), 0);
+    assert_int_equal(buf_append(buf, body, (size_t)len + 1), 0);
+}
+
 static void
 append_request(struct havoc *h, struct client_actor *client, struct buf *buf)
 {
@@ -121,8 +140,11 @@ append_request(struct havoc *h, struct client_actor *client, struct buf *buf)
         append_message(buf, 'Q', "");
         return;
     case 3:
-        append_marked(client, buf, 'P', one_in(h, 4) ? "fail" : "parse");
-        append_marked(client, buf, 'B', "bind");
+        if (one_in(h, 3))
+            append_statement(client, buf, 'P', one_in(h, 4) ? "fail" : "parse", client->sent + 1);
+        append_statement(client, buf, 'B', NULL, (unsigned)rng_below(&h->rng, client->sent + 1));
+        if (one_in(h, 8))
+            append_message(buf, 'C', "Ss3");
         append_marked(client, buf, 'E', "execute");
         if (!one_in(h, 4))
             append_message(buf, 'S', NULL);
@@ -367,7 +389,7 @@ server_message(struct havoc *h, struct server_actor *server, char type, const ch
         append_message(&server->output, 'D', text);
         append_message(&server->output, 'C', text);
     } else {
-        append_message(&server->output, type == 'P' ? '1' : '2', NULL);
+        append_message(&server->output, type == 'P' ? '1' : type == 'C' ? '3' : '2', NULL);
     }
 }
 
@@ -383,6 +405,8 @@ server_takes(struct havoc *h, struct server_actor *server)
         return false;
     len = pg_get_uint32(input->data + 1) + 1;
     memcpy(text, input->data + PG_HEADER_SIZE, MIN(len - PG_HEADER_SIZE, sizeof(text) - 1));
+    if (input->data[0] == 'P') /* what it is called does not matter here */
+        memmove(text, text + strlen(text) + 1, sizeof(text) - strlen(text) - 1);
     if (input->data[0] == 'X') {
         server_gone(server);
         return false;
@@ -513,7 +537,7 @@ havoc_in(struct fixture *f, const char *how)
 {
     static const char base[] = "default_pool_size = 3\nserver_check_delay = 1\n"
                                "query_wait_timeout = 20\nquery_timeout = 30\nauth_user = alice\n"
-                               "client_login_timeout = 10\n";
+                               "client_login_timeout = 10\nmax_prepared_statements = 2\n";
     unsigned answers = 0;
     char text[300];
 

@@ -1,0 +1,472 @@
+#include "prepared.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "hash.h"
+#include "pg.h"
+#include "requests.h"
+#include "statement.h"
+
+static bool
+prepared_is_unsure(const struct prepared_changes *changes, const struct requests *requests)
+{
+    return changes->count > 0 && changes->segment != requests->segment;
+}
+
+static bool
+prepared_has_server_name(const struct statement *statement, const char *name, size_t len)
+{
+    size_t own_len;
+    const char *const own = statement_name(statement, &own_len);
+
+    return own_len == len && memcmp(own, name, len) == 0;
+}
+
+/* ---- a client's names -------------------------------------------------------------------------
+ */
+
+struct name_key {
+    const char *text;
+    size_t len;
+};
+
+static bool
+prepared_name_is(const struct map_node *node, const void *arg)
+{
+    const struct prepared_name *const name = container_of(node, struct prepared_name, node);
+    const struct name_key *const key = arg;
+
+    return name->len == key->len && memcmp(name->text, key->text, key->len) == 0;
+}
+
+struct prepared_name *
+prepared_find(const struct prepared_names *names, const char *text, size_t len)
+{
+    const struct name_key key = {text, MIN(len, PREPARED_NAME_LEN)};
+
+    if (names == NULL)
+        return NULL;
+    return map_entry(map_get(&names->map, hash_bytes(text, key.len), &key), struct prepared_name,
+                     node);
+}
+
+enum prepared_state
+prepared_name_state(const struct prepared_name *name, const struct requests *requests)
+{
+    if (name == NULL)
+        return PREPARED_NOT;
+    if (prepared_is_unsure(&name->changes, requests))
+        return PREPARED_UNSURE;
+    return name->then != NULL ? PREPARED_IS : PREPARED_NOT;
+}
+
+int
+prepared_add_name(struct prepared_names **names, const char *text, size_t len,
+                  struct prepared_name **ret_name)
+{
+    struct prepared_name *name;
+
+    if (*names == NULL) {
+        *names = calloc(1, sizeof **names);
+        if (*names == NULL)
+            return -ENOMEM;
+        map_init(&(*names)->map, prepared_name_is);
+    }
+    len = MIN(len, PREPARED_NAME_LEN);
+    name = calloc(1, sizeof *name + len);
+    if (name == NULL)
+        return -ENOMEM;
+    name->len = (uint8_t)len;
+    memcpy(name->text, text, len);
+    if (map_add(&(*names)->map, &name->node, hash_bytes(text, len)) < 0) {
+        free(name);
+        return -ENOMEM;
+    }
+    *ret_name = name;
+    return 0;
+}
+
+static void
+prepared_free_name(struct prepared_name *name)
+{
+    statement_unref(name->now);
+    statement_unref(name->then);
+    free(name);
+}
+
+void
+prepared_drop_name(struct prepared_names *names, struct prepared_name *name)
+{
+    if (name->changes.count > 0 || name->now != NULL)
+        return;
+    map_remove(&names->map, &name->node);
+    prepared_free_name(name);
+}
+
+const struct prepared_name *
+prepared_name_of(const struct prepared_names *names, const char *server_name, size_t len)
+{
+    if (names == NULL)
+        return NULL;
+    for (struct map_node *node = map_first(&names->map); node != NULL;
+         node = map_next(&names->map, node)) {
+        const struct prepared_name *const name = container_of(node, struct prepared_name, node);
+
+        if ((name->now != NULL && prepared_has_server_name(name->now, server_name, len)) ||
+            (name->then != NULL && prepared_has_server_name(name->then, server_name, len)))
+            return name;
+    }
+    return NULL;
+}
+
+static void
+prepared_set_name(struct statement **where, struct statement *statement)
+{
+    struct statement *const before = *where;
+
+    *where = statement != NULL ? statement_ref(statement) : NULL;
+    statement_unref(before);
+}
+
+/* Nothing is on its way any more: what is certain is all there is. */
+static void
+prepared_settle_name(struct prepared_names *names, struct prepared_name *name)
+{
+    if (name->changes.count > 0)
+        return;
+    if (name->then != name->now)
+        prepared_set_name(&name->then, name->now);
+    prepared_drop_name(names, name);
+}
+
+void
+prepared_forget_names(struct prepared_names *names)
+{
+    struct map_node *next;
+
+    if (names == NULL)
+        return;
+    for (struct map_node *node = map_first(&names->map); node != NULL; node = next) {
+        struct prepared_name *const name = container_of(node, struct prepared_name, node);
+
+        next = map_next(&names->map, node);
+        prepared_set_name(&name->now, NULL);
+        prepared_settle_name(names, name);
+    }
+}
+
+unsigned
+prepared_count_names(const struct prepared_names *names)
+{
+    return names != NULL ? (unsigned)map_count(&names->map) : 0;
+}
+
+void
+prepared_free_names(struct prepared_names *names)
+{
+    struct map_node *next;
+
+    if (names == NULL)
+        return;
+    for (struct map_node *node = map_first(&names->map); node != NULL; node = next) {
+        next = map_next(&names->map, node);
+        prepared_free_name(container_of(node, struct prepared_name, node));
+    }
+    map_done(&names->map);
+    free(names);
+}
+
+/* ---- a server's statements --------------------------------------------------------------------
+ */
+
+static bool
+prepared_is_of(const struct map_node *node, const void *statement)
+{
+    return container_of(node, struct prepared_entry, node)->statement == statement;
+}
+
+struct prepared_entry *
+prepared_get(const struct prepared_set *set, const struct statement *statement)
+{
+    if (set == NULL)
+        return NULL;
+    return map_entry(map_get(&set->map, statement_hash(statement), statement),
+                     struct prepared_entry, node);
+}
+
+enum prepared_state
+prepared_entry_state(const struct prepared_entry *entry, const struct requests *requests)
+{
+    if (entry == NULL)
+        return PREPARED_NOT;
+    if (prepared_is_unsure(&entry->changes, requests))
+        return PREPARED_UNSURE;
+    return entry->then ? PREPARED_IS : PREPARED_NOT;
+}
+
+int
+prepared_add(struct prepared_set **set, struct statement *statement,
+             struct prepared_entry **ret_entry)
+{
+    struct prepared_entry *entry;
+
+    if (*set == NULL) {
+        *set = calloc(1, sizeof **set);
+        if (*set == NULL)
+            return -ENOMEM;
+        map_init(&(*set)->map, prepared_is_of);
+        list_init(&(*set)->order);
+    }
+    entry = calloc(1, sizeof *entry);
+    if (entry == NULL)
+        return -ENOMEM;
+    if (map_add(&(*set)->map, &entry->node, statement_hash(statement)) < 0) {
+        free(entry);
+        return -ENOMEM;
+    }
+    entry->statement = statement_ref(statement);
+    *ret_entry = entry;
+    return 0;
+}
+
+/* `then`, and with it its place in the order. */
+static void
+prepared_expect(struct prepared_set *set, struct prepared_entry *entry, bool then)
+{
+    if (entry->then == then)
+        return;
+    entry->then = then;
+    if (then) {
+        list_push_front(&set->order, &entry->link);
+        set->count++;
+    } else {
+        list_remove(&entry->link);
+        set->count--;
+    }
+}
+
+static void
+prepared_free_entry(struct prepared_entry *entry)
+{
+    statement_unref(entry->statement);
+    free(entry);
+}
+
+void
+prepared_drop(struct prepared_set *set, struct prepared_entry *entry)
+{
+    if (entry->changes.count > 0 || entry->now)
+        return;
+    map_remove(&set->map, &entry->node);
+    prepared_free_entry(entry);
+}
+
+static void
+prepared_settle(struct prepared_set *set, struct prepared_entry *entry)
+{
+    if (entry->changes.count > 0)
+        return;
+    prepared_expect(set, entry, entry->now);
+    prepared_drop(set, entry);
+}
+
+struct prepared_entry *
+prepared_oldest(const struct prepared_set *set)
+{
+    return list_entry(list_last(&set->order), struct prepared_entry, link);
+}
+
+void
+prepared_forget(struct prepared_set *set)
+{
+    struct map_node *next;
+
+    if (set == NULL)
+        return;
+    for (struct map_node *node = map_first(&set->map); node != NULL; node = next) {
+        struct prepared_entry *const entry = container_of(node, struct prepared_entry, node);
+
+        next = map_next(&set->map, node);
+        entry->now = false;
+        prepared_settle(set, entry);
+    }
+}
+
+void
+prepared_doubt(struct prepared_set *set)
+{
+    struct prepared_entry *entry;
+
+    if (set == NULL)
+        return;
+    set->is_doubtful = true;
+    LIST_FOREACH (entry, &set->order, link)
+        entry->is_stale = true;
+}
+
+unsigned
+prepared_count(const struct prepared_set *set)
+{
+    return set != NULL ? set->count : 0;
+}
+
+void
+prepared_free(struct prepared_set *set)
+{
+    struct map_node *next;
+
+    if (set == NULL)
+        return;
+    for (struct map_node *node = map_first(&set->map); node != NULL; node = next) {
+        next = map_next(&set->map, node);
+        prepared_free_entry(container_of(node, struct prepared_entry, node));
+    }
+    map_done(&set->map);
+    free(set);
+}
+
+/* ---- changes ----------------------------------------------------------------------------------
+ */
+
+struct prepared_op {
+    struct request_op request;
+    struct prepared_change change; /* its statement is a reference */
+};
+
+static void
+prepared_begin(struct prepared_changes *changes, const struct requests *requests)
+{
+    changes->count++;
+    changes->segment = requests->segment;
+}
+
+static void
+prepared_resolve(struct request_op *request, enum request_outcome outcome)
+{
+    struct prepared_op *const op = container_of(request, struct prepared_op, request);
+    const struct prepared_change *const change = &op->change;
+
+    if (change->entry != NULL) {
+        change->entry->changes.count--;
+        if (outcome == REQUEST_DONE)
+            change->entry->now = change->adds;
+        prepared_settle(change->set, change->entry);
+    }
+    if (change->name != NULL) {
+        change->name->changes.count--;
+        if (outcome == REQUEST_DONE)
+            prepared_set_name(&change->name->now, change->statement);
+        prepared_settle_name(change->names, change->name);
+    }
+    statement_unref(change->statement);
+    free(op);
+}
+
+int
+prepared_push(struct requests *requests, char type, int action,
+              const struct prepared_change *change)
+{
+    struct prepared_op *const op = malloc(sizeof *op);
+    int r;
+
+    if (op == NULL)
+        return -ENOMEM;
+    op->request = (struct request_op){.resolve = prepared_resolve};
+    op->change = *change;
+    if (change->statement != NULL)
+        statement_ref(change->statement);
+    if (change->entry != NULL) {
+        prepared_begin(&change->entry->changes, requests);
+        prepared_expect(change->set, change->entry, change->adds);
+        change->entry->is_stale = false;
+    }
+    if (change->name != NULL) {
+        prepared_begin(&change->name->changes, requests);
+        prepared_set_name(&change->name->then, change->statement);
+    }
+    r = requests_push_op(requests, type, (enum request_action)action, &op->request);
+    if (r < 0)
+        prepared_resolve(&op->request, REQUEST_SKIPPED);
+    if (type == FRONTEND_QUERY)
+        requests->segment++;
+    return r;
+}
+
+struct prepared_barrier {
+    struct request_op request;
+    unsigned *barriers;
+};
+
+static void
+prepared_end_barrier(struct request_op *request, enum request_outcome outcome)
+{
+    struct prepared_barrier *const barrier =
+        container_of(request, struct prepared_barrier, request);
+
+    (void)outcome;
+    (*barrier->barriers)--;
+    free(barrier);
+}
+
+int
+prepared_push_barrier(struct requests *requests, unsigned *barriers)
+{
+    struct prepared_barrier *const barrier = malloc(sizeof *barrier);
+    int r;
+
+    if (barrier == NULL)
+        return -ENOMEM;
+    *barrier = (struct prepared_barrier){.request = {.resolve = prepared_end_barrier},
+                                         .barriers = barriers};
+    (*barriers)++;
+    r = requests_push_op(requests, FRONTEND_QUERY, REQUEST_FORWARD, &barrier->request);
+    if (r < 0)
+        prepared_end_barrier(&barrier->request, REQUEST_SKIPPED);
+    return r;
+}
+
+/* Only to remember the name: two names may mean the same statement, and the error says which. */
+struct prepared_refusal {
+    struct request_op request;
+    uint8_t len;
+    char text[PREPARED_NAME_LEN];
+};
+
+static void
+prepared_forget_refusal(struct request_op *request, enum request_outcome outcome)
+{
+    (void)outcome;
+    free(container_of(request, struct prepared_refusal, request));
+}
+
+int
+prepared_push_refused(struct requests *requests, const struct prepared_name *name)
+{
+    struct prepared_refusal *const refusal = malloc(sizeof *refusal);
+    int r;
+
+    if (refusal == NULL)
+        return -ENOMEM;
+    refusal->request = (struct request_op){.resolve = prepared_forget_refusal};
+    refusal->len = name->len;
+    memcpy(refusal->text, name->text, name->len);
+    r = requests_push_op(requests, FRONTEND_PARSE, REQUEST_REFUSED, &refusal->request);
+    if (r < 0)
+        free(refusal);
+    return r;
+}
+
+bool
+prepared_refused_name(const struct requests *requests, const char **ret_text, size_t *ret_len)
+{
+    const struct prepared_refusal *refusal;
+
+    if (requests_action(requests) != REQUEST_REFUSED)
+        return false;
+    refusal = container_of(list_first(&requests->ops), struct prepared_refusal, request.link);
+    *ret_text = refusal->text;
+    *ret_len = refusal->len;
+    return true;
+}

@@ -1,0 +1,163 @@
+/*
+ * prepared.h - which named statements a client has, and which a server; also while messages that
+ * change it are on their way.
+ *
+ * Clients may send many messages without waiting for an answer, and any of them may fail. So each
+ * of the two, a name of a client and a statement of a server, is known twice: `now` is what is
+ * certain, from the answers that have come; `then` is how it will be when all that was sent was
+ * executed. A change is a request's op (requests.h): it sets `then` when it is sent, and `now` when
+ * its answer comes; one that the server has passed over changes nothing, and when none is left on
+ * its way, `then` is again what `now` is.
+ *
+ * After an error the server passes over all up to a Sync. So behind a change in the same segment
+ * (between two Syncs) `then` holds for certain: what comes there is executed only if the change
+ * was. Behind the Sync it is not certain, and who needs to know has to wait for the answer
+ * (PREPARED_UNSURE); it comes, since the Sync is sent.
+ *
+ * Statements of a server are in the order of their last use. They, and names, refer to statements
+ * by references.
+ *
+ * Thread: that of the client or server. Life: NULL until the first; *_free at its end. A change
+ * refers to both sides, which are linked while it is on its way.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "list.h"
+#include "map.h"
+
+struct requests;
+struct statement;
+
+enum prepared_state {
+    PREPARED_NOT,
+    PREPARED_IS,
+    PREPARED_UNSURE,
+};
+
+/* What is on its way. */
+struct prepared_changes {
+    uint32_t count;
+    uint32_t segment; /* of the last one */
+};
+
+/* PostgreSQL looks at so much of a name. */
+#define PREPARED_NAME_LEN 63
+
+/* A name of a client. */
+struct prepared_name {
+    struct map_node node;   /* in names */
+    struct statement *now;  /* a reference, or NULL: nothing has this name */
+    struct statement *then; /* likewise */
+    struct prepared_changes changes;
+    uint8_t len;
+    char text[];
+};
+
+/* All names of a client. */
+struct prepared_names {
+    struct map map;
+};
+
+/* A statement of a server. */
+struct prepared_entry {
+    struct map_node node;        /* in the set */
+    struct list link;            /* in the set's order, while `then` */
+    struct statement *statement; /* a reference */
+    struct prepared_changes changes;
+    bool now;
+    bool then;
+    bool is_stale; /* what the server has under this name is to be replaced before its next use */
+};
+
+/* All statements of a server. */
+struct prepared_set {
+    struct map map;
+    struct list order; /* the last used first */
+    unsigned count;    /* in order */
+    bool is_doubtful; /* it may have statements that are not here: each Parse goes behind a Close */
+};
+
+/* ---- a client's names */
+
+/* NULL when it has nothing to do with this name. names may be NULL. */
+struct prepared_name *prepared_find(const struct prepared_names *names, const char *text,
+                                    size_t len);
+/* Whether a statement has the name (then it is name->then). name may be NULL. */
+enum prepared_state prepared_name_state(const struct prepared_name *name,
+                                        const struct requests *requests);
+/* A new name, without a statement yet; makes *names if it is NULL. 0 or -ENOMEM. */
+int prepared_add_name(struct prepared_names **names, const char *text, size_t len,
+                      struct prepared_name **ret_name);
+/* Forgets a name that was added, if nothing has become of it. */
+void prepared_drop_name(struct prepared_names *names, struct prepared_name *name);
+/* What the client calls the statement with this name on servers, or NULL. */
+const struct prepared_name *prepared_name_of(const struct prepared_names *names,
+                                             const char *server_name, size_t len);
+/* The server has forgotten all. names may be NULL. */
+void prepared_forget_names(struct prepared_names *names);
+unsigned prepared_count_names(const struct prepared_names *names);
+void prepared_free_names(struct prepared_names *names);
+
+/* ---- a server's statements */
+
+/* NULL when it has nothing to do with it. set may be NULL. */
+struct prepared_entry *prepared_get(const struct prepared_set *set,
+                                    const struct statement *statement);
+/* Whether the server has it. entry may be NULL. */
+enum prepared_state prepared_entry_state(const struct prepared_entry *entry,
+                                         const struct requests *requests);
+/* A new entry, that the server does not have yet; makes *set if it is NULL. 0 or -ENOMEM. */
+int prepared_add(struct prepared_set **set, struct statement *statement,
+                 struct prepared_entry **ret_entry);
+/* Forgets an entry that was added, if nothing has become of it. */
+void prepared_drop(struct prepared_set *set, struct prepared_entry *entry);
+/* It is used now. */
+static inline void
+prepared_use(struct prepared_set *set, struct prepared_entry *entry)
+{
+    if (set->order.next == &entry->link)
+        return;
+    list_remove(&entry->link);
+    list_push_front(&set->order, &entry->link);
+}
+/* The one that was not used for longest, or NULL. */
+struct prepared_entry *prepared_oldest(const struct prepared_set *set);
+/* The server has forgotten all. set may be NULL. */
+void prepared_forget(struct prepared_set *set);
+/* Any of them may be out of date, or there may be others: they are replaced before they are used.
+ * set may be NULL. */
+void prepared_doubt(struct prepared_set *set);
+unsigned prepared_count(const struct prepared_set *set);
+void prepared_free(struct prepared_set *set);
+
+/* ---- changes */
+
+/* What a request changes; fields that do not apply are NULL. */
+struct prepared_change {
+    struct prepared_names *names;
+    struct prepared_name *name;  /* becomes */
+    struct statement *statement; /* this one, or nothing */
+    struct prepared_set *set;
+    struct prepared_entry *entry; /* is there, or not */
+    bool adds;
+};
+
+/*
+ * Enters a request that makes this change, with the action of requests.h. 0; or -ENOMEM, and then
+ * nothing has changed. The name and the entry may be gone afterwards, if nothing came of them.
+ */
+int prepared_push(struct requests *requests, char type, int action,
+                  const struct prepared_change *change);
+/*
+ * Enters a query that may forget any number of statements; *barriers is one more until it is
+ * answered. 0 or -ENOMEM.
+ */
+int prepared_push_barrier(struct requests *requests, unsigned *barriers);
+/* Enters a Parse of a name that is in use. 0 or -ENOMEM. */
+int prepared_push_refused(struct requests *requests, const struct prepared_name *name);
+/* If that is what the server answers now: the name. */
+bool prepared_refused_name(const struct requests *requests, const char **ret_text, size_t *ret_len);

@@ -1,0 +1,575 @@
+/*
+ * relay_statement.c - named prepared statements of clients that change their servers: names are
+ * rewritten, and what a server lacks is prepared ahead.
+ *
+ *     Parse "x", new      Parse "pgweir_..." if the server lacks it;
+ *                         else a Close of nothing, whose answer is shown as ParseComplete
+ *     Parse "x", in use   Parse "pgweir_..." twice: the second one fails (42P05)
+ *     Bind, Describe "x"  with "pgweir_...", and, if the server lacks that, a Parse of it ahead
+ *     ... "x" unknown     as it is: the server does not know it either (26000)
+ *     Close "x"           a Close of nothing
+ *
+ * Where a server gets one more than max_prepared_statements, a Close of the one goes ahead that
+ * was not used for longest.
+ *
+ * So every message of the client is answered by the server, in its place, after an error not at
+ * all, and an error of a statement ends the server's transaction as it would: nothing is made up
+ * but words. This costs a small message for a Parse that is not needed and for a Close; neither
+ * comes often, and nothing has to be put between two answers at the right moment.
+ *
+ * In a failed transaction a Parse must fail, while a Close would not: so there, and where we cannot
+ * know, it is parsed again.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "buf.h"
+#include "build.h"
+#include "client.h"
+#include "pg.h"
+#include "policy.h"
+#include "pool.h"
+#include "prepared.h"
+#include "relay_int.h"
+#include "requests.h"
+#include "server.h"
+#include "sql.h"
+#include "statement.h"
+
+/* A message under work. */
+struct mapping {
+    struct client *client;
+    struct server *server;
+    struct span *span;
+    const char *data;
+    size_t avail;
+    size_t len;
+};
+
+/* A name in it; text is NULL if there is none that could be one. */
+struct name_at {
+    const char *text;
+    size_t len;
+};
+
+bool
+relay_maps(const struct client *client, char type)
+{
+    if (type != FRONTEND_BIND && type != FRONTEND_PARSE && type != FRONTEND_DESCRIBE &&
+        type != FRONTEND_CLOSE && type != FRONTEND_QUERY)
+        return false;
+    return client->shard->policy->max_prepared > 0 || client->names != NULL;
+}
+
+static struct name_at
+relay_name_at(const char *text, const char *end)
+{
+    const char *const nul = text < end ? memchr(text, '\0', (size_t)(end - text)) : NULL;
+
+    return nul != NULL ? (struct name_at){text, (size_t)(nul - text)} : (struct name_at){NULL, 0};
+}
+
+static struct name_at
+relay_bind_name(const char *data, size_t len)
+{
+    const char *const end = data + len;
+    const struct name_at portal = relay_name_at(data + PG_HEADER_SIZE, end);
+
+    return portal.text != NULL ? relay_name_at(portal.text + portal.len + 1, end) : portal;
+}
+
+bool
+relay_has_bind_names(const char *data, size_t len)
+{
+    return len > PG_HEADER_SIZE && relay_bind_name(data, len).text != NULL;
+}
+
+/* What goes to the server from here on is not what stands in the span. */
+static void
+relay_leave_span(const struct mapping *m)
+{
+    relay_span_end(m->span, m->data);
+    m->span->glued = true;
+    m->server->ready = false;
+}
+
+static void
+relay_send(const struct mapping *m, const char *data, size_t len)
+{
+    stream_send_copy(&m->server->stream, data, len);
+}
+
+/* Sends the message with another text in the place of len bytes at text, and is done with it. */
+static void
+relay_send_renamed(const struct mapping *m, struct name_at old, const char *text, size_t len)
+{
+    const size_t before = (size_t)(old.text - m->data);
+    const struct span rest = {&m->server->stream, old.text + old.len, m->span->borrowed,
+                              m->span->glued};
+    char head[256];
+
+    pg_put_header(head, *m->data, (uint32_t)(m->len - old.len + len - PG_HEADER_SIZE));
+    if (likely(before + len <= sizeof head)) {
+        memcpy(head + PG_HEADER_SIZE, m->data + PG_HEADER_SIZE, before - PG_HEADER_SIZE);
+        memcpy(head + before, text, len);
+        relay_send(m, head, before + len);
+    } else {
+        relay_send(m, head, PG_HEADER_SIZE);
+        relay_send(m, m->data + PG_HEADER_SIZE, before - PG_HEADER_SIZE);
+        relay_send(m, text, len);
+    }
+    span_send(&rest, m->data + m->avail);
+}
+
+/* A name that no client may use, since it could be another's statement: in capitals it is free. */
+static bool
+relay_is_ours(struct name_at name)
+{
+    return name.len >= STATEMENT_PREFIX_LEN &&
+           memcmp(name.text, STATEMENT_PREFIX, STATEMENT_PREFIX_LEN) == 0;
+}
+
+static enum mapped
+relay_send_unknown(const struct mapping *m, struct name_at name)
+{
+    if (!relay_is_ours(name))
+        return MAPPED_NOTHING;
+    relay_leave_span(m);
+    if (requests_push(&m->server->requests, *m->data, REQUEST_FORWARD) < 0)
+        return MAPPED_FAILED;
+    relay_send_renamed(m, (struct name_at){name.text, STATEMENT_PREFIX_LEN}, "PGWEIR_",
+                       STATEMENT_PREFIX_LEN);
+    return MAPPED_SENT;
+}
+
+/* ---- what a server has ------------------------------------------------------------------------
+ */
+
+/* A Close of a statement of the server, or of what nobody has. */
+static int
+relay_send_close(const struct mapping *m, const char *name, size_t name_len,
+                 enum request_action action, const struct prepared_change *change)
+{
+    char message[PG_HEADER_SIZE + 1 + STATEMENT_NAME_MAX];
+    const size_t len = PG_HEADER_SIZE + 1 + name_len + 1;
+    int r;
+
+    r = prepared_push(&m->server->requests, FRONTEND_CLOSE, action, change);
+    if (r < 0)
+        return r;
+    pg_put_header(message, FRONTEND_CLOSE, (uint32_t)(len - PG_HEADER_SIZE));
+    message[PG_HEADER_SIZE] = 'S';
+    memcpy(message + PG_HEADER_SIZE + 1, name, name_len);
+    message[len - 1] = '\0';
+    relay_send(m, message, len);
+    return 0;
+}
+
+static int
+relay_close_entry(const struct mapping *m, struct prepared_entry *entry)
+{
+    const struct prepared_change change = {
+        .set = m->server->prepared, .entry = entry, .adds = false};
+    size_t len;
+    const char *const name = statement_name(entry->statement, &len);
+
+    return relay_send_close(m, name, len, REQUEST_QUIET, &change);
+}
+
+/* Closes what was not used for longest, until there is room for one more. */
+static enum mapped
+relay_make_room(const struct mapping *m)
+{
+    struct prepared_set *const set = m->server->prepared;
+    const unsigned max = MAX(m->client->shard->policy->max_prepared, 1);
+
+    while (prepared_count(set) >= max) {
+        struct prepared_entry *const oldest = prepared_oldest(set);
+
+        if (prepared_entry_state(oldest, &m->server->requests) == PREPARED_UNSURE)
+            return MAPPED_WAIT;
+        if (relay_close_entry(m, oldest) < 0)
+            return MAPPED_FAILED;
+    }
+    return MAPPED_NOTHING;
+}
+
+/*
+ * The server parses statement, for its own sake (name is NULL), or as the client's Parse of name.
+ * MAPPED_SENT, or why not.
+ */
+static enum mapped
+relay_send_parse(const struct mapping *m, struct statement *statement, struct prepared_entry *entry,
+                 struct prepared_name *name)
+{
+    struct prepared_set **const set = &m->server->prepared;
+    struct prepared_change change = {.adds = true};
+    enum mapped room = MAPPED_NOTHING;
+    const char *parse;
+    size_t len;
+
+    if (entry == NULL || !entry->then)
+        room = relay_make_room(m);
+    if (room != MAPPED_NOTHING)
+        return room;
+    /* Making room may have let go of the entry, too. */
+    entry = prepared_get(*set, statement);
+    if (entry == NULL && prepared_add(set, statement, &entry) < 0)
+        return MAPPED_FAILED;
+    if (((*set)->is_doubtful || entry->then) && relay_close_entry(m, entry) < 0)
+        return MAPPED_FAILED;
+    change.set = *set;
+    change.entry = entry;
+    if (name != NULL) {
+        change.names = m->client->names;
+        change.name = name;
+        change.statement = statement;
+    }
+    parse = statement_message(statement, &len);
+    if (prepared_push(&m->server->requests, FRONTEND_PARSE,
+                      name != NULL ? REQUEST_FORWARD : REQUEST_QUIET, &change) < 0)
+        return MAPPED_FAILED;
+    relay_send(m, parse, len);
+    m->client->shard->stats.server_parses++;
+    return MAPPED_SENT;
+}
+
+/* The server has statement from here on: MAPPED_SENT; or why not. */
+static enum mapped
+relay_ensure(const struct mapping *m, struct statement *statement)
+{
+    struct prepared_entry *const entry = prepared_get(m->server->prepared, statement);
+    const enum prepared_state state = prepared_entry_state(entry, &m->server->requests);
+
+    if (likely(state == PREPARED_IS && !entry->is_stale)) {
+        prepared_use(m->server->prepared, entry);
+        return MAPPED_SENT;
+    }
+    if (state == PREPARED_UNSURE)
+        return MAPPED_WAIT;
+    return relay_send_parse(m, statement, entry, NULL);
+}
+
+/* ---- the client's messages --------------------------------------------------------------------
+ */
+
+/* Whether nothing of a transaction was sent yet; settings of the daemon's may be on their way. */
+static bool
+relay_is_first(const struct server *server)
+{
+    return server->status == READY_IDLE &&
+           server->requests.count == (server->syncing_settings ? 1 : 0);
+}
+
+/*
+ * The message, with the server's name for statement; name is NULL, or the one in use, which a Parse
+ * is refused for.
+ */
+static enum mapped
+relay_map_use(const struct mapping *m, struct name_at at, struct statement *statement,
+              const struct prepared_name *name)
+{
+    struct requests *const requests = &m->server->requests;
+    const bool can_heal =
+        *m->data == FRONTEND_BIND && m->avail == m->len && relay_is_first(m->server);
+    const char *text;
+    size_t len;
+    enum mapped ensured;
+    int r;
+
+    relay_leave_span(m);
+    ensured = relay_ensure(m, statement);
+    if (ensured != MAPPED_SENT)
+        return ensured;
+    r = name != NULL ? prepared_push_refused(requests, name)
+                     : requests_push(requests, *m->data, REQUEST_FORWARD);
+    if (r < 0)
+        return MAPPED_FAILED;
+    text = statement_name(statement, &len);
+    relay_send_renamed(m, at, text, len);
+    if (can_heal)
+        relay_begin_heal(m->server, m->data, m->len);
+    return MAPPED_SENT;
+}
+
+static enum mapped
+relay_map_named(const struct mapping *m, struct name_at at)
+{
+    const struct prepared_name *name;
+
+    if (at.text == NULL || at.len == 0)
+        return MAPPED_NOTHING;
+    name = prepared_find(m->client->names, at.text, at.len);
+    switch (prepared_name_state(name, &m->server->requests)) {
+    case PREPARED_IS:
+        return relay_map_use(m, at, name->then, NULL);
+    case PREPARED_UNSURE:
+        return MAPPED_WAIT;
+    default:
+        return relay_send_unknown(m, at);
+    }
+}
+
+static enum mapped
+relay_map_bind(const struct mapping *m)
+{
+    const enum mapped mapped = relay_map_named(m, relay_bind_name(m->data, m->avail));
+
+    if (mapped == MAPPED_SENT)
+        m->client->shard->stats.binds++;
+    return mapped;
+}
+
+/* Of Describe and Close: a statement's name, or none. */
+static struct name_at
+relay_statement_at(const struct mapping *m)
+{
+    if (m->avail <= PG_HEADER_SIZE || m->data[PG_HEADER_SIZE] != 'S')
+        return (struct name_at){NULL, 0};
+    return relay_name_at(m->data + PG_HEADER_SIZE + 1, m->data + m->avail);
+}
+
+static enum mapped
+relay_map_close(const struct mapping *m)
+{
+    const struct name_at at = relay_statement_at(m);
+    struct prepared_change change = {.names = m->client->names};
+
+    if (at.text == NULL || at.len == 0)
+        return MAPPED_NOTHING;
+    change.name = prepared_find(m->client->names, at.text, at.len);
+    switch (prepared_name_state(change.name, &m->server->requests)) {
+    case PREPARED_IS:
+        relay_leave_span(m);
+        return relay_send_close(m, STATEMENT_PREFIX, STATEMENT_PREFIX_LEN, REQUEST_FORWARD,
+                                &change) < 0
+                   ? MAPPED_FAILED
+                   : MAPPED_SENT;
+    case PREPARED_UNSURE:
+        return MAPPED_WAIT;
+    default:
+        return relay_send_unknown(m, at);
+    }
+}
+
+/* A Parse whose parts are all there; else PostgreSQL will say what is wrong with it. */
+static bool
+relay_parse_is_sound(const struct mapping *m, const char *text)
+{
+    const char *const end = m->data + m->avail;
+    const struct name_at query = relay_name_at(text, end);
+    const char *types;
+
+    if (query.text == NULL || m->avail != m->len)
+        return false;
+    types = query.text + query.len + 1;
+    return end - types >= 2 && end - types == 2 + 4 * (ptrdiff_t)pg_get_uint16(types);
+}
+
+/* Whether the server may be in a failed transaction; it is asked what it was asked before. */
+static bool
+relay_may_have_failed(const struct server *server)
+{
+    return server->status == READY_FAILED_TRANSACTION || server->requests.readies > 0;
+}
+
+/* A name that is free becomes statement. */
+static enum mapped
+relay_map_new(const struct mapping *m, struct statement *statement, struct prepared_name *name)
+{
+    struct prepared_entry *const entry = prepared_get(m->server->prepared, statement);
+    const enum prepared_state state = prepared_entry_state(entry, &m->server->requests);
+    const struct prepared_change change = {
+        .names = m->client->names, .name = name, .statement = statement};
+
+    if (state == PREPARED_UNSURE)
+        return MAPPED_WAIT;
+    if (state == PREPARED_NOT || entry->is_stale || relay_may_have_failed(m->server))
+        return relay_send_parse(m, statement, entry, name);
+    prepared_use(m->server->prepared, entry);
+    return relay_send_close(m, STATEMENT_PREFIX, STATEMENT_PREFIX_LEN, REQUEST_AS_PARSE, &change) <
+                   0
+               ? MAPPED_FAILED
+               : MAPPED_SENT;
+}
+
+/* The name is free; name is NULL unless it was in use. */
+static enum mapped
+relay_map_free(const struct mapping *m, struct name_at at, struct prepared_name *name,
+               struct statement *statement)
+{
+    enum mapped mapped = MAPPED_FAILED;
+
+    relay_leave_span(m);
+    if (name != NULL || prepared_add_name(&m->client->names, at.text, at.len, &name) == 0)
+        mapped = relay_map_new(m, statement, name);
+    if (mapped == MAPPED_WAIT)
+        prepared_drop_name(m->client->names, name);
+    if (mapped == MAPPED_SENT)
+        m->client->shard->stats.client_parses++;
+    return mapped;
+}
+
+/* ---- SQL --------------------------------------------------------------------------------------
+ */
+
+/* The name of a statement that is there only to be deallocated. */
+#define GONE STATEMENT_PREFIX "gone"
+
+/* In a failed transaction it may have stayed, so first a Close. */
+static int
+relay_send_gone(const struct mapping *m)
+{
+    CLEANUP(buf_done) struct buf message = BUF_INIT;
+    const struct prepared_change nothing = {.adds = false};
+    struct msg msg;
+    int r;
+
+    r = relay_send_close(m, GONE, sizeof GONE - 1, REQUEST_QUIET, &nothing);
+    if (r == 0)
+        r = requests_push(&m->server->requests, FRONTEND_PARSE, REQUEST_QUIET);
+    if (r < 0)
+        return r;
+    msg_begin(&msg, &message, FRONTEND_PARSE);
+    msg_put_str(&msg, GONE);
+    msg_put_str(&msg, ""); /* can be parsed in a failed transaction, too */
+    msg_put_int16(&msg, 0);
+    r = msg_end(&msg);
+    if (r == 0)
+        relay_send(m, message.data, message.len);
+    return r;
+}
+
+/*
+ * A DEALLOCATE of the client's name, as a Query or a Parse: the server deallocates something else,
+ * which it gets ahead, and says what PostgreSQL says.
+ */
+static enum mapped
+relay_send_deallocate(const struct mapping *m, struct prepared_name *name)
+{
+    CLEANUP(buf_done) struct buf message = BUF_INIT;
+    const struct prepared_change change = {.names = m->client->names, .name = name};
+    struct msg msg;
+
+    relay_leave_span(m);
+    msg_begin(&msg, &message, *m->data);
+    if (*m->data == FRONTEND_PARSE)
+        msg_put_str(&msg, "");
+    msg_put_str(&msg, "DEALLOCATE " GONE);
+    if (*m->data == FRONTEND_PARSE)
+        msg_put_int16(&msg, 0);
+    if (msg_end(&msg) < 0 || relay_send_gone(m) < 0 ||
+        prepared_push(&m->server->requests, *m->data, REQUEST_FORWARD, &change) < 0)
+        return MAPPED_FAILED;
+    relay_send(m, message.data, message.len);
+    return MAPPED_SENT;
+}
+
+/* A query that may forget anything: what comes behind it waits for its answer. */
+static enum mapped
+relay_send_barrier(const struct mapping *m)
+{
+    relay_leave_span(m);
+    if (prepared_push_barrier(&m->server->requests, &m->server->barriers) < 0)
+        return MAPPED_FAILED;
+    relay_send(m, m->data, m->avail);
+    return MAPPED_SENT;
+}
+
+/* The text of a Query, or of a Parse without a name. */
+static enum mapped
+relay_map_sql(const struct mapping *m, const char *text)
+{
+    char wanted[SQL_WORD_MAX];
+    struct prepared_name *name;
+
+    if (m->avail <= PG_HEADER_SIZE)
+        return MAPPED_NOTHING;
+    /* Most texts are not even looked at: these begin with other letters. */
+    if (likely((*text | 0x20) != 'd' && *text > '/'))
+        return MAPPED_NOTHING;
+    if (m->data[m->avail - 1] != '\0' || m->avail != m->len)
+        return MAPPED_NOTHING;
+    switch (sql_effect(text, wanted)) {
+    case SQL_FORGETS:
+        break;
+    case SQL_FORGETS_MORE:
+        return *m->data == FRONTEND_QUERY ? relay_send_barrier(m) : MAPPED_NOTHING;
+    default:
+        return MAPPED_NOTHING;
+    }
+    name = prepared_find(m->client->names, wanted, strlen(wanted));
+    switch (prepared_name_state(name, &m->server->requests)) {
+    case PREPARED_IS:
+        return relay_send_deallocate(m, name);
+    case PREPARED_UNSURE:
+        return MAPPED_WAIT;
+    default:
+        return MAPPED_NOTHING;
+    }
+}
+
+/* ---- all of them ------------------------------------------------------------------------------
+ */
+
+static enum mapped
+relay_map_parse(const struct mapping *m)
+{
+    const struct name_at at = relay_name_at(m->data + PG_HEADER_SIZE, m->data + m->avail);
+    struct prepared_name *name;
+    enum prepared_state state;
+    struct statement *statement;
+    const char *text;
+    enum mapped mapped;
+
+    if (at.text == NULL || !relay_parse_is_sound(m, at.text + at.len + 1))
+        return MAPPED_NOTHING;
+    if (at.len == 0)
+        return relay_map_sql(m, at.text + 1);
+    name = prepared_find(m->client->names, at.text, at.len);
+    state = prepared_name_state(name, &m->server->requests);
+    if (state == PREPARED_UNSURE)
+        return MAPPED_WAIT;
+    text = at.text + at.len + 1;
+    if (statement_get(m->client->settings, text, (size_t)(m->data + m->avail - text), &statement) <
+        0)
+        return MAPPED_FAILED;
+    mapped = state == PREPARED_IS ? relay_map_use(m, at, statement, name)
+                                  : relay_map_free(m, at, name, statement);
+    statement_unref(statement);
+    return mapped;
+}
+
+static enum mapped
+relay_map_message(const struct mapping *m)
+{
+    switch (*m->data) {
+    case FRONTEND_BIND:
+        return relay_map_bind(m);
+    case FRONTEND_PARSE:
+        return relay_map_parse(m);
+    case FRONTEND_CLOSE:
+        return relay_map_close(m);
+    case FRONTEND_QUERY:
+        return relay_map_sql(m, m->data + PG_HEADER_SIZE);
+    default:
+        return relay_map_named(m, relay_statement_at(m));
+    }
+}
+
+enum mapped
+relay_map(struct client *client, struct span *span, const char *data, size_t avail, size_t len)
+{
+    const struct mapping m = {client, client->server, span, data, avail, len};
+    enum mapped mapped;
+
+    /* After an error the server looks at nothing up to the Sync; neither do we. */
+    if (unlikely(requests_passes_over(&client->server->requests)))
+        return MAPPED_NOTHING;
+    if (unlikely(client->server->barriers > 0))
+        return MAPPED_WAIT;
+    mapped = relay_map_message(&m);
+    if (mapped == MAPPED_SENT)
+        span->start = data + avail;
+    return mapped;
+}

@@ -1,0 +1,53 @@
+/*
+ * statement.h - prepared statements: what was to be prepared, once for all clients and servers.
+ *
+ * A client's Parse names a statement as it likes; servers know it by a name that follows from what
+ * it says. So two clients with the same statement share it on a server, whatever either calls it.
+ *
+ *     client "S_1"  --\
+ *     client "q7"   ---+--> struct statement "pgweir_8c4f..." --- server 1, server 3 have it
+ *
+ * Two statements are the same if the text, the types of the parameters, and those settings are
+ * equal that decide how PostgreSQL reads the text (client_encoding, DateStyle, search_path, ...):
+ * a client with another TimeZone must not get the constants of this one's.
+ *
+ * The name is a hash of all that, the same in every process: so it stays when the daemon is
+ * started anew. If two statements that are in use together have the same hash, the later one's
+ * name gets a number behind it.
+ *
+ * Thread: any. A lock is taken by statement_get and by the last statement_unref. Life: reference
+ * counted; immutable.
+ */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct settings;
+struct statement;
+
+/* What all names on servers begin with. */
+#define STATEMENT_PREFIX     "pgweir_"
+#define STATEMENT_PREFIX_LEN 7
+/* The longest name, with its NUL. */
+#define STATEMENT_NAME_MAX 48
+
+/*
+ * text is a Parse message from behind its name on: the query with its NUL, how many types, types.
+ * Returns 0 and a reference, or -ENOMEM.
+ */
+int statement_get(const struct settings *settings, const char *text, size_t len,
+                  struct statement **ret_statement);
+struct statement *statement_ref(struct statement *statement);
+/* NULL is nothing. */
+void statement_unref(struct statement *statement);
+
+/* Its name on servers. */
+const char *statement_name(const struct statement *statement, size_t *ret_len);
+/* A good hash of its name. */
+uint64_t statement_hash(const struct statement *statement);
+/* The Parse message that makes it on a server. */
+const char *statement_message(const struct statement *statement, size_t *ret_len);
+
+/* Frees the table of all statements, which must be empty; returns how many were still held. */
+size_t statement_global_done(void);
