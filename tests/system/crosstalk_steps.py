@@ -332,9 +332,7 @@ class Steps(Client):
         if after == before:
             await self.ask(wire.query(f"SHOW {name}"), "T", (after,), "C:SHOW", "Z:I")
 
-    # What belongs to a session --------------------------------------------------------------------------
-
-    @step(6, SESSION)
+    @step(6)
     async def prepared_statement(self):
         """Everybody uses the same names."""
         name = self.rng.choice(("first", "second"))
@@ -345,6 +343,8 @@ class Steps(Client):
         value = self.token()
         data += wire.bind(value, statement=name) + wire.execute() + wire.SYNC
         await self.ask(data, *wanted, "2", (self.prepared[name] + value,), DONE, "Z:I")
+
+    # What belongs to a session --------------------------------------------------------------------------
 
     @step(4, SESSION)
     async def temporary_table(self):
