@@ -117,7 +117,7 @@ test_all_errors_at_once(void **state)
                   "[pgbouncer]\n"
                   "lisen_port = 1\n"
                   "what is this\n"
-                  "scram_iterations = 5\n"
+                  "peer_id = 5\n"
                   "%include b.ini\n"
                   "listen_port = many\n"
                   "auth_type = any\n",
@@ -137,7 +137,7 @@ test_all_errors_at_once(void **state)
                   "t.ini:12: user \"u\": unknown key \"colour\"\n"
                   "t.ini:14: unknown key \"lisen_port\"; did you mean \"listen_port\"?\n"
                   "t.ini:15: syntax error: neither [section] nor key = value\n"
-                  "t.ini:16: scram_iterations is not supported yet\n"
+                  "t.ini:16: peer_id is not supported yet\n"
                   "b.ini:2: unknown key \"verbse\"; did you mean \"verbose\"?\n"
                   "t.ini:18: listen_port: \"many\" is not a whole number\n"
                   "t.ini:3: warning: database \"a\": without user= nobody can use it while "
