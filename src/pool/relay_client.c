@@ -110,6 +110,7 @@ relay_note_work(struct client *client, char type)
     if (requests_empty(&client->server->requests))
         return;
     client->server->ready = false;
+    client->server->untouched = false;
     if (type != FRONTEND_COPY_DATA)
         relay_begin_query(client);
 }

@@ -117,9 +117,8 @@ bool relay_heal(struct server *server, const char *data, size_t len);
 
 /* ---- relay_statement_told.c: what servers say of them --------------------------------------- */
 
-/* The server has finished a command: if it has forgotten all statements by it, so do we. */
-void relay_forget_statements(struct server *server, const struct frame *frame,
-                             enum request_action action);
+/* The server has finished a command that may matter to statements. */
+void relay_read_tag(struct server *server, const struct frame *frame, enum request_action action);
 /* An error: what it says about statements. Whether any is to be prepared anew. */
 bool relay_doubt_statements(struct server *server, const char *body, size_t len,
                             const char *sqlstate);

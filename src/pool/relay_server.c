@@ -101,6 +101,8 @@ relay_ready(struct server *server, const struct frame *frame, enum request_actio
         return false;
     }
     server->ready = requests_empty(&server->requests);
+    if (server->status == READY_IDLE)
+        server->is_altered = false;
     if (action == REQUEST_SKIP)
         return !server->syncing_settings || relay_settings_done(server);
     relay_count_ready(server, server->client);
@@ -249,8 +251,8 @@ relay_server_message(struct server *server, const struct frame *frame, bool whol
         case BACKEND_ERROR:
             return relay_error(server, frame, action);
         case BACKEND_COMMAND_COMPLETE:
-            if (unlikely(server->prepared != NULL) && frame->len <= TAG_WHOLE_MAX)
-                relay_forget_statements(server, frame, action);
+            if (frame->len <= TAG_WHOLE_MAX)
+                relay_read_tag(server, frame, action);
             break;
         default:
             break;

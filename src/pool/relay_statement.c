@@ -253,11 +253,14 @@ relay_ensure(const struct mapping *m, struct statement *statement)
 /* ---- the client's messages --------------------------------------------------------------------
  */
 
-/* Whether nothing of a transaction was sent yet; settings of the daemon's may be on their way. */
+/*
+ * Whether nothing of a transaction was sent yet; settings of the daemon's may be on their way. That
+ * all was answered does not tell: a Flush brings answers in mid-transaction.
+ */
 static bool
 relay_is_first(const struct server *server)
 {
-    return server->status == READY_IDLE &&
+    return server->status == READY_IDLE && (server->untouched || server->ready) &&
            server->requests.count == (server->syncing_settings ? 1 : 0);
 }
 
@@ -531,8 +534,8 @@ relay_map_parse(const struct mapping *m)
     if (state == PREPARED_UNSURE)
         return MAPPED_WAIT;
     text = at.text + at.len + 1;
-    if (statement_get(m->client->settings, text, (size_t)(m->data + m->avail - text), &statement) <
-        0)
+    if (statement_get(m->client->settings, m->server->is_altered ? m->client->id : 0, text,
+                      (size_t)(m->data + m->avail - text), &statement) < 0)
         return MAPPED_FAILED;
     mapped = state == PREPARED_IS ? relay_map_use(m, at, statement, name)
                                   : relay_map_free(m, at, name, statement);

@@ -13,20 +13,51 @@
 #include "server.h"
 #include "statement.h"
 
-void
-relay_forget_statements(struct server *server, const struct frame *frame,
-                        enum request_action action)
-{
-    static const char discard[] = "DISCARD ALL", deallocate[] = "DEALLOCATE ALL";
-    size_t len;
-    const char *const tag = frame_body(frame, &len);
+/* What was done to all that comes after it. */
+enum tag_effect { TAG_FORGETS, TAG_ALTERS };
 
-    if ((len != sizeof discard || memcmp(tag, discard, len) != 0) &&
-        (len != sizeof deallocate || memcmp(tag, deallocate, len) != 0))
-        return;
+#define TAG(text) .tag = (text), .len = sizeof(text)
+
+/* A temporary table may hide another that a text is about. */
+static const struct {
+    const char *tag;
+    size_t len;
+    enum tag_effect effect;
+} tags[] = {
+    /* clang-format off */
+    { TAG("DISCARD ALL"),     TAG_FORGETS },
+    { TAG("DEALLOCATE ALL"),  TAG_FORGETS },
+    { TAG("SET"),             TAG_ALTERS },
+    { TAG("RESET"),           TAG_ALTERS },
+    { TAG("CREATE TABLE"),    TAG_ALTERS },
+    { TAG("CREATE TABLE AS"), TAG_ALTERS },
+    { TAG("CREATE VIEW"),     TAG_ALTERS },
+    /* clang-format on */
+};
+
+static void
+relay_forget_statements(struct server *server, enum request_action action)
+{
     prepared_forget(server->prepared);
     if (server->client != NULL && action != REQUEST_SKIP)
         prepared_forget_names(server->client->names);
+}
+
+void
+relay_read_tag(struct server *server, const struct frame *frame, enum request_action action)
+{
+    size_t len;
+    const char *const tag = frame_body(frame, &len);
+
+    for (size_t i = 0; i < ARRAY_SIZE(tags); i++) {
+        if (len != tags[i].len || memcmp(tag, tags[i].tag, len) != 0)
+            continue;
+        if (tags[i].effect == TAG_FORGETS)
+            relay_forget_statements(server, action);
+        else if (action != REQUEST_SKIP)
+            server->is_altered = true;
+        return;
+    }
 }
 
 bool

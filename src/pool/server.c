@@ -336,6 +336,8 @@ server_link(struct server *server, struct client *client)
     server->was_canceled = false;
     server->said_fatal = false;
     server->heal = HEAL_NOT;
+    server->untouched = true;
+    server->is_altered = false;
     server->ready = false;
     *server->trouble = '\0';
     server->request_time = loop_now(server->shard->worker->loop);

@@ -90,6 +90,8 @@ struct server {
     unsigned barriers;     /* queries on their way that may forget any statement */
     unsigned cancels;      /* cancel requests on their way to it */
     char status;           /* of the last ReadyForQuery: I, T, E */
+    bool is_altered;       /* by a SET, say, in this transaction: texts may mean something else */
+    bool untouched;        /* its client has sent it nothing yet */
     bool ready;            /* it has answered all: ReadyForQuery was the last word */
     bool skip_rest;        /* of the message under way: nobody is to see it */
     bool ask_failed;       /* the ask under way was answered by an error */

@@ -73,9 +73,9 @@ statement_has_name_hash(const struct map_node *node, const void *key)
     return container_of(node, struct statement, name_node)->name_hash == *hash;
 }
 
-/* What of the settings decides how the text is read. */
+/* What decides how the text is read. */
 static int
-statement_context(const struct settings *settings, struct buf *context)
+statement_context(const struct settings *settings, uint64_t owner, struct buf *context)
 {
     static const char *const names[] = {
         "client_encoding",
@@ -93,7 +93,7 @@ statement_context(const struct settings *settings, struct buf *context)
         r = value != NULL ? buf_append(context, value, strlen(value) + 1)
                           : buf_append_char(context, '\0');
     }
-    return r;
+    return r == 0 && owner != 0 ? buf_append(context, &owner, sizeof owner) : r;
 }
 
 /* Under a key that everybody knows; a collision costs a longer name, no more. */
@@ -159,7 +159,7 @@ statement_new(const struct statement_key *key, uint64_t hash)
 }
 
 int
-statement_get(const struct settings *settings, const char *text, size_t len,
+statement_get(const struct settings *settings, uint64_t owner, const char *text, size_t len,
               struct statement **ret_statement)
 {
     CLEANUP(buf_done) struct buf context = BUF_INIT;
@@ -168,7 +168,7 @@ statement_get(const struct settings *settings, const char *text, size_t len,
     uint64_t hash;
     int r;
 
-    r = statement_context(settings, &context);
+    r = statement_context(settings, owner, &context);
     if (r < 0)
         return r;
     key.context = context.data;

@@ -34,9 +34,10 @@ struct statement;
 
 /*
  * text is a Parse message from behind its name on: the query with its NUL, how many types, types.
+ * owner is 0, or the client who alone may use it: what it means depends on more than is known here.
  * Returns 0 and a reference, or -ENOMEM.
  */
-int statement_get(const struct settings *settings, const char *text, size_t len,
+int statement_get(const struct settings *settings, uint64_t owner, const char *text, size_t len,
                   struct statement **ret_statement);
 struct statement *statement_ref(struct statement *statement);
 /* NULL is nothing. */

@@ -152,7 +152,7 @@ test_name_stays_the_same(void **state)
 
     (void)state;
     assert_int_equal(settings_put(&settings, "client_encoding", "UTF8"), 0);
-    assert_int_equal(statement_get(settings, "select 1\0\0", 11, &statement), 0);
+    assert_int_equal(statement_get(settings, 0, "select 1\0\0", 11, &statement), 0);
     assert_string_equal(statement_name(statement, &len), "pgweir_2766fc31e0025035");
     assert_int_equal(len, NAME_SIZE - 1);
     statement_unref(statement);
@@ -169,10 +169,10 @@ test_same_text_is_one_statement(void **state)
     (void)state;
     assert_int_equal(settings_put(&iso, "DateStyle", "ISO"), 0);
     assert_int_equal(settings_put(&sql, "DateStyle", "SQL"), 0);
-    assert_int_equal(statement_get(iso, "select\0\0", 9, &a), 0);
-    assert_int_equal(statement_get(iso, "select\0\0", 9, &b), 0);
-    assert_int_equal(statement_get(sql, "select\0\0", 9, &c), 0);
-    assert_int_equal(statement_get(iso, "select\0\0\1\0\0\0\x17", 13, &d), 0);
+    assert_int_equal(statement_get(iso, 0, "select\0\0", 9, &a), 0);
+    assert_int_equal(statement_get(iso, 0, "select\0\0", 9, &b), 0);
+    assert_int_equal(statement_get(sql, 0, "select\0\0", 9, &c), 0);
+    assert_int_equal(statement_get(iso, 0, "select\0\0\1\0\0\0\x17", 13, &d), 0);
     assert_ptr_equal(a, b);
     assert_ptr_not_equal(a, c);
     assert_ptr_not_equal(a, d);
@@ -511,6 +511,61 @@ test_stale_statement_is_made_anew(void **state)
     peer_expect_silence(client);
 }
 
+/* A server that has no statement forgets them all: so must the client. */
+static void
+test_discard_on_a_fresh_server(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server, *other, *second;
+    char name[NAME_SIZE];
+
+    fixture_begin(f, "", &client, &server);
+    prepare(client, server, "s1", "select 1", name);
+    other = fixture_login(f, "db", "alice");
+    peer_send(other, 'Q', "begin");
+    peer_expect(server, 'Q', "begin");
+    peer_send(client, 'Q', "DISCARD ALL");
+    second = fixture_serve(f);
+    peer_expect(second, 'Q', "DISCARD ALL");
+    peer_send_complete(second, "DISCARD ALL", 'I');
+    peer_expect_types(client, "CZ");
+    send_parse(client, "s1", "select 1");
+    peer_send(client, 'S', NULL);
+    peer_expect_types(second, "PS");
+    peer_send(second, '1', NULL);
+    peer_send_ready(second, 'I');
+    peer_expect_types(client, "1Z");
+}
+
+/* After a SET in a transaction a text may mean what it does to nobody else. */
+static void
+test_statement_of_an_altered_transaction(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server, *other;
+    char one[NAME_SIZE], two[NAME_SIZE];
+
+    fixture_begin(f, "", &client, &server);
+    peer_send(client, 'Q', "begin; set local datestyle = 'ISO, DMY'");
+    peer_expect_types(server, "Q");
+    peer_send_complete(server, "SET", 'T');
+    peer_expect_types(client, "CZ");
+    send_parse(client, "s1", "select 1");
+    peer_send(client, 'S', NULL);
+    read_name(server, 'P', 0, one);
+    peer_expect_types(server, "S");
+    peer_send(server, '1', NULL);
+    peer_send_ready(server, 'T');
+    peer_expect_types(client, "1Z");
+    peer_send(client, 'Q', "commit");
+    peer_expect_types(server, "Q");
+    peer_send_complete(server, "COMMIT", 'I');
+    peer_expect_types(client, "CZ");
+    other = fixture_login(f, "db", "alice");
+    prepare(other, server, "s1", "select 1", two);
+    assert_string_not_equal(one, two);
+}
+
 static const char stale_fields[] = "SERROR\0VERROR\0C0A000\0Mgeaendert\0RRevalidateCachedQuery\0";
 
 /* A Bind that asks for the description of its rows. */
@@ -528,6 +583,33 @@ refuse_stale(struct peer *server)
 {
     peer_send_body(server, 'E', stale_fields, sizeof(stale_fields));
     peer_send_ready(server, 'I');
+}
+
+/* What a Flush has brought the answers to was done, and is undone by the error. */
+static void
+test_stale_statement_behind_work(void **state)
+{
+    static const char inserted[] = "INSERT 0 1";
+    struct fixture *f = *state;
+    struct peer *client, *server;
+    char one[NAME_SIZE];
+
+    fixture_begin(f, "", &client, &server);
+    prepare(client, server, "s1", "select 1", one);
+    send_parse(client, "", "insert into t values (1)");
+    send_bind(client, "");
+    send_message(client, 'E', "", NULL, "\0\0\0\0", 4);
+    peer_send(client, 'H', NULL);
+    peer_expect_types(server, "PBEH");
+    peer_send(server, '1', NULL);
+    peer_send(server, '2', NULL);
+    peer_send_body(server, 'C', inserted, sizeof(inserted));
+    peer_expect_types(client, "12C");
+    send_described(client, "s1");
+    peer_expect(server, 'B', one);
+    peer_expect_types(server, "DES");
+    refuse_stale(server);
+    peer_expect_types(client, "EZ");
 }
 
 static void
@@ -954,6 +1036,9 @@ main(void)
         cmocka_unit_test(test_name_stays_the_same),
         cmocka_unit_test(test_same_text_is_one_statement),
         TEST(test_name_is_the_servers),
+        TEST(test_discard_on_a_fresh_server),
+        TEST(test_statement_of_an_altered_transaction),
+        TEST(test_stale_statement_behind_work),
         TEST(test_another_client_does_not_parse_again),
         TEST(test_server_that_lacks_it_gets_it_first),
         TEST(test_prepared_ahead_in_vain),
