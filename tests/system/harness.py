@@ -24,10 +24,12 @@ import re
 import shutil
 import signal
 import socket
+import struct
 import subprocess
 import tempfile
 import time
 
+import wire
 from certs import Certs
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -414,11 +416,13 @@ class Pgweir:
         }
 
     def ready(self):
+        """It answers: a socket that accepts may still be the first of several to be opened."""
         if not self.process.running():
             raise Failed(f"the pooler did not start:\n{self.log()}")
         try:
-            socket.create_connection((HOST, self.port), timeout=5).close()
-            return True
+            with socket.create_connection((HOST, self.port), timeout=5) as connection:
+                connection.sendall(wire.packet(struct.pack("!I", wire.SSL_REQUEST)))
+                return len(connection.recv(1)) == 1
         except OSError:
             return False
 
