@@ -7,8 +7,9 @@
  *                   |-----> DONE: send the output, take the connection and what came early
  *                   +-----> FAILED: send the output (an alert), close
  *
- * Most of a handshake's cost, hundreds of microseconds, is the key exchange and the signature in
- * answer to the first message; only a step without either is made at once.
+ * Most of a handshake's cost, hundreds of microseconds, is the signature and the key exchange in
+ * answer to the first message. That step goes to the executor, unless the client resumes a session:
+ * it is then made at once, as is any step without either.
  *
  * Thread: the loop's. Life: tls_handshake_new ... tls_handshake_free, at any time: what is under
  * way then is finished unseen. Until it is done the descriptor is the caller's alone, and what is

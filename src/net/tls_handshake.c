@@ -4,6 +4,10 @@
  * OpenSSL is given whole records only, so that what a step can do depends on nothing but what has
  * come; when the handshake is done it gets the rest, too, and keeps the beginning of a record for
  * the stream to continue.
+ *
+ * A step begins on the loop. When it comes to a signature, OpenSSL lets it be interrupted, and the
+ * executor goes on: a session that is resumed, which needs none, is not worth two changes of
+ * threads.
  */
 #include "tls_handshake.h"
 
@@ -32,6 +36,7 @@ struct tls_handshake {
     struct timer *retry;        /* owned; runs while the executor is full */
     enum tls_progress progress; /* WORKING: all below `abandoned` is the job's */
     bool abandoned;             /* freed while WORKING */
+    bool is_long;               /* computed where that holds up nobody: no session is resumed */
 
     SSL *tls;          /* owned; NULL once taken */
     struct buf input;  /* what has come and is no step yet */
@@ -42,6 +47,34 @@ struct tls_handshake {
 };
 
 static enum tls_progress handshake_go(struct tls_handshake *handshake);
+
+/* ---- what would take long --------------------------------------------------------------------
+ */
+
+/* With a ticket the client means to resume. Asked again after an interruption. */
+int
+tls_handshake_on_hello(SSL *tls, int *alert, void *arg)
+{
+    const struct tls_handshake *handshake = SSL_get_app_data(tls);
+    const unsigned char *data;
+    size_t len;
+
+    (void)alert, (void)arg;
+    if (handshake == NULL || handshake->is_long ||
+        SSL_client_hello_get0_ext(tls, TLSEXT_TYPE_psk, &data, &len) == 1 ||
+        (SSL_client_hello_get0_ext(tls, TLSEXT_TYPE_session_ticket, &data, &len) == 1 && len > 0))
+        return SSL_CLIENT_HELLO_SUCCESS;
+    return SSL_CLIENT_HELLO_RETRY;
+}
+
+/* The ticket was none of ours, or is too old. Negative: asked again. */
+static int
+handshake_on_certificate(SSL *tls, void *arg)
+{
+    const struct tls_handshake *handshake = arg;
+
+    return handshake->is_long || SSL_session_reused(tls) ? 1 : -1;
+}
 
 /* ---- life ------------------------------------------------------------------------------------ */
 
@@ -65,6 +98,8 @@ handshake_prepare(struct tls_handshake *handshake)
                          &handshake->tls);
     if (r < 0)
         return r;
+    SSL_set_app_data(handshake->tls, handshake);
+    SSL_set_cert_cb(handshake->tls, handshake_on_certificate, handshake);
     in = BIO_new(BIO_s_mem());
     out = BIO_new(BIO_s_mem());
     SSL_set_bio(handshake->tls, in, out);
@@ -232,10 +267,18 @@ handshake_step(struct tls_handshake *handshake)
     if (handshake_feed(handshake, count_whole_records(&handshake->input)) < 0)
         return handshake_fail(handshake, "out of memory");
     r = SSL_do_handshake(handshake->tls);
-    if (r == 1)
+    switch (SSL_get_error(handshake->tls, r)) {
+    case SSL_ERROR_NONE:
         progress = handshake_finish(handshake);
-    else if (SSL_get_error(handshake->tls, r) != SSL_ERROR_WANT_READ)
+        break;
+    case SSL_ERROR_WANT_READ:
+        break;
+    case SSL_ERROR_WANT_CLIENT_HELLO_CB:
+    case SSL_ERROR_WANT_X509_LOOKUP:
+        return TLS_HANDSHAKE_WORKING;
+    default:
         progress = handshake_fail_tls(handshake);
+    }
     if (handshake_collect(handshake) < 0)
         progress = handshake_fail(handshake, "out of memory");
     return progress;
@@ -265,31 +308,12 @@ handshake_ran(struct job *job, bool cancelled)
     handshake->options.stepped(handshake->options.arg, handshake->progress);
 }
 
-/*
- * Once our Finished is out, all that is left is to check the client's, some 40 microseconds, unless
- * it brings a certificate. Before, it may be the key exchange and the signature: 150 to 450.
- */
-static bool
-handshake_is_cheap(const struct tls_handshake *handshake)
-{
-    char finished[EVP_MAX_MD_SIZE];
-
-    return handshake->options.executor == NULL ||
-           (SSL_get_finished(handshake->tls, finished, sizeof(finished)) > 0 &&
-            (SSL_get_verify_mode(handshake->tls) == SSL_VERIFY_NONE ||
-             SSL_session_reused(handshake->tls)));
-}
-
-/* Makes a step here, or has it made. */
 static enum tls_progress
-handshake_go(struct tls_handshake *handshake)
+handshake_submit(struct tls_handshake *handshake)
 {
     int r;
 
-    if (handshake_is_cheap(handshake)) {
-        handshake->progress = handshake_step(handshake);
-        return handshake->progress;
-    }
+    handshake->is_long = true;
     handshake->job.run = handshake_run;
     handshake->job.done = handshake_ran;
     handshake->progress = TLS_HANDSHAKE_WORKING;
@@ -299,6 +323,32 @@ handshake_go(struct tls_handshake *handshake)
     if (r < 0)
         handshake->progress = handshake_fail(handshake, "pooler is shutting down");
     return handshake->progress;
+}
+
+/*
+ * Whether a step of a long one needs the executor, too: once our Finished is out, all that is left
+ * is to check the client's, some 40 microseconds, unless it brings a certificate.
+ */
+static bool
+handshake_step_is_long(const struct tls_handshake *handshake)
+{
+    char finished[EVP_MAX_MD_SIZE];
+
+    return SSL_get_finished(handshake->tls, finished, sizeof(finished)) == 0 ||
+           SSL_get_verify_mode(handshake->tls) != SSL_VERIFY_NONE;
+}
+
+/* Makes a step here, or has it made. */
+static enum tls_progress
+handshake_go(struct tls_handshake *handshake)
+{
+    if (handshake->options.executor == NULL)
+        handshake->is_long = true;
+    else if (handshake->is_long && handshake_step_is_long(handshake))
+        return handshake_submit(handshake);
+    handshake->progress = handshake_step(handshake);
+    return handshake->progress == TLS_HANDSHAKE_WORKING ? handshake_submit(handshake)
+                                                        : handshake->progress;
 }
 
 enum tls_progress

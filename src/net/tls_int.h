@@ -16,6 +16,9 @@ int tls_tickets_use(struct tls_tickets *tickets, SSL_CTX *ctx);
 /* Ready to accept; needs_certificate refuses who has no verified one. 0 or -errno. */
 int tls_context_make(struct tls_context *context, bool needs_certificate, SSL **ret_tls);
 
+/* Of every context: lets a handshake be interrupted before it gets costly. */
+int tls_handshake_on_hello(SSL *tls, int *alert, void *arg);
+
 /* As SSL_CTX_new: tls_defaults.c. */
 SSL_CTX *tls_new_ctx(const SSL_METHOD *method);
 

@@ -134,16 +134,19 @@ client_of(struct stream *stream)
 static void
 client_on_login_readable(struct client *client)
 {
+    struct worker *const worker = client->worker;
+    const usec_t now = clock_now();
     const char *data;
     ssize_t n;
 
-    if (!client->stream.held && !worker_has_time_for_login(client->worker))
+    if (!client->stream.held && !worker_has_time_for_login(worker))
         return;
     n = stream_recv(&client->stream, &data, NULL);
     if (n > 0)
         login_input(client, data, (size_t)n);
     else if (n != -EAGAIN)
         client_close(client, CLOSE_CLIENT_GONE);
+    worker_count_login(worker, now);
 }
 
 static void

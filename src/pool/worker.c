@@ -11,6 +11,7 @@
 #include "config.h"
 #include "engine_int.h"
 #include "log.h"
+#include "macros.h"
 #include "outbox.h"
 #include "pool.h"
 #include "task.h"
@@ -21,8 +22,8 @@
 #define WORKER_BUSY_LOAD    800
 #define WORKER_BUSY_SECONDS 3
 
-/* So many steps of logins are made in a turn, at some 50 microseconds each. */
-#define WORKER_LOGIN_STEPS 16
+/* In a turn, logins get so much time, whatever they do with it: a step takes 10 to 400 us. */
+#define WORKER_LOGIN_TIME 800
 
 /* ---- shards as needed -------------------------------------------------------------------------
  */
@@ -83,17 +84,23 @@ worker_watch_load(struct worker *worker)
 static void
 worker_turn_ends(struct message *message)
 {
-    container_of(message, struct worker, turn_end)->login_steps = 0;
+    container_of(message, struct worker, turn_end)->login_time = 0;
 }
 
 bool
-worker_has_time_for_login(struct worker *worker)
+worker_has_time_for_login(const struct worker *worker)
 {
-    if (worker->login_steps == WORKER_LOGIN_STEPS)
-        return false;
-    if (worker->login_steps++ == 0)
+    return worker->login_time < WORKER_LOGIN_TIME;
+}
+
+void
+worker_count_login(struct worker *worker, usec_t since)
+{
+    const usec_t time = clock_now() - since;
+
+    if (worker->login_time == 0)
         loop_defer(worker->loop, &worker->turn_end);
-    return true;
+    worker->login_time += MAX(time, 1);
 }
 
 /* ---- control ----------------------------------------------------------------------------------

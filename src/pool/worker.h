@@ -41,8 +41,8 @@ struct worker {
     unsigned random_left;
     struct timer *tick;         /* owned; once a second, if pools may be sharded */
     unsigned busy_seconds;      /* in a row with a load over the limit */
-    struct message turn_end;    /* waits while login_steps is not 0 */
-    unsigned login_steps;       /* of this turn of the loop */
+    struct message turn_end;    /* waits while login_time is not 0 */
+    usec_t login_time;          /* what logins have taken of this turn of the loop */
     struct message control;     /* "look at everything", see worker_control */
     atomic_bool control_posted; /* shared */
     bool stopping;
@@ -53,7 +53,9 @@ int worker_init(struct worker *worker, struct engine *engine, unsigned index);
 int worker_start(struct worker *worker);
 /* After its thread has ended, or if it was never started. */
 void worker_done(struct worker *worker);
-/* Counts one; false when this turn of the loop has seen enough of them. */
-bool worker_has_time_for_login(struct worker *worker);
+/* False when logins have had their share of this turn of the loop. */
+bool worker_has_time_for_login(const struct worker *worker);
+/* Since then a step of a login was made. */
+void worker_count_login(struct worker *worker, usec_t since);
 /* Any thread: the engine's configuration, pause or shutdown mode has changed. */
 void worker_control(struct worker *worker);

@@ -380,6 +380,25 @@ test_resumption(void **state)
     assert_true(connect_once(f));
 }
 
+/* Without a signature it is quicker made than moved; a ticket that is none of ours saves nothing.
+ */
+static void
+test_resumption_is_made_at_once(void **state)
+{
+    struct fixture *f = *state;
+    unsigned steps;
+
+    connect_once(f);
+    steps = f->steps;
+    assert_true(connect_once(f));
+    assert_int_equal(f->steps, steps);
+    tls_tickets_unref(f->tickets);
+    assert_int_equal(tls_tickets_new(&f->tickets), 0);
+    make_context(f);
+    assert_false(connect_once(f));
+    assert_int_equal(f->steps, 2 * steps);
+}
+
 static void
 test_rotation(void **state)
 {
@@ -728,6 +747,7 @@ run(const char *name, int tls_version)
         cmocka_unit_test_setup_teardown(test_full_executor, setup, teardown),
         cmocka_unit_test_setup_teardown(test_closed_executor, setup, teardown),
         cmocka_unit_test_setup_teardown(test_resumption, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_resumption_is_made_at_once, setup, teardown),
         cmocka_unit_test_setup_teardown(test_rotation, setup, teardown),
         cmocka_unit_test_setup_teardown(test_resumption_across_contexts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_resumption_of_what_has_changed, setup, teardown),
