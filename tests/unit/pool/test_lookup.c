@@ -127,6 +127,19 @@ answer_query(struct peer *server, const char *name, const char *secret)
     peer_send_complete(server, name != NULL ? "SELECT 1" : "SELECT 0", 'I');
 }
 
+/* An engine whose only server has been asked for dave's secret. */
+static struct peer *
+start_and_ask(struct fixture *f, const char *config, struct question *question)
+{
+    struct peer *server;
+
+    fixture_start(f, config);
+    ask(f, question, "db", "dave");
+    server = fixture_serve(f);
+    expect_query(server, "dave");
+    return server;
+}
+
 /* --- one question --------------------------------------------------------------------------------
  */
 
@@ -155,10 +168,7 @@ test_other_answers(void **state)
     struct question question;
     struct peer *server;
 
-    fixture_start(f, ASKING);
-    ask(f, &question, "db", "dave");
-    server = fixture_serve(f);
-    expect_query(server, "dave");
+    server = start_and_ask(f, ASKING, &question);
     answer_query(server, NULL, NULL);
     expect_answer(f, &question, AUTH_LOOKUP_UNKNOWN, NULL);
     /* The same server serves the next. */
@@ -177,10 +187,7 @@ test_answer_byte_by_byte(void **state)
     struct question question;
     struct peer *server;
 
-    fixture_start(f, ASKING);
-    ask(f, &question, "db", "dave");
-    server = fixture_serve(f);
-    expect_query(server, "dave");
+    server = start_and_ask(f, ASKING, &question);
     send_columns(server, 2);
     assert_int_equal(msg_data_row(&buf, (const char *const[]){"dave", "secret"}, 2), 0);
     assert_int_equal(msg_command_complete(&buf, "SELECT 1"), 0);
@@ -199,10 +206,7 @@ test_error_response(void **state)
     struct question question;
     struct peer *server;
 
-    fixture_start(f, ASKING);
-    ask(f, &question, "db", "dave");
-    server = fixture_serve(f);
-    expect_query(server, "dave");
+    server = start_and_ask(f, ASKING, &question);
     peer_send_error(server, "ERROR", "42P01", "relation \"users\" does not exist");
     peer_send_ready(server, READY_IDLE);
     expect_answer(f, &question, AUTH_LOOKUP_FAILED, NULL);
@@ -249,10 +253,7 @@ test_lying_row(void **state)
     struct question question;
     struct peer *server;
 
-    fixture_start(f, ASKING);
-    ask(f, &question, "db", "dave");
-    server = fixture_serve(f);
-    expect_query(server, "dave");
+    server = start_and_ask(f, ASKING, &question);
     send_columns(server, 2);
     peer_send_body(server, 'D', "\0\2\0\0\0\4dave\0\0\0\11secret", 20);
     peer_send_complete(server, "SELECT 1", 'I');
@@ -267,10 +268,7 @@ test_transaction_is_rolled_back(void **state)
     struct question question;
     struct peer *server;
 
-    fixture_start(f, ASKING);
-    ask(f, &question, "db", "dave");
-    server = fixture_serve(f);
-    expect_query(server, "dave");
+    server = start_and_ask(f, ASKING, &question);
     send_columns(server, 2);
     send_row(server, "dave", "x");
     peer_send_complete(server, "SELECT 1", 'T');
@@ -290,10 +288,7 @@ test_session_mode_resets(void **state)
     struct question question;
     struct peer *server;
 
-    fixture_start(f, ASKING "pool_mode = session\n");
-    ask(f, &question, "db", "dave");
-    server = fixture_serve(f);
-    expect_query(server, "dave");
+    server = start_and_ask(f, ASKING "pool_mode = session\n", &question);
     answer_query(server, "dave", "x");
     expect_answer(f, &question, AUTH_LOOKUP_FOUND, "x");
     peer_expect(server, 'Q', "DISCARD ALL");
@@ -404,10 +399,7 @@ test_answers_are_kept(void **state)
     struct question question;
     struct peer *server;
 
-    fixture_start(f, ASKING "auth_query_cache = 10\n");
-    ask(f, &question, "db", "dave");
-    server = fixture_serve(f);
-    expect_query(server, "dave");
+    server = start_and_ask(f, ASKING "auth_query_cache = 10\n", &question);
     answer_query(server, "dave", "x");
     expect_answer(f, &question, AUTH_LOOKUP_FOUND, "x");
     fixture_advance(f, 10 * SEC - 1);
@@ -429,10 +421,7 @@ test_unknown_users_are_kept(void **state)
     struct question question;
     struct peer *server;
 
-    fixture_start(f, ASKING "auth_query_cache = 10\n");
-    ask(f, &question, "db", "dave");
-    server = fixture_serve(f);
-    expect_query(server, "dave");
+    server = start_and_ask(f, ASKING "auth_query_cache = 10\n", &question);
     answer_query(server, NULL, NULL);
     expect_answer(f, &question, AUTH_LOOKUP_UNKNOWN, NULL);
     ask(f, &question, "db", "dave");
@@ -476,10 +465,7 @@ test_what_is_not_kept(void **state)
     struct question question;
     struct peer *server;
 
-    fixture_start(f, ASKING "auth_query_cache = 10\n");
-    ask(f, &question, "db", "dave");
-    server = fixture_serve(f);
-    expect_query(server, "dave");
+    server = start_and_ask(f, ASKING "auth_query_cache = 10\n", &question);
     answer_query(server, "dave", "x");
     expect_answer(f, &question, AUTH_LOOKUP_FOUND, "x");
     /* A failure tells nothing. */
@@ -701,10 +687,7 @@ test_shutdown(void **state)
     struct question question;
     struct peer *server;
 
-    fixture_start(f, ASKING);
-    ask(f, &question, "db", "dave");
-    server = fixture_serve(f);
-    expect_query(server, "dave");
+    server = start_and_ask(f, ASKING, &question);
     engine_shutdown(f->engine, ENGINE_WAIT_FOR_SERVERS, NULL, NULL);
     answer_query(server, "dave", "x");
     expect_answer(f, &question, AUTH_LOOKUP_FOUND, "x");
