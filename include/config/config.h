@@ -86,6 +86,14 @@ struct config_user {
     int max_user_connections, max_user_client_connections;
 };
 
+/* An entry of [peers]: another pgweir (or PgBouncer) that cancel requests are passed on to. */
+struct config_peer {
+    char *name; /* its peer_id, as written */
+    char *host; /* never NULL: a name, an address, a /directory or an @abstract socket */
+    int id, port;
+    int pool_size; /* PgBouncer's limit of cancels under way; 0 is no other than ours */
+};
+
 /* A line of auth_file. */
 struct config_auth_user {
     char *name;
@@ -126,6 +134,7 @@ struct config {
     char *conffile;
     char *job_name;
     char *resolv_conf;
+    int peer_id;        /* 0: no peers */
     int worker_threads; /* 0 is auto */
     usec_t slow_callback_duration;
     usec_t shutdown_timeout;
@@ -187,6 +196,7 @@ struct config {
     bool server_fast_close;
     usec_t dns_max_ttl;
     usec_t dns_nxdomain_ttl;
+    usec_t dns_zone_check_period;
     int server_tls_sslmode; /* enum tls_mode */
     char *server_tls_ca_file;
     char *server_tls_cert_file;
@@ -219,12 +229,14 @@ struct config {
     usec_t transaction_timeout;
     usec_t cancel_wait_timeout;
 
-    /* [databases], [users] and auth_file, each sorted by name */
+    /* [databases], [users], [peers] and auth_file, each sorted by name */
     struct config_database **databases; /* owned */
     size_t n_databases;
     struct config_database *autodb; /* owned; the entry "*", NULL without one */
     struct config_user **users;     /* owned */
     size_t n_users;
+    struct config_peer **peers; /* owned */
+    size_t n_peers;
     struct config_auth_user **auth_users; /* owned */
     size_t n_auth_users;
     /* The first of them with another secret than "SCRAM-SHA-256$..."; borrowed, NULL: none. */
@@ -292,6 +304,7 @@ DEFINE_CLEANUP(struct config *, config_unref);
 const struct config_database *config_find_database(const struct config *config, const char *name);
 const struct config_user *config_find_user(const struct config *config, const char *name);
 const struct config_auth_user *config_find_auth_user(const struct config *config, const char *name);
+const struct config_peer *config_find_peer(const struct config *config, int id);
 
 /*
  * The values in force for a database and a user; either may be NULL. 0 is "no limit" for all

@@ -190,6 +190,8 @@ static const struct option rows[] = {
       .help = "How long the addresses of a host name are used before it is looked up again." },
     { KEY(dns_nxdomain_ttl), .type = OPT_DURATION, .group = GROUP_SERVER, .def = "15",
       .help = "How long a failed look-up of a host name is remembered." },
+    { KEY(dns_zone_check_period), .type = OPT_DURATION, .group = GROUP_SERVER, .def = "0",
+      .no_effect = true, .help = "How often PgBouncer's c-ares looks for changes of a DNS zone." },
     { KEY(idle_transaction_timeout), .type = OPT_DURATION, .group = GROUP_TIMEOUT, .def = "0",
       .help = "Close a client that sends nothing inside a transaction for this long; 0 means "
               "never." },
@@ -243,6 +245,10 @@ static const struct option rows[] = {
     { KEY(min_pool_size), .type = OPT_INT, .group = GROUP_POOL, .def = "0",
       .help = "Keep at least this many server connections in a pool that has clients, or whose "
               "database has a user=." },
+    { KEY(peer_id), .type = OPT_INT, .group = GROUP_PROCESS, .def = "0", .max = PEER_ID_MAX,
+      .help = "The number of this process among those that share an address and know each other by "
+              "[peers]: a cancel request that comes to one is passed on to the one it is meant for. "
+              "0 means that there are no others." },
     { KEY(pidfile), .type = OPT_STRING, .group = GROUP_PROCESS, .def = "",
       .example = "/run/pgweir/pgweir.pid", .reload = RELOAD_RESTART,
       .help = "File for the process id; the flag -d needs one." },
@@ -403,21 +409,6 @@ const char *const option_group_titles[GROUP_COUNT] = {
     [GROUP_CLIENT] = "Clients",
     [GROUP_TIMEOUT] = "Timeouts of clients",
 };
-
-/* What PgBouncer has and this version does not; a row above takes the place of each in time. */
-static const char *const planned[] = {
-    "dns_zone_check_period",
-    "peer_id",
-};
-
-bool
-option_is_planned(const char *name)
-{
-    for (size_t i = 0; i < ARRAY_SIZE(planned); i++)
-        if (str_eq(planned[i], name))
-            return true;
-    return false;
-}
 
 const char *
 auth_type_name(enum auth_type type)

@@ -232,5 +232,10 @@ config_write_manual(FILE *file)
     write_entry_keys(file, &database_table);
     (void)fputs(users, file);
     write_entry_keys(file, &user_table);
+    (void)fputs(".Sh PEERS\nAn entry of\n.Ql [peers]\nis another process, by its peer_id, that "
+                "clients reach by the same address: cancel requests that belong to it are passed "
+                "on to it.\n",
+                file);
+    write_entry_keys(file, &peer_table);
     (void)fputs(tail, file);
 }
