@@ -55,6 +55,7 @@
       NULL)                                                                                        \
     X(STATEMENT_TRANSACTION, SQLSTATE_FEATURE_NOT_SUPPORTED, WARNING,                              \
       "transaction blocks not allowed in statement pooling mode", NULL)                            \
+    X(DATABASE_CHANGED, SQLSTATE_ADMIN_SHUTDOWN, INFO, "database configuration changed", NULL)     \
     X(SERVER_SHUTDOWN, SQLSTATE_ADMIN_SHUTDOWN, INFO, "server shutting down", NULL)                \
     X(SHUTDOWN, SQLSTATE_ADMIN_SHUTDOWN, INFO, "pooler is shutting down", NULL)                    \
     X(NO_MEMORY, SQLSTATE_OUT_OF_MEMORY, ERROR, "out of memory", NULL)                             \

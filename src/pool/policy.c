@@ -275,7 +275,8 @@ static bool
 policy_servers_fit(const struct policy *a, const struct policy *b)
 {
     if (a->target_count != b->target_count || a->stick_to_host != b->stick_to_host ||
-        !str_eq(a->connect_query, b->connect_query) || !policy_ciphers_fit(a->config, b->config))
+        !str_eq(a->forced_user, b->forced_user) || !str_eq(a->connect_query, b->connect_query) ||
+        !policy_ciphers_fit(a->config, b->config))
         return false;
     for (size_t i = 0; i < a->target_count; i++) {
         if (!policy_target_fits(a->targets[i], b->targets[i]))
@@ -304,6 +305,7 @@ policy_new(struct config *config, const struct config_database *db, const char *
     policy->reset_always = config->server_reset_query_always;
     policy->fast_close = config->server_fast_close;
     policy->user_is_forced = db->user != NULL;
+    policy->forced_user = db->user;
     policy->stick_to_host = db->load_balance_hosts == LOAD_BALANCE_DISABLE;
     policy->check_query = policy_query(config->server_check_query);
     if (str_eq(policy->check_query, "<empty>"))

@@ -49,6 +49,8 @@ struct policy {
     size_t target_count;
     bool stick_to_host;  /* load_balance_hosts = disable */
     bool user_is_forced; /* by the entry: logins of clients are of no use to the servers */
+    const char
+        *forced_user;    /* by the entry, or NULL; another than the pool's if that has changed */
     unsigned generation; /* servers of another one are closed when free */
 };
 

@@ -46,15 +46,33 @@ shard_is_hopeless(const struct shard *shard)
            loop_now(shard->worker->loop) < shard->retry_at;
 }
 
+/*
+ * How long a client may wait, 0 is for ever, and what it is told then. A query that may not run for
+ * longer than query_timeout is not waited for any longer either, as with PgBouncer.
+ */
+static usec_t
+shard_patience(const struct shard *shard, struct refusal *ret_refusal)
+{
+    const struct policy *const policy = shard->policy;
+
+    if (policy->query_timeout != 0 &&
+        (policy->query_wait_timeout == 0 || policy->query_timeout <= policy->query_wait_timeout)) {
+        *ret_refusal = (struct refusal){.reason = CLOSE_QUERY_TIMEOUT, .message = "query_timeout"};
+        return policy->query_timeout;
+    }
+    *ret_refusal = (struct refusal){.reason = CLOSE_QUERY_WAIT_TIMEOUT};
+    return policy->query_wait_timeout;
+}
+
 /* When the next thing happens to the waiter: notice, timeout, or the reserve is opened for it. */
 static usec_t
 waiter_next(const struct shard *shard, const struct waiter *waiter)
 {
     const struct policy *const policy = shard->policy;
-    usec_t next = USEC_NEVER;
+    struct refusal refusal;
+    const usec_t patience = shard_patience(shard, &refusal);
+    usec_t next = patience != 0 ? waiter->since + patience : USEC_NEVER;
 
-    if (policy->query_wait_timeout != 0)
-        next = waiter->since + policy->query_wait_timeout;
     if (policy->query_wait_notify != 0 && !waiter->notified)
         next = MIN(next, waiter->since + policy->query_wait_notify);
     if (policy->reserve > 0 && policy->reserve_timeout != 0) {
@@ -225,9 +243,10 @@ static bool
 shard_is_below_minimum(const struct shard *shard)
 {
     const struct pool *const pool = shard->pool;
+    const struct policy *const policy = shard->policy;
 
-    return permits_used(&pool->servers) < shard->policy->min_size && shard == pool->shards[0] &&
-           (pool->forced_user || !list_empty(&shard->clients));
+    return permits_used(&pool->servers) < policy->min_size && shard == pool->shards[0] &&
+           (!list_empty(&shard->clients) || str_eq(policy->forced_user, pool->user->name));
 }
 
 /* One more server for a waiter, by whatever way is the cheapest. */
@@ -295,7 +314,8 @@ shard_grow_now(struct shard *shard)
 static void
 shard_expire(struct shard *shard, usec_t now)
 {
-    const usec_t timeout = shard->policy->query_wait_timeout;
+    struct refusal refusal;
+    const usec_t timeout = shard_patience(shard, &refusal);
     struct waiter *waiter;
 
     while (timeout != 0 &&
@@ -303,8 +323,8 @@ shard_expire(struct shard *shard, usec_t now)
            waiter->since + timeout <= now) {
         char detail[256];
         const struct pool *const pool = shard->pool;
-        const struct refusal refusal = {.reason = CLOSE_QUERY_WAIT_TIMEOUT, .detail = detail};
 
+        refusal.detail = detail;
         (void)snprintf(detail, sizeof detail,
                        "Waited %.1f s for a server of pool %s/%s (%u of %u in use): %s.",
                        (double)(now - waiter->since) / USEC_PER_SEC, pool->database->name,

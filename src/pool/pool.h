@@ -66,7 +66,6 @@ struct pool {
     struct database *database; /* borrowed, as the next */
     struct user *user;
     struct permits servers;
-    bool forced_user;              /* the entry names the user: min_pool_size needs no client */
     pthread_mutex_t mutex;         /* for policy, welcome and credential */
     struct policy *policy;         /* a reference: what new shards begin with */
     struct settings *welcome;      /* a reference, or NULL: what the newest server login reported */

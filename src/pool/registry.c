@@ -220,7 +220,6 @@ registry_new_pool_locked(struct registry *registry, struct config *config,
     pool->engine = registry->engine;
     pool->database = database;
     pool->user = user;
-    pool->forced_user = entry->user != NULL;
     if (policy_new(config, entry, database->name, user->name, NULL, NULL, &pool->policy) < 0 ||
         !registry_add_shard_locked(registry, pool) ||
         map_add(&registry->pools, &pool->node, hash) < 0) {

@@ -19,6 +19,16 @@
 /* What a waiting client may send ahead before it is read no more. */
 #define RELAY_PENDING_MAX (64 * 1024)
 
+/* The session keeps its server, but not one that must go and is not to wait for the session. */
+static bool
+relay_settle_session(struct server *server)
+{
+    if (likely(!server_is_obsolete(server)) || !server->shard->policy->fast_close)
+        return false;
+    server_close(server, CLOSE_DATABASE_CHANGED);
+    return true;
+}
+
 bool
 relay_settle(struct server *server)
 {
@@ -36,8 +46,10 @@ relay_settle(struct server *server)
         server_fence(server);
         return false;
     }
-    if (server->status != READY_IDLE || server->shard->policy->mode == POOL_SESSION)
+    if (server->status != READY_IDLE)
         return false;
+    if (server->shard->policy->mode == POOL_SESSION)
+        return relay_settle_session(server);
     server_release(server);
     return true;
 }

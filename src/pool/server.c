@@ -296,6 +296,12 @@ server_is_usable(const struct server *server)
            loop_now(server->shard->worker->loop) - server->idle_since < policy->server_check_delay;
 }
 
+bool
+server_is_obsolete(const struct server *server)
+{
+    return server->is_outdated || server->generation != server->shard->policy->generation;
+}
+
 enum close_reason
 server_reason_to_close(const struct server *server)
 {
@@ -308,7 +314,7 @@ server_reason_to_close(const struct server *server)
         return CLOSE_SV_STOP;
     if (shard_is_paused(shard))
         return CLOSE_SV_PAUSED;
-    if (server->generation != policy->generation)
+    if (server_is_obsolete(server))
         return CLOSE_SV_OBSOLETE;
     if (age >= server->lifetime)
         return CLOSE_SV_LIFETIME;

@@ -100,6 +100,7 @@ struct server {
     bool was_canceled;     /* a cancel was sent during this link */
     bool cancel_in_doubt;  /* one may still be on its way: no other client may get the server */
     bool retired;          /* handed to the connector: its message is on its way */
+    bool is_outdated;      /* its host's name does not lead to its address any more */
     uint64_t id;
     usec_t connect_time; /* loop time */
     usec_t connect_wall;
@@ -127,6 +128,8 @@ void server_move(struct server *server, struct shard *to);
 /* Why it may not be given out again; CLOSE_REASON_COUNT if it may. */
 enum close_reason server_reason_to_close(const struct server *server);
 bool server_is_usable(const struct server *server);
+/* Whether the configuration, or the address of its host, has changed since it was connected. */
+bool server_is_obsolete(const struct server *server);
 /* ACTIVE: an empty query, whose answer comes after all that may still be the client's. */
 void server_fence(struct server *server);
 /* A cancel of what it is doing for its client. */

@@ -9,6 +9,7 @@
 #include "engine_int.h"
 #include "policy.h"
 #include "pool.h"
+#include "relay_int.h"
 #include "server.h"
 #include "settings.h"
 #include "timer.h"
@@ -81,6 +82,21 @@ shard_trim(struct shard *shard)
     }
 }
 
+/* server_fast_close: those who are between two transactions of a session do not wait for its end.
+ */
+static void
+shard_close_obsolete_sessions(struct shard *shard)
+{
+    struct server *server;
+
+    if (shard->policy->mode != POOL_SESSION || !shard->policy->fast_close)
+        return;
+    LIST_FOREACH_SAFE (server, &shard->servers, link) {
+        if (server->state == SERVER_ACTIVE)
+            (void)relay_settle(server);
+    }
+}
+
 /* One may take others with it, so each time the first that is left. */
 void
 shard_close_clients(struct shard *shard, enum close_reason reason)
@@ -114,6 +130,7 @@ shard_review(struct shard *shard)
 {
     if (registry_entry(shard->worker->config, shard->pool->database->name) == NULL)
         shard_remove(shard);
+    shard_close_obsolete_sessions(shard);
     shard_trim(shard);
     shard->timer_at = USEC_NEVER;
     shard_schedule(shard, loop_now(shard->worker->loop));

@@ -178,7 +178,7 @@ snapshot_server(struct snapshot *snapshot, struct worker *worker, const struct s
         row->state = server_state_name(SERVER_ACTIVE);
     row->connect_time = server->connect_wall;
     row->request_time = snapshot_wall(snapshot, worker, server->request_time);
-    row->close_needed = server->generation != server->shard->policy->generation;
+    row->close_needed = server_is_obsolete(server);
     row->id = server->id;
     row->link_id = server->client != NULL ? server->client->id : 0;
     row->prepared_statements = prepared_count(server->prepared);

@@ -67,13 +67,34 @@ test_waiting_is_not_running(void **state)
     peer_send_complete(server, "BEGIN", 'T');
     peer_expect_types(first, "CZ");
     peer_send(client, 'Q', "select pg_sleep(60)");
-    fixture_advance(f, MINUTE);
+    fixture_advance(f, 9 * SEC);
     peer_expect_silence(client);
     peer_send(first, 'Q', "commit");
     peer_expect_types(server, "Q");
     peer_send_complete(server, "COMMIT", 'I');
     peer_expect_types(server, "Q");
     expect_timeout(client, 10 * SEC, "57014", "query timeout");
+}
+
+/* What may not run for so long is not waited for either, also if only the user's entry says so. */
+static void
+test_query_timeout_in_the_queue(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *first, *client, *server;
+
+    fixture_begin(f,
+                  "default_pool_size = 1\nquery_wait_notify = 0\nquery_wait_timeout = 20\n[users]\n"
+                  "bob = query_timeout=10\n[databases]\ndb = host=10.0.0.1 user=bob\n",
+                  &first, &server);
+    client = fixture_login(f, "db", "bob");
+    peer_send(first, 'Q', "begin");
+    peer_expect_types(server, "Q");
+    peer_send_complete(server, "BEGIN", 'T');
+    peer_expect_types(first, "CZ");
+    peer_send(client, 'Q', "select 1");
+    expect_timeout(client, 10 * SEC, "57014", "query_timeout");
+    peer_expect_silence(first);
 }
 
 static void
@@ -176,10 +197,15 @@ int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_query_timeout),          TEST(test_query_timeout_is_for_each_query),
-        TEST(test_waiting_is_not_running), TEST(test_idle_transaction_timeout),
-        TEST(test_transaction_timeout),    TEST(test_transaction_timeout_begins_anew),
-        TEST(test_client_idle_timeout),    TEST(test_client_idle_timeout_of_one_user),
+        TEST(test_query_timeout),
+        TEST(test_query_timeout_is_for_each_query),
+        TEST(test_waiting_is_not_running),
+        TEST(test_query_timeout_in_the_queue),
+        TEST(test_idle_transaction_timeout),
+        TEST(test_transaction_timeout),
+        TEST(test_transaction_timeout_begins_anew),
+        TEST(test_client_idle_timeout),
+        TEST(test_client_idle_timeout_of_one_user),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
