@@ -339,6 +339,7 @@ client_uncount(struct client *client)
         permits_give(&client->shard->pool->database->clients);
         permits_give(&client->user->clients);
         permits_give(&engine->clients);
+        registry_release_pool(client->shard->pool);
     }
     engine_release_object(engine);
 }

@@ -16,10 +16,12 @@
 #include "engine_int.h"
 #include "executor.h"
 #include "fd.h"
+#include "forget.h"
 #include "log.h"
 #include "pool.h"
 #include "process.h"
 #include "settings.h"
+#include "timer.h"
 #include "tls.h"
 
 /* How long engine_stop waits for server processes to go before it gives up on them. */
@@ -89,6 +91,25 @@ engine_init_auth(struct engine *engine)
     return auth_service_new(&options, &engine->auth);
 }
 
+/* ---- once a second ----------------------------------------------------------------------------
+ */
+
+static void
+engine_look_around(void *arg)
+{
+    struct engine *const engine = arg;
+
+    forget_unused(engine);
+    (void)timer_start(engine->janitor, SEC);
+}
+
+static int
+engine_init_janitor(struct engine *engine)
+{
+    engine->janitor = timer_new(engine->main_loop, "janitor", engine_look_around, engine);
+    return engine->janitor != NULL ? timer_start(engine->janitor, SEC) : -ENOMEM;
+}
+
 int
 engine_new(struct loop *main_loop, struct config *config, struct tls_context *tls,
            struct connector *connector, const struct engine_hooks *hooks,
@@ -114,6 +135,8 @@ engine_new(struct loop *main_loop, struct config *config, struct tls_context *tl
     r = engine_init_auth(engine);
     if (r == 0)
         r = engine_init_workers(engine);
+    if (r == 0)
+        r = engine_init_janitor(engine);
     if (r < 0) {
         engine_free(engine);
         return r;
@@ -145,6 +168,7 @@ engine_free(struct engine *engine)
 {
     if (engine == NULL || engine->objects > 0) /* what leaked may still refer to it */
         return;
+    timer_free(engine->janitor);
     for (unsigned i = 0; i < engine->worker_count; i++)
         worker_done(&engine->workers[i]); /* the last that is under way comes back */
     free(engine->workers);
@@ -568,6 +592,7 @@ engine_stop(struct engine *engine)
     int r;
 
     atomic_store(&engine->stopping, true);
+    timer_stop(engine->janitor);
     if (engine->shutdown_drain.waiting)
         engine_drain_cancel(&engine->shutdown_drain);
     (void)permits_leave(&engine->clients_gone);

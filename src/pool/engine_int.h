@@ -26,6 +26,7 @@ struct engine {
     struct loop *main_loop; /* borrowed, as the next */
     struct connector *connector;
     struct engine_hooks hooks;
+    struct timer *janitor; /* owned; on the main loop, once a second */
     pthread_mutex_t config_mutex;
     struct config *config;   /* a reference; written by the main thread, under the mutex */
     struct tls_context *tls; /* a reference or NULL; the same */

@@ -318,6 +318,7 @@ login_find_pool(struct client *client)
     policy_unref(policy);
     if (reason != CLOSE_REASON_COUNT) {
         client->user = NULL;
+        registry_release_pool(pool);
         client_close(client, reason);
         return;
     }

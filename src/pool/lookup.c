@@ -94,6 +94,7 @@ asker_tell(struct asker *asker, enum auth_lookup_answer answer, const char *secr
 {
     struct auth_lookup *const question = asker->question;
     struct shard *const shard = asker->shard;
+    struct engine *const engine = shard->pool->engine;
 
     question->answer = answer;
     if (answer == AUTH_LOOKUP_FOUND) {
@@ -103,7 +104,8 @@ asker_tell(struct asker *asker, enum auth_lookup_answer answer, const char *secr
     }
     free(asker);
     send_message(shard->worker->loop, question->loop, &question->message);
-    engine_release_object(shard->pool->engine);
+    registry_release_pool(shard->pool);
+    engine_release_object(engine);
 }
 
 static void
@@ -449,6 +451,8 @@ engine_look_up(void *arg, struct auth_lookup *question)
     struct asker *const asker = pool != NULL ? calloc(1, sizeof *asker) : NULL;
 
     if (asker == NULL) {
+        if (pool != NULL)
+            registry_release_pool(pool);
         loop_defer(question->loop, &question->message);
         return;
     }

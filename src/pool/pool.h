@@ -48,7 +48,10 @@ struct database {
     struct permits servers;
     struct permits clients;
     atomic_bool paused;
-    bool is_auto; /* made from the template; under the registry's mutex */
+    /* Under the registry's mutex: */
+    bool is_auto;   /* made from the template */
+    unsigned pools; /* of it, those that are leaving included */
+    usec_t used_at; /* the main loop's time, when it was last seen in use; 0: not yet */
 };
 
 struct user {
@@ -75,6 +78,11 @@ struct pool {
     atomic_uint opening;     /* connections being opened */
     atomic_bool refused;     /* the server did not take what it was last logged in to with */
     atomic_uint next_target; /* of the policy's targets: whose turn it is */
+    atomic_uint holds;       /* who has found it: clients, and questions to its servers */
+    /* Under the registry's mutex: */
+    usec_t used_at;   /* as of a database */
+    struct list link; /* in registry->leaving, then in no map */
+    unsigned staying; /* shards that have not left yet; 0 before they are told to */
 };
 
 /* Why a waiter waits; what the notice, the timeout's detail and SHOW say. */
@@ -94,6 +102,7 @@ struct shard {
     struct list link;       /* in its worker */
     struct message message; /* for its first arrival at the worker, and to grow later */
     struct message evict_message;
+    struct message leave_message;
     atomic_bool evict_posted;   /* shared */
     struct pool *pool;          /* borrowed */
     struct worker *worker;      /* borrowed */

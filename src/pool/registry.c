@@ -50,10 +50,11 @@ registry_init(struct registry *registry, struct engine *engine)
     map_init(&registry->databases, database_has_name);
     map_init(&registry->users, user_has_name);
     map_init(&registry->pools, pool_has_key);
+    list_init(&registry->leaving);
 }
 
-static void
-pool_free(struct pool *pool)
+void
+registry_free_pool(struct pool *pool)
 {
     for (unsigned i = 0; i < atomic_load(&pool->shard_count); i++)
         shard_free(pool->shards[i]);
@@ -63,6 +64,21 @@ pool_free(struct pool *pool)
     permits_done(&pool->servers);
     (void)pthread_mutex_destroy(&pool->mutex);
     free(pool);
+}
+
+void
+registry_free_database(struct database *database)
+{
+    permits_done(&database->servers);
+    permits_done(&database->clients);
+    free(database->name);
+    free(database);
+}
+
+void
+registry_release_pool(struct pool *pool)
+{
+    atomic_fetch_sub(&pool->holds, 1);
 }
 
 /* All elements of a map; body may free the element. */
@@ -78,16 +94,14 @@ registry_done(struct registry *registry)
     struct pool *pool;
     struct database *database;
     struct user *user;
+    struct list *link;
 
     MAP_FOREACH_SAFE(pool, &registry->pools, struct pool)
-    pool_free(pool);
+    registry_free_pool(pool);
+    while ((link = list_pop(&registry->leaving)) != NULL)
+        registry_free_pool(container_of(link, struct pool, link));
     MAP_FOREACH_SAFE(database, &registry->databases, struct database)
-    {
-        permits_done(&database->servers);
-        permits_done(&database->clients);
-        free(database->name);
-        free(database);
-    }
+    registry_free_database(database);
     MAP_FOREACH_SAFE(user, &registry->users, struct user)
     {
         permits_done(&user->servers);
@@ -197,7 +211,7 @@ registry_add_shard_locked(struct registry *registry, struct pool *pool)
 {
     const unsigned count = atomic_load(&pool->shard_count);
     struct worker *const worker =
-        count < POOL_SHARDS_MAX ? registry_pick_worker(registry, pool) : NULL;
+        count < POOL_SHARDS_MAX && pool->staying == 0 ? registry_pick_worker(registry, pool) : NULL;
 
     if (worker == NULL || shard_new(pool, worker, &pool->shards[count]) < 0)
         return false;
@@ -225,11 +239,12 @@ registry_new_pool_locked(struct registry *registry, struct config *config,
         map_add(&registry->pools, &pool->node, hash) < 0) {
         /* A shard on its way to its worker cannot be called back. */
         if (atomic_load(&pool->shard_count) == 0)
-            pool_free(pool);
+            registry_free_pool(pool);
         return NULL;
     }
     for (int i = 1; i < shards; i++)
         (void)registry_add_shard_locked(registry, pool);
+    database->pools++;
     return pool;
 }
 
@@ -263,6 +278,8 @@ registry_find_pool(struct registry *registry, struct config *config, const char 
     pool_user = entry->user != NULL ? registry_user_locked(registry, entry->user) : user;
     if (database != NULL && user != NULL && pool_user != NULL)
         pool = registry_pool_locked(registry, config, entry, database, pool_user);
+    if (pool != NULL)
+        atomic_fetch_add(&pool->holds, 1);
     (void)pthread_mutex_unlock(&registry->mutex);
     if (pool == NULL)
         return -ENOMEM;
@@ -326,9 +343,10 @@ registry_evict(struct registry *registry, const struct pool *asker, const struct
         if (pool != asker && (pool->database == database || pool->user == user))
             best = pool_longest_idle(pool, best);
     }
-    (void)pthread_mutex_unlock(&registry->mutex);
+    /* Still under the mutex: else its pool might have left meanwhile. */
     if (best != NULL && !atomic_exchange(&best->evict_posted, true))
         loop_post(best->worker->loop, &best->evict_message);
+    (void)pthread_mutex_unlock(&registry->mutex);
 }
 
 int
@@ -343,6 +361,10 @@ registry_open_minimum(struct registry *registry, struct config *config)
 
         if (entry->user != NULL && config_min_pool_size(config, entry) > 0)
             r = registry_find_pool(registry, config, entry->name, entry->user, &pool, &user);
+        else
+            continue;
+        if (r == 0)
+            registry_release_pool(pool);
     }
     return r;
 }

@@ -7,6 +7,7 @@
 
 #include "client.h"
 #include "engine_int.h"
+#include "forget.h"
 #include "policy.h"
 #include "pool.h"
 #include "relay_int.h"
@@ -279,6 +280,7 @@ shard_new(struct pool *pool, struct worker *worker, struct shard **ret_shard)
     shard->evict_message.fn = shard_evict;
     shard->policy_message.fn = shard_policy_comes;
     shard->welcome_message.fn = shard_take_welcome;
+    shard->leave_message.fn = forget_shard;
     shard->pool_wait = (struct permit_wait){.loop = worker->loop, .message.fn = shard_pool_permit};
     shard->database_wait =
         (struct permit_wait){.loop = worker->loop, .message.fn = shard_database_permit};

@@ -14,6 +14,7 @@
 #include "clock.h"
 #include "config.h"
 #include "engine_int.h"
+#include "forget.h"
 #include "policy.h"
 #include "pool.h"
 #include "prepared.h"
@@ -322,6 +323,15 @@ snapshot_shard(struct snapshot *snapshot, struct worker *worker, struct shard *s
     }
 }
 
+static void
+snapshot_add_past(void *arg, const char *database, const struct stats *stats)
+{
+    struct database_row *const row = snapshot_find_database(arg, database);
+
+    if (row != NULL)
+        stats_add(&row->total, stats);
+}
+
 void
 snapshot_collect(struct worker *worker, unsigned what, struct snapshot *snapshot)
 {
@@ -335,6 +345,8 @@ snapshot_collect(struct worker *worker, unsigned what, struct snapshot *snapshot
         snapshot->servers += shard->server_count;
         snapshot_shard(snapshot, worker, shard, what);
     }
+    if (what & (SNAPSHOT_STATS | SNAPSHOT_DATABASES))
+        forget_each_past(worker, snapshot_add_past, snapshot);
     if (what & SNAPSHOT_CLIENTS) {
         LIST_FOREACH (client, &worker->clients, link)
             snapshot_client(snapshot, worker, client);
