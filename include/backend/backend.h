@@ -124,7 +124,16 @@ int connector_new(struct executor *executor, struct connector **ret_connector);
 void connector_close(struct connector *connector);
 /* After connector_close, then executor_close: a look-up may have been under way. */
 void connector_free(struct connector *connector);
-void connector_set_dns_ttl(struct connector *connector, usec_t ttl, usec_t nxdomain_ttl);
+/* How long the addresses of a name, or that there are none, are kept; and how often all names are
+ * looked up again in any case, 0 is never. */
+void connector_set_dns(struct connector *connector, usec_t ttl, usec_t nxdomain_ttl,
+                       usec_t check_period);
+/*
+ * fn is called on the connector's thread when the name of a host does not lead to an address any
+ * more. To be set before there is anything to connect.
+ */
+typedef void connector_moved_fn(void *arg, const char *host, const char *address);
+void connector_set_moved(struct connector *connector, connector_moved_fn *fn, void *arg);
 /* For connections that are asked for from now on; see tls_check_ciphers of tls.h. 0 or -ENOMEM. */
 int connector_set_ciphers(struct connector *connector, const char *ciphers,
                           const char *tls13_ciphers);

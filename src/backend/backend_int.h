@@ -190,6 +190,7 @@ struct connector {
     atomic_bool close_wanted;
     _Atomic usec_t dns_ttl;
     _Atomic usec_t dns_nxdomain_ttl;
+    _Atomic usec_t dns_check_period;
 
     struct {
         _Atomic uint64_t attempts, successes, failures, cancels, retired;

@@ -61,6 +61,7 @@ connector_poked(struct message *message)
         return;
     resolver_set_ttl(connector->resolver, atomic_load(&connector->dns_ttl),
                      atomic_load(&connector->dns_nxdomain_ttl));
+    resolver_set_check_period(connector->resolver, atomic_load(&connector->dns_check_period));
     attempts_reap(connector);
     if (atomic_load(&connector->close_wanted))
         connector_close_begin(connector);
@@ -162,11 +163,18 @@ connector_free(struct connector *connector)
 }
 
 void
-connector_set_dns_ttl(struct connector *connector, usec_t ttl, usec_t nxdomain_ttl)
+connector_set_dns(struct connector *connector, usec_t ttl, usec_t nxdomain_ttl, usec_t check_period)
 {
     atomic_store(&connector->dns_ttl, ttl);
     atomic_store(&connector->dns_nxdomain_ttl, nxdomain_ttl);
+    atomic_store(&connector->dns_check_period, check_period);
     connector_do_poke(connector);
+}
+
+void
+connector_set_moved(struct connector *connector, connector_moved_fn *fn, void *arg)
+{
+    resolver_set_moved(connector->resolver, fn, arg);
 }
 
 /* On its way to the thread where libpq makes its connections. */

@@ -187,11 +187,13 @@ static const struct option rows[] = {
       .reload = RELOAD_RESTART,
       .help = "Refuse the simple query protocol, which can carry several statements at once." },
     { KEY(dns_max_ttl), .type = OPT_DURATION, .group = GROUP_SERVER, .def = "15",
-      .help = "How long the addresses of a host name are used before it is looked up again." },
+      .help = "How long the addresses of a host name are used before the next connection has it "
+              "looked up again. Servers at addresses that it has no more close when they are free." },
     { KEY(dns_nxdomain_ttl), .type = OPT_DURATION, .group = GROUP_SERVER, .def = "15",
       .help = "How long a failed look-up of a host name is remembered." },
     { KEY(dns_zone_check_period), .type = OPT_DURATION, .group = GROUP_SERVER, .def = "0",
-      .no_effect = true, .help = "How often PgBouncer's c-ares looks for changes of a DNS zone." },
+      .help = "Look all host names up again so often, also while no connection is opened, so that "
+              "servers at an address that is theirs no more are left at once; 0 means never." },
     { KEY(idle_transaction_timeout), .type = OPT_DURATION, .group = GROUP_TIMEOUT, .def = "0",
       .help = "Close a client that sends nothing inside a transaction for this long; 0 means "
               "never." },

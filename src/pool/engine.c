@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "auth.h"
+#include "backend.h"
 #include "build.h"
 #include "cleanup.h"
 #include "client.h"
@@ -132,6 +133,7 @@ engine_new(struct loop *main_loop, struct config *config, struct tls_context *tl
     permits_init(&engine->clients);
     permits_init(&engine->logins);
     registry_init(&engine->registry, engine);
+    connector_set_moved(connector, engine_host_moved, engine);
     r = engine_init_auth(engine);
     if (r == 0)
         r = engine_init_workers(engine);

@@ -85,6 +85,9 @@ engine_new_id(struct engine *engine)
 void engine_hold_object(struct engine *engine);
 void engine_release_object(struct engine *engine);
 
+/* moved.c: a connector_moved_fn; arg is the engine. */
+void engine_host_moved(void *arg, const char *host, const char *address);
+
 /* drain.c: waits for the pools of database (NULL: all pools) to have no server. */
 enum engine_result drain_begin(struct engine *engine, const struct database *database,
                                struct engine_drain *drain);

@@ -199,6 +199,8 @@ struct server *shard_longest_idle(const struct shard *shard);
 void shard_trim(struct shard *shard);
 /* Pause, resume, a new policy: look at everything again. */
 void shard_review(struct shard *shard);
+/* The host's name leads to the address no more: its servers go when they are free. */
+void shard_leave_address(struct shard *shard, const char *host, const char *address);
 /* The policy that the pool has now, should it still be on its way. */
 void shard_take_policy(struct shard *shard);
 void shard_close_clients(struct shard *shard, enum close_reason reason);

@@ -13,6 +13,7 @@
 #include "relay_int.h"
 #include "server.h"
 #include "settings.h"
+#include "str.h"
 #include "timer.h"
 #include "worker.h"
 
@@ -136,6 +137,21 @@ shard_review(struct shard *shard)
     shard->timer_at = USEC_NEVER;
     shard_schedule(shard, loop_now(shard->worker->loop));
     shard_grow(shard);
+}
+
+void
+shard_leave_address(struct shard *shard, const char *host, const char *address)
+{
+    bool found = false;
+    struct server *server;
+
+    LIST_FOREACH (server, &shard->servers, link) {
+        if (str_eq(server->backend->target->host, host) &&
+            str_eq(server->backend->remote_addr, address))
+            found = server->is_outdated = true;
+    }
+    if (found)
+        shard_review(shard);
 }
 
 static void

@@ -23,6 +23,8 @@ struct connector {
     unsigned keys;     /* struct backend_cancel */
     int next_pid;
     bool hold_retired;
+    connector_moved_fn *moved;
+    void *moved_arg;
 };
 
 /* A request that the test has not decided about; request->private is its way back. */
@@ -101,6 +103,19 @@ struct fake_connector_counts
 fake_connector_counts(const struct connector *connector)
 {
     return connector->counts;
+}
+
+void
+connector_set_moved(struct connector *connector, connector_moved_fn *fn, void *arg)
+{
+    connector->moved = fn;
+    connector->moved_arg = arg;
+}
+
+void
+fake_connector_move(struct connector *connector, const char *host, const char *address)
+{
+    connector->moved(connector->moved_arg, host, address);
 }
 
 /* --- connecting ------------------------------------------------------------------------------ */
@@ -212,7 +227,7 @@ fake_connector_accept(struct connector *connector, const char *const *parameters
     backend->fd = fds[0];
     backend->pid = connector->next_pid++;
     backend->server_version = 150004;
-    (void)str_copy(backend->remote_addr, sizeof(backend->remote_addr), "10.0.0.1");
+    (void)str_copy(backend->remote_addr, sizeof(backend->remote_addr), FAKE_SERVER_ADDRESS);
     backend->remote_port = attempt->connect->target->port;
     (void)str_copy(backend->local_addr, sizeof(backend->local_addr), "10.0.0.9");
     backend->local_port = 40000;

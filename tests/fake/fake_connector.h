@@ -14,6 +14,12 @@
 
 #include "backend.h"
 
+/* The name of a host leads to the address no more. */
+void fake_connector_move(struct connector *connector, const char *host, const char *address);
+
+/* Where all its servers are. */
+#define FAKE_SERVER_ADDRESS "10.0.0.1"
+
 /* Counts of everything that was ever asked. */
 struct fake_connector_counts {
     unsigned connects, abandoned, cancels, polite, impolite;

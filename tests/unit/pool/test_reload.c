@@ -121,6 +121,31 @@ test_minimum_of_a_forced_user(void **state)
     assert_int_equal(fake_connector_pending(f->connector), 0);
 }
 
+/* An idle server at an address that its host has left closes at once, a busy one when it is free.
+ */
+static void
+test_host_moves(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+
+    fixture_begin(f, "", &client, &server);
+    fake_connector_move(f->connector, "10.0.0.1", "10.9.9.9");
+    fake_connector_move(f->connector, "db.example", FAKE_SERVER_ADDRESS);
+    round_trip(client, server, 'T');
+    fake_connector_move(f->connector, "10.0.0.1", FAKE_SERVER_ADDRESS);
+    round_trip(client, server, 'I');
+    expect_closed(server);
+    peer_expect_silence(client);
+    peer_send(client, 'Q', "select 1");
+    server = fixture_serve(f);
+    peer_expect(server, 'Q', "select 1");
+    peer_send_complete(server, "SELECT 1", 'I');
+    peer_expect_types(client, "CZ");
+    fake_connector_move(f->connector, "10.0.0.1", FAKE_SERVER_ADDRESS);
+    expect_closed(server);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int
@@ -133,6 +158,7 @@ main(void)
         TEST(test_server_fast_close_in_transaction_mode),
         TEST(test_another_forced_user),
         TEST(test_minimum_of_a_forced_user),
+        TEST(test_host_moves),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
