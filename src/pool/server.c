@@ -140,14 +140,17 @@ static const struct stream_ops server_stream_ops = {
 /* ---- life -------------------------------------------------------------------------------------
  */
 
-/* Spread by a tenth to either side, so that what began together does not end together. */
+/*
+ * Spread by a tenth to either side, so that what began together does not end together. 0 is the end
+ * after one use, which is still to come.
+ */
 static usec_t
 server_spread_lifetime(struct shard *shard)
 {
     const usec_t lifetime = shard->policy->server_lifetime;
 
     if (lifetime == 0)
-        return 0;
+        return USEC_NEVER;
     return lifetime - lifetime / 10 + rng_below(&shard->worker->rng, lifetime / 5 + 1);
 }
 
@@ -346,6 +349,8 @@ server_link(struct server *server, struct client *client)
     server->is_altered = false;
     server->ready = false;
     *server->trouble = '\0';
+    if (server->shard->policy->server_lifetime == 0)
+        server->lifetime = 0;
     server->request_time = loop_now(server->shard->worker->loop);
     server_set_state(server, SERVER_ACTIVE);
     server->shard->stats.server_assignments++;

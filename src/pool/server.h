@@ -106,7 +106,7 @@ struct server {
     usec_t connect_wall;
     usec_t request_time;
     usec_t idle_since;
-    usec_t lifetime;   /* after which it is closed; spread, 0 at the first release */
+    usec_t lifetime;   /* after which it is closed; spread; 0 from the first use on */
     char trouble[200]; /* the error that an ask was answered with */
 };
 

@@ -331,6 +331,7 @@ test_lifetime_waits_for_the_client(void **state)
     expect_closed(server);
 }
 
+/* A server is used once. */
 static void
 test_lifetime_of_nothing(void **state)
 {
@@ -339,9 +340,24 @@ test_lifetime_of_nothing(void **state)
 
     fixture_start(f, "server_lifetime = 0\n");
     client = fixture_knock(f, "db", "alice");
-    server = fixture_serve(f); /* proves itself, and is too old at once */
+    server = fixture_serve(f);
     peer_expect_login(client);
-    expect_closed(server);
+    fixture_advance(f, 10 * SEC); /* not yet used */
+    for (unsigned i = 0; i < 3; i++) {
+        round_trip(client, server);
+        expect_closed(server);
+        peer_send(client, 'Q', "select 1");
+        server = fixture_serve(f);
+        peer_expect(server, 'Q', "select 1");
+        peer_send_complete(server, "SELECT 1", 'I');
+        peer_expect_types(client, "CZ");
+        expect_closed(server);
+        peer_send(client, 'Q', "select 2");
+        server = fixture_serve(f);
+        peer_expect(server, 'Q', "select 2");
+        peer_send_complete(server, "SELECT 1", 'T');
+        peer_expect_types(client, "CZ");
+    }
 }
 
 /* --- min_pool_size
