@@ -123,6 +123,32 @@ bool engine_is_paused(const struct engine *engine);
 /* Forgets a drain: done is not called. The pause stays. */
 void engine_drain_cancel(struct engine_drain *drain);
 
+/* ---- one database, one client ---------------------------------------------------------------- */
+
+/* Whether there is such a database, or the template would serve it. */
+bool engine_has_database(struct engine *engine, const char *database);
+/* Others take the place of its servers (NULL: of all), as these come free. */
+enum engine_result engine_reconnect(struct engine *engine, const char *database);
+/*
+ * Closes its clients and servers (NULL: all), and leaves it paused. ENGINE_ALREADY: everything is
+ * paused, and nothing was done.
+ */
+enum engine_result engine_kill(struct engine *engine, const char *database);
+/* A disabled database takes no new clients. */
+enum engine_result engine_set_disabled(struct engine *engine, const char *database, bool disabled);
+
+/* Embedded by who wants a client closed; id and done are the asker's. */
+struct engine_kill {
+    uint64_t id; /* of SHOW CLIENTS */
+    void (*done)(struct engine_kill *kill, bool found);
+    struct message message; /* the engine's from here on */
+    struct engine *engine;
+    unsigned at;
+    bool found;
+};
+/* Never cancelled: done comes before engine_stop returns, or right after it. */
+void engine_kill_client(struct engine *engine, struct engine_kill *kill);
+
 enum engine_shutdown {
     ENGINE_RUNNING,
     ENGINE_WAIT_FOR_SERVERS, /* pause; waiting clients are told `server shutting down` */

@@ -71,6 +71,7 @@ int msg_negotiate(struct buf *buf, const struct startup *startup);
 struct msg_column {
     const char *name;
     enum pg_type type;
+    uint16_t format; /* 0: text; 1: binary */
 };
 
 int msg_row_description(struct buf *buf, const struct msg_column *columns, size_t count);

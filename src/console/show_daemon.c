@@ -99,12 +99,21 @@ help_rows(struct show_output *output)
 {
     static const char usage[] = "\n"
                                 "\tSHOW HELP|CONFIG|DATABASES|POOLS|CLIENTS|SERVERS|USERS|VERSION\n"
-                                "\tSHOW LISTS|STATE|TASKS\n"
+                                "\tSHOW PEERS|PEER_POOLS\n"
+                                "\tSHOW SOCKETS|ACTIVE_SOCKETS|LISTS|MEM|STATE\n"
+                                "\tSHOW DNS_HOSTS|DNS_ZONES\n"
                                 "\tSHOW STATS|STATS_TOTALS|STATS_AVERAGES|TOTALS\n"
+                                "\tSHOW TASKS|WAITS\n"
                                 "\tSET key = arg\n"
                                 "\tRELOAD\n"
                                 "\tPAUSE [<db>]\n"
                                 "\tRESUME [<db>]\n"
+                                "\tDISABLE <db>\n"
+                                "\tENABLE <db>\n"
+                                "\tRECONNECT [<db>]\n"
+                                "\tWAIT_CLOSE [<db>]\n"
+                                "\tKILL [<db>]\n"
+                                "\tKILL_CLIENT <client_id>\n"
                                 "\tSHUTDOWN\n"
                                 "\tSHUTDOWN WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS";
 
@@ -372,9 +381,9 @@ list_rows(struct show_output *output)
     const struct list_row rows[] = {
         {"databases", (unsigned)snapshot->database_count + 1},
         {"users", count_users(output->config)},
-        {"peers", 0},
+        {"peers", (unsigned)output->config->n_peers},
         {"pools", (unsigned)snapshot->pool_count + 1},
-        {"peer_pools", 0},
+        {"peer_pools", (unsigned)output->config->n_peers},
         {"free_clients", 0},
         {"used_clients", logged_in + (unsigned)list_count(&output->console->sessions)},
         {"login_clients", snapshot->clients - logged_in},

@@ -32,6 +32,9 @@
       "The console is open to admin_users and stats_users.")                                       \
     X(NO_DATABASE, SQLSTATE_UNDEFINED_DATABASE, WARNING, "no such database", NULL)                 \
     X(DATABASE_REMOVED, SQLSTATE_ADMIN_SHUTDOWN, WARNING, "database removed", NULL)                \
+    X(DATABASE_DISABLED, SQLSTATE_NOT_IN_PREREQUISITE_STATE, WARNING, "database is disabled",      \
+      "ENABLE on the console opens it again.")                                                     \
+    X(KILLED, SQLSTATE_ADMIN_SHUTDOWN, WARNING, "admin forced disconnect", NULL)                   \
     X(LOGIN_TIMEOUT, SQLSTATE_INVALID_AUTHORIZATION, WARNING, "client_login_timeout", NULL)        \
     X(LOGIN_TIMEOUT_SERVER, SQLSTATE_CANNOT_CONNECT_NOW, WARNING,                                  \
       "client_login_timeout (server down)", NULL)                                                  \

@@ -276,6 +276,39 @@ login_count(struct client *client, struct pool *pool, const struct policy *polic
     return CLOSE_REASON_COUNT;
 }
 
+/* Some limit of clients is reached: how many there are, and what the limit is. */
+static void
+login_refuse_full(struct client *client, const struct pool *pool, const struct policy *policy,
+                  enum close_reason reason)
+{
+    struct engine *const engine = client->worker->engine;
+    const unsigned max_client_conn = atomic_load(&engine->max_client_conn);
+    const struct {
+        enum close_reason reason;
+        const char *key;
+        unsigned used, limit;
+    } limits[] = {
+        {CLOSE_MAX_CLIENT_CONN, "max_client_conn", permits_used(&engine->clients), max_client_conn},
+        {CLOSE_MAX_DB_CLIENTS, "max_db_client_connections", permits_used(&pool->database->clients),
+         policy->max_db_client_connections},
+        {CLOSE_MAX_USER_CLIENTS, "max_user_client_connections",
+         permits_used(&client->user->clients), policy->max_user_client_connections},
+    };
+    struct refusal refusal = {.reason = reason};
+    char detail[400];
+
+    for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+        if (limits[i].reason != reason)
+            continue;
+        (void)snprintf(detail, sizeof detail,
+                       "Database \"%s\", user \"%s\": %u clients are connected, %s is %u.",
+                       client->login->database, client->login->user, limits[i].used, limits[i].key,
+                       limits[i].limit);
+        refusal.detail = detail;
+    }
+    client_refuse(client, &refusal);
+}
+
 /* Off to the worker of the pool; what the client has sent meanwhile comes along. */
 static void
 login_depart(struct client *client, struct pool *pool)
@@ -289,14 +322,35 @@ login_depart(struct client *client, struct pool *pool)
     client_move(client, registry_pick_shard(pool));
 }
 
+/* Counts the client in, or tells it why not. */
+static bool
+login_enters(struct client *client, struct pool *pool)
+{
+    struct policy *policy;
+    enum close_reason reason;
+    char text[200];
+
+    if (atomic_load(&pool->database->disabled)) {
+        (void)snprintf(text, sizeof text, "database \"%s\" is disabled", client->login->database);
+        login_refuse(client, CLOSE_DATABASE_DISABLED, text);
+        return false;
+    }
+    (void)pthread_mutex_lock(&pool->mutex);
+    policy = policy_ref(pool->policy);
+    (void)pthread_mutex_unlock(&pool->mutex);
+    reason = login_count(client, pool, policy);
+    if (reason != CLOSE_REASON_COUNT)
+        login_refuse_full(client, pool, policy, reason);
+    policy_unref(policy);
+    return reason == CLOSE_REASON_COUNT;
+}
+
 static void
 login_find_pool(struct client *client)
 {
     struct login *const login = client->login;
     struct engine *const engine = client->worker->engine;
-    struct policy *policy;
     struct pool *pool;
-    enum close_reason reason;
     char text[200];
     int r;
 
@@ -311,18 +365,12 @@ login_find_pool(struct client *client)
         client_close(client, CLOSE_NO_MEMORY);
         return;
     }
-    (void)pthread_mutex_lock(&pool->mutex);
-    policy = policy_ref(pool->policy);
-    (void)pthread_mutex_unlock(&pool->mutex);
-    reason = login_count(client, pool, policy);
-    policy_unref(policy);
-    if (reason != CLOSE_REASON_COUNT) {
-        client->user = NULL;
-        registry_release_pool(pool);
-        client_close(client, reason);
+    if (login_enters(client, pool)) {
+        login_depart(client, pool);
         return;
     }
-    login_depart(client, pool);
+    client->user = NULL; /* the log has named it */
+    registry_release_pool(pool);
 }
 
 static void

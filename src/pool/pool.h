@@ -48,6 +48,8 @@ struct database {
     struct permits servers;
     struct permits clients;
     atomic_bool paused;
+    atomic_bool disabled; /* no new clients */
+    atomic_uint kills;    /* how often all that is in it was to be closed */
     /* Under the registry's mutex: */
     bool is_auto;   /* made from the template */
     unsigned pools; /* of it, those that are leaving included */
@@ -127,6 +129,7 @@ struct shard {
     usec_t timer_at;       /* USEC_NEVER: not running */
     struct permit_wait pool_wait, database_wait, user_wait;
     struct backend_error error; /* of the last failed connect */
+    unsigned kills;             /* of its database, as far as they have been done here */
     bool failing;               /* the last connect failed */
     usec_t retry_at;
     bool grow_deferred;

@@ -396,9 +396,12 @@ pool_set_credential(struct pool *pool, struct credential *credential)
     atomic_store(&pool->refused, false);
 }
 
-/* Works out the policy anew, under both mutexes. It stays as it is when memory has run out. */
+/*
+ * Works out the policy anew, under both mutexes; is_obsolete: the servers that there are go, whether
+ * they fit or not. It stays as it is when memory has run out.
+ */
 static void
-registry_renew_policy(struct pool *pool, struct config *config)
+registry_renew_policy(struct pool *pool, struct config *config, bool is_obsolete)
 {
     const struct config_database *const entry = registry_entry(config, pool->database->name);
     struct policy *policy;
@@ -406,11 +409,14 @@ registry_renew_policy(struct pool *pool, struct config *config)
     if (entry == NULL) /* in the file no more */
         return;
     if (policy_new(config, entry, pool->database->name, pool->user->name, pool->credential,
-                   pool->policy, &policy) == 0)
-        pool_set_policy(pool, policy);
-    else
+                   pool->policy, &policy) < 0) {
         log_error("%s/%s: no memory to reload, the pool keeps its configuration",
                   pool->database->name, pool->user->name);
+        return;
+    }
+    if (is_obsolete)
+        policy->generation = pool->policy->generation + 1;
+    pool_set_policy(pool, policy);
 }
 
 static const char *
@@ -430,7 +436,7 @@ registry_reload_pool(struct pool *pool, struct config *config)
     /* A secret that is new in the file is newer than the last login. */
     if (!str_eq(secret_in_file(pool->policy->config, user), secret_in_file(config, user)))
         pool_set_credential(pool, NULL);
-    registry_renew_policy(pool, config);
+    registry_renew_policy(pool, config, false);
     (void)pthread_mutex_unlock(&pool->mutex);
 }
 
@@ -464,7 +470,7 @@ registry_learn_credential(struct registry *registry, struct pool *pool,
     (void)pthread_mutex_lock(&registry->mutex); /* no shard is to come in between */
     (void)pthread_mutex_lock(&pool->mutex);
     pool_set_credential(pool, credential);
-    registry_renew_policy(pool, pool->policy->config);
+    registry_renew_policy(pool, pool->policy->config, false);
     (void)pthread_mutex_unlock(&pool->mutex);
     (void)pthread_mutex_unlock(&registry->mutex);
 }
@@ -477,6 +483,23 @@ registry_reload(struct registry *registry, struct config *config)
     (void)pthread_mutex_lock(&registry->mutex);
     MAP_FOREACH_SAFE(pool, &registry->pools, struct pool)
     registry_reload_pool(pool, config);
+    (void)pthread_mutex_unlock(&registry->mutex);
+}
+
+void
+registry_reconnect(struct registry *registry, const struct database *database)
+{
+    struct pool *pool;
+
+    (void)pthread_mutex_lock(&registry->mutex);
+    MAP_FOREACH_SAFE(pool, &registry->pools, struct pool)
+    {
+        if (database != NULL && pool->database != database)
+            continue;
+        (void)pthread_mutex_lock(&pool->mutex);
+        registry_renew_policy(pool, pool->policy->config, true);
+        (void)pthread_mutex_unlock(&pool->mutex);
+    }
     (void)pthread_mutex_unlock(&registry->mutex);
 }
 

@@ -69,6 +69,8 @@ void registry_evict(struct registry *registry, const struct pool *asker,
 int registry_open_minimum(struct registry *registry, struct config *config);
 /* Works out every pool's policy anew and sends it to its shards. */
 void registry_reload(struct registry *registry, struct config *config);
+/* The servers of database (NULL: of all) are obsolete: each goes when it is free. */
+void registry_reconnect(struct registry *registry, const struct database *database);
 struct database *registry_find_database(struct registry *registry, const char *name);
 /* The same, made if it has an entry. NULL: no entry, or no memory. */
 struct database *registry_need_database(struct registry *registry, struct config *config,

@@ -118,7 +118,7 @@ shard_close_servers(struct shard *shard, enum close_reason reason)
         server_close(server, reason);
 }
 
-/* Its database is in the file no more: nobody may go on. */
+/* Its database is in the file no more, or was killed: nobody may go on. */
 static void
 shard_remove(struct shard *shard)
 {
@@ -130,8 +130,12 @@ shard_remove(struct shard *shard)
 void
 shard_review(struct shard *shard)
 {
-    if (registry_entry(shard->worker->config, shard->pool->database->name) == NULL)
+    const struct database *const database = shard->pool->database;
+    const unsigned kills = atomic_load(&database->kills);
+
+    if (kills != shard->kills || registry_entry(shard->worker->config, database->name) == NULL)
         shard_remove(shard);
+    shard->kills = kills;
     shard_close_obsolete_sessions(shard);
     shard_trim(shard);
     shard->timer_at = USEC_NEVER;
@@ -285,6 +289,7 @@ shard_new(struct pool *pool, struct worker *worker, struct shard **ret_shard)
     shard->pool = pool;
     shard->worker = worker;
     shard->policy = policy_ref(pool->policy);
+    shard->kills = atomic_load(&pool->database->kills);
     list_init(&shard->servers);
     list_init(&shard->idle);
     list_init(&shard->waiters);

@@ -454,6 +454,7 @@ snapshot_describe_database(struct database *database, void *arg)
     if (row == NULL)
         return;
     row->paused = atomic_load(&database->paused);
+    row->disabled = atomic_load(&database->disabled);
     row->current_connections = (int)permits_used(&database->servers);
     row->current_client_connections = (int)permits_used(&database->clients);
 }

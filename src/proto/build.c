@@ -304,7 +304,7 @@ msg_row_description(struct buf *buf, const struct msg_column *columns, size_t co
         msg_put_int32(&msg, columns[i].type);
         msg_put_int16(&msg, (uint16_t)type_size(columns[i].type));
         msg_put_int32(&msg, UINT32_MAX); /* -1: no type modifier */
-        msg_put_int16(&msg, 0);          /* text format */
+        msg_put_int16(&msg, columns[i].format);
     }
     return msg_end(&msg);
 }
