@@ -454,15 +454,26 @@ client_move(struct client *client, struct shard *to)
 static void
 client_go_on(struct client *client)
 {
-    const struct policy *const policy = client->shard->policy;
+    const usec_t idle_timeout = client_idle_timeout(client);
 
     if (cancel_enter(client) < 0) {
         client_close(client, CLOSE_NO_MEMORY);
         return;
     }
     client_set_state(client, CLIENT_IDLE);
-    if (policy->client_idle_timeout != 0)
-        client_schedule(client, client->last_active + policy->client_idle_timeout);
+    if (idle_timeout != 0)
+        client_schedule(client, client->last_active + idle_timeout);
+}
+
+/* At once, with the cached error: it would only wait for the next failure. */
+static void
+client_refuse_hopeless(struct client *client)
+{
+    struct refusal refusal;
+    char detail[sizeof client->shard->error.message + 100];
+
+    pool_refusal(client->shard, &refusal, detail, sizeof detail);
+    client_refuse(client, &refusal);
 }
 
 /* From its login: the pool may know what its servers report, or has to ask one first. */
@@ -481,6 +492,10 @@ client_await_welcome(struct client *client)
     (void)pthread_mutex_unlock(&shard->pool->mutex);
     if (known) {
         client_welcome(client);
+        return;
+    }
+    if (shard_is_hopeless(shard)) {
+        client_refuse_hopeless(client);
         return;
     }
     client_set_state(client, CLIENT_WELCOME);
@@ -520,6 +535,8 @@ client_arrive(struct message *message)
 void
 client_welcome(struct client *client)
 {
+    const usec_t idle_timeout = client_idle_timeout(client);
+
     client_stop_timer(client);
     if (login_answer(client) < 0) {
         client_close(client, CLOSE_NO_MEMORY);
@@ -530,8 +547,8 @@ client_welcome(struct client *client)
     client->last_active = loop_now(client->worker->loop);
     client_set_state(client, CLIENT_IDLE);
     stream_set_reading(&client->stream, true);
-    if (client->shard->policy->client_idle_timeout != 0)
-        client_schedule(client, client->last_active + client->shard->policy->client_idle_timeout);
+    if (idle_timeout != 0)
+        client_schedule(client, client->last_active + idle_timeout);
     if (client->shard->policy->min_size > 0)
         shard_grow(client->shard);
     /* What the client sent along with its password. */
@@ -542,7 +559,7 @@ client_welcome(struct client *client)
 void
 client_unlink(struct client *client)
 {
-    const usec_t idle_timeout = client->shard->policy->client_idle_timeout;
+    const usec_t idle_timeout = client_idle_timeout(client);
 
     assert(!client->stalled); /* what it waits for has been answered */
     client->server = NULL;

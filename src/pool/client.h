@@ -121,6 +121,8 @@ void client_welcome(struct client *client);
 /* Sees to it that client_check_timeouts comes at that time or earlier. */
 void client_schedule(struct client *client, usec_t at);
 void client_stop_timer(struct client *client);
+/* For how long it may be idle; 0: for ever. Its own user's, also where servers have another. */
+usec_t client_idle_timeout(const struct client *client);
 /* A cancel request has arrived for it. */
 void client_cancel(struct client *client);
 /* The link to its server ends; the client is IDLE. */

@@ -2,12 +2,24 @@
  * client_timeouts.c - how long a client may do what it does: one timer for whatever comes first.
  */
 #include "client.h"
+#include "config.h"
 #include "login.h"
 #include "pg.h"
 #include "policy.h"
 #include "server.h"
 #include "timer.h"
 #include "worker.h"
+
+usec_t
+client_idle_timeout(const struct client *client)
+{
+    const struct policy *const policy = client->shard->policy;
+
+    if (likely(policy->forced_user == NULL))
+        return policy->client_idle_timeout;
+    return config_client_idle_timeout(policy->config,
+                                      config_find_user(policy->config, client->user->name));
+}
 
 /* The timeout that comes first, and the reason that it closes for; USEC_NEVER: none applies. */
 static usec_t
@@ -27,7 +39,7 @@ client_next_timeout(const struct client *client, enum close_reason *ret_reason)
         {xact_start, policy->transaction_timeout, CLOSE_TRANSACTION_TIMEOUT},
         {in_xact ? client->last_active : 0, policy->idle_transaction_timeout,
          CLOSE_IDLE_TRANSACTION_TIMEOUT},
-        {client->state == CLIENT_IDLE ? client->last_active : 0, policy->client_idle_timeout,
+        {client->state == CLIENT_IDLE ? client->last_active : 0, client_idle_timeout(client),
          CLOSE_CLIENT_IDLE_TIMEOUT},
     };
     usec_t next = USEC_NEVER;

@@ -36,8 +36,8 @@ shard_is_paused(const struct shard *shard)
            engine_all_paused(shard->pool->engine);
 }
 
-/* Whether nothing but failed logins is to be had here: no server, and the last attempt hopeless. */
-static bool
+/* No server, and the last attempt was in vain. */
+bool
 shard_is_hopeless(const struct shard *shard)
 {
     return shard->failing && shard->error.hopeless &&

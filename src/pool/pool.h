@@ -78,6 +78,7 @@ struct pool {
     struct shard *shards[POOL_SHARDS_MAX]; /* owned; [0, shard_count) never change */
     atomic_uint shard_count;
     atomic_uint opening;     /* connections being opened */
+    atomic_uint closing;     /* servers that are on their way out: their permits come back */
     atomic_bool refused;     /* the server did not take what it was last logged in to with */
     atomic_uint next_target; /* of the policy's targets: whose turn it is */
     atomic_uint holds;       /* who has found it: clients, and questions to its servers */
@@ -168,6 +169,9 @@ struct waiter {
     usec_t since;
     bool notified;
 };
+
+/* Whether nothing but failed logins is to be had now: then pool_refusal tells why. */
+bool shard_is_hopeless(const struct shard *shard);
 
 enum acquire { ACQUIRE_GRANTED, ACQUIRE_QUEUED, ACQUIRE_REFUSED };
 

@@ -231,6 +231,7 @@ server_retired(struct message *message)
     struct server *const server = container_of(message, struct server, message);
     struct shard *const shard = server->shard;
 
+    atomic_fetch_sub(&shard->pool->closing, 1);
     shard_return_lease(shard);
     engine_release_object(shard->pool->engine);
     server_free_message(message);
@@ -279,6 +280,7 @@ server_close(struct server *server, enum close_reason reason)
     stream_close(&server->stream);
     list_remove(&server->link);
     shard->server_count--;
+    atomic_fetch_add(&shard->pool->closing, 1);
     if (client != NULL)
         client_server_lost(client, server->said_fatal ? CLOSE_SENT_ERROR : reason,
                            *server->trouble != '\0' ? server->trouble : NULL);
@@ -311,7 +313,9 @@ server_reason_to_close(const struct server *server)
     const struct shard *const shard = server->shard;
     const struct policy *const policy = shard->policy;
     const usec_t age = loop_now(shard->worker->loop) - server->connect_time;
-    const unsigned used = permits_used(&shard->pool->servers);
+    /* Those on their way out are surplus no more. */
+    const unsigned used =
+        usec_sub(permits_used(&shard->pool->servers), atomic_load(&shard->pool->closing));
 
     if (shard->worker->stopping)
         return CLOSE_SV_STOP;

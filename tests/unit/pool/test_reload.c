@@ -121,6 +121,49 @@ test_minimum_of_a_forced_user(void **state)
     assert_int_equal(fake_connector_pending(f->connector), 0);
 }
 
+/* As many go as are too many, also while the first of them have not ended yet. */
+static void
+test_smaller_pool(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client;
+
+    fixture_start(f, "default_pool_size = 4\nmin_pool_size = 4\n");
+    client = fixture_knock(f, "db", "alice");
+    for (unsigned i = 0; i < 4; i++)
+        (void)fixture_serve(f);
+    peer_expect_login(client);
+    fake_connector_hold_retired(f->connector);
+    fixture_reload(f, "default_pool_size = 3\n");
+    assert_int_equal(fixture_idle_count(f), 3);
+    fixture_advance(f, MINUTE);
+    assert_int_equal(fixture_idle_count(f), 3);
+    fake_connector_finish_retired(f->connector);
+    fixture_settle(f);
+    assert_int_equal(fixture_idle_count(f), 3);
+}
+
+/* Who comes while no login can succeed is told so at once; later it is tried again. */
+static void
+test_login_while_servers_refuse(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client;
+
+    fixture_start(f, "");
+    client = fixture_knock(f, "db", "alice");
+    fixture_refuse(f, "3D000", "database \"db\" does not exist", true, false);
+    peer_expect_error(client, "FATAL", "3D000", "database \"db\" does not exist");
+    peer_expect_end(client);
+    client = fixture_knock(f, "db", "alice");
+    peer_expect_error(client, "FATAL", "3D000", "server login has been failing, cached error: ");
+    peer_expect_end(client);
+    fixture_advance(f, MINUTE);
+    client = fixture_knock(f, "db", "alice");
+    (void)fixture_serve(f);
+    peer_expect_login(client);
+}
+
 /* An idle server at an address that its host has left closes at once, a busy one when it is free.
  */
 static void
@@ -158,6 +201,8 @@ main(void)
         TEST(test_server_fast_close_in_transaction_mode),
         TEST(test_another_forced_user),
         TEST(test_minimum_of_a_forced_user),
+        TEST(test_smaller_pool),
+        TEST(test_login_while_servers_refuse),
         TEST(test_host_moves),
     };
 
