@@ -71,9 +71,10 @@ int msg_negotiate(struct buf *buf, const struct startup *startup);
 struct msg_column {
     const char *name;
     enum pg_type type;
-    uint16_t format; /* 0: text; 1: binary */
 };
 
+/* The size of a type's values; -1 where it varies. */
+int16_t msg_type_size(enum pg_type type);
 int msg_row_description(struct buf *buf, const struct msg_column *columns, size_t count);
 /* Values in text format; NULL is NULL. */
 int msg_data_row(struct buf *buf, const char *const *values, size_t count);

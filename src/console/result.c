@@ -23,13 +23,20 @@ int
 result_describe(struct buf *buf, const struct msg_column *columns, size_t count,
                 const struct formats *formats)
 {
-    struct msg_column described[RESULT_COLUMNS_MAX];
+    struct msg msg;
 
+    msg_begin(&msg, buf, BACKEND_ROW_DESCRIPTION);
+    msg_put_int16(&msg, (uint16_t)count);
     for (size_t i = 0; i < count; i++) {
-        described[i] = columns[i];
-        described[i].format = formats_of(formats, i);
+        msg_put_str(&msg, columns[i].name);
+        msg_put_int32(&msg, 0); /* of no table */
+        msg_put_int16(&msg, 0); /* and no column of one */
+        msg_put_int32(&msg, columns[i].type);
+        msg_put_int16(&msg, (uint16_t)msg_type_size(columns[i].type));
+        msg_put_int32(&msg, UINT32_MAX); /* -1: no type modifier */
+        msg_put_int16(&msg, formats_of(formats, i));
     }
-    return msg_row_description(buf, described, count);
+    return msg_end(&msg);
 }
 
 static uint16_t

@@ -85,7 +85,7 @@ session_log(const struct session *session, int level, const char *format, ...)
 
     if (!log_level_enabled(level))
         return;
-    snprintf(subject, sizeof(subject), "C-%llu: %s/%s@%s%s%s:%d", (unsigned long long)visitor->id,
+    snprintf(subject, sizeof(subject), "C-0x%llx: %s/%s@%s%s%s:%d", (unsigned long long)visitor->id,
              visitor->database, visitor->user, is_v6 ? "[" : "", visitor->peer.host,
              is_v6 ? "]" : "", visitor->peer.port);
     va_start(args, format);

@@ -114,7 +114,7 @@ server_begin_ask(struct server *server, enum ask ask)
     assert(server->state == SERVER_SETUP || server->state == SERVER_TESTED);
     server->ask = ask;
     server->ask_failed = false;
-    (void)snprintf(owner, sizeof owner, "S-%llu", (unsigned long long)server->id);
+    (void)snprintf(owner, sizeof owner, "S-0x%llx", (unsigned long long)server->id);
     if (ask_send(server, sql) < 0 || task_start(&server->task, shard->worker->tasks, asks[ask].name,
                                                 owner, policy->ask_timeout, ask_cancel) < 0)
         server_close(server, CLOSE_NO_MEMORY);

@@ -103,7 +103,7 @@ client_log(const struct client *client, enum log_level level, const char *format
 
     if (!log_level_enabled(level))
         return;
-    (void)snprintf(subject, sizeof subject, "C-%llu: %s/%s@%s", (unsigned long long)client->id,
+    (void)snprintf(subject, sizeof subject, "C-0x%llx: %s/%s@%s", (unsigned long long)client->id,
                    client_database(client), client_user(client),
                    address_text(&client->address, address));
     va_start(args, format);

@@ -81,7 +81,7 @@ server_log(const struct server *server, enum log_level level, const char *format
 
     if (!log_level_enabled(level))
         return;
-    (void)snprintf(subject, sizeof subject, "S-%llu: %s/%s@%s%s%s:%d",
+    (void)snprintf(subject, sizeof subject, "S-0x%llx: %s/%s@%s%s%s:%d",
                    (unsigned long long)server->id, pool->database->name, pool->user->name,
                    is_v6 ? "[" : "", backend->remote_addr, is_v6 ? "]" : "", backend->remote_port);
     va_start(args, format);
