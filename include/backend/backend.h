@@ -115,6 +115,19 @@ struct connect_request {
     _Atomic bool cancelled;
 };
 
+/* What a server has room for. */
+struct backend_capacity {
+    int max_connections;
+    int reserved; /* of them for superusers */
+};
+/*
+ * Asks, as the target says, and waits for the answer, for patience at most (and for as long as it
+ * takes to look up the host). Not for a loop. 0; -errno, of which ret_error says more unless it is
+ * -ENOMEM.
+ */
+int backend_ask_capacity(const struct backend_target *target, usec_t patience,
+                         struct backend_capacity *ret_capacity, struct backend_error *ret_error);
+
 /* Starts the thread. */
 int connector_new(struct executor *executor, struct connector **ret_connector);
 /*

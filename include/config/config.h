@@ -274,6 +274,8 @@ void config_errors_add(struct config_errors *errors, bool is_warning, const char
 bool config_errors_fatal(const struct config_errors *errors);
 /* The first that is not a warning; NULL when there is none. */
 const struct config_error *config_errors_first(const struct config_errors *errors);
+/* By file and line; what no file is to blame for comes last. */
+void config_errors_sort(struct config_errors *errors);
 /* "pgweir.conf:12: unknown key "lisen_port", did you mean "listen_port"?" a line. */
 void config_errors_print(const struct config_errors *errors, FILE *file);
 
@@ -282,6 +284,12 @@ void config_errors_print(const struct config_errors *errors, FILE *file);
  * wrong: errors then has all of it at once. Warnings may be added on success, too. -ENOMEM.
  */
 int config_load(const char *path, struct config_errors *errors, struct config **ret_config);
+/*
+ * The same, and notes (which are all warnings) gets what the lines of a PgBouncer file mean that
+ * they do not mean to PgBouncer.
+ */
+int config_explain(const char *path, struct config_errors *errors, struct config_errors *notes,
+                   struct config **ret_config);
 /*
  * Reads running->conffile again for a running daemon. What needs a restart keeps its old value,
  * with a warning that says so.

@@ -299,5 +299,12 @@ void config_check_client_tls_addresses(const struct config *config, const struct
 
 /* Where key was set, or the file as a whole. */
 const struct place *config_place_of(const struct place *places, const char *key);
+/* explain.c: what a key, or a pair of an entry, means that PgBouncer does not mean by it. */
+void config_explain_keys(const struct config *config, const struct place *places,
+                         struct config_errors *notes);
+void config_explain_pair(const struct option_table *table, const struct option *row,
+                         const char *where, const char *value, const struct place *place,
+                         struct config_errors *notes);
+
 /* "pgbouncer" and "pgweir"; name may be NULL. */
 bool config_is_console(const char *name);

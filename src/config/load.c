@@ -19,7 +19,8 @@ struct load {
     struct place *places; /* owned; for each row of option_table where it was set */
     struct entries databases, users, peers;
     const struct section *section; /* that keys belong to now */
-    struct config_errors *errors;  /* borrowed */
+    struct config_errors *errors;  /* borrowed, as the next */
+    struct config_errors *notes;   /* NULL: nothing is to be explained */
 };
 
 struct section {
@@ -117,6 +118,8 @@ parse_pairs(struct load *load, const struct option_table *table, const char *kin
         r = config_set_key(table, buf_str(&where), key, value, object, place, load->errors, &row);
         if (r == -ENOMEM)
             return r;
+        if (r == 0 && load->notes != NULL)
+            config_explain_pair(table, row, buf_str(&where), value, place, load->notes);
     }
     if (found < 0)
         errors_add(load->errors, place, "%s%s", buf_str(&where), key);
@@ -281,9 +284,11 @@ static const struct ini_handler handler = {load_section, load_key};
 /* ---- a whole load ---- */
 
 static int
-load_init(struct load *load, const char *path, struct config_errors *errors)
+load_init(struct load *load, const char *path, struct config_errors *errors,
+          struct config_errors *notes)
 {
     load->errors = errors;
+    load->notes = notes;
     load->section = &no_section;
     load->databases.free = free_database;
     load->users.free = free_user;
@@ -365,15 +370,15 @@ keep_running_values(struct load *load, const struct config *running)
     return r;
 }
 
-/* running is NULL at the start. */
+/* running is NULL at the start; notes may be NULL. */
 static int
 load_file(const char *path, const struct config *running, struct config_errors *errors,
-          struct config **ret_config)
+          struct config_errors *notes, struct config **ret_config)
 {
     CLEANUP(load_done) struct load load = {0};
     int r;
 
-    r = load_init(&load, path, errors);
+    r = load_init(&load, path, errors, notes);
     if (r == 0)
         r = ini_parse(&load.ini, path);
     if (r == 0)
@@ -384,6 +389,8 @@ load_file(const char *path, const struct config *running, struct config_errors *
         return r;
     config_check_listen(load.config, load.places, errors);
     config_check(load.config, load.places, errors);
+    if (notes != NULL)
+        config_explain_keys(load.config, load.places, notes);
     if (running != NULL)
         r = keep_running_values(&load, running);
     if (r < 0 || errors->out_of_memory)
@@ -397,14 +404,21 @@ load_file(const char *path, const struct config *running, struct config_errors *
 int
 config_load(const char *path, struct config_errors *errors, struct config **ret_config)
 {
-    return load_file(path, NULL, errors, ret_config);
+    return load_file(path, NULL, errors, NULL, ret_config);
+}
+
+int
+config_explain(const char *path, struct config_errors *errors, struct config_errors *notes,
+               struct config **ret_config)
+{
+    return load_file(path, NULL, errors, notes, ret_config);
 }
 
 int
 config_reload(const struct config *running, struct config_errors *errors,
               struct config **ret_config)
 {
-    return load_file(running->conffile, running, errors, ret_config);
+    return load_file(running->conffile, running, errors, NULL, ret_config);
 }
 
 /* As after a reload, but what was strange before is no news. */

@@ -8,6 +8,7 @@
 #include "cleanup.h"
 #include "credential.h"
 #include "str.h"
+#include "targets.h"
 
 /* A check, reset or other query of our own that takes longer has failed. */
 #define ASK_TIMEOUT_DEFAULT (15 * SEC)
@@ -323,6 +324,29 @@ policy_new(struct config *config, const struct config_database *db, const char *
     return 0;
 }
 
+int
+targets_new(struct config *config, const struct config_database *db, const char *database,
+            const char *user, struct backend_target ***ret_targets, size_t *ret_count)
+{
+    CLEANUP(policy_unref) struct policy *policy = NULL;
+    const int r = policy_new(config, db, database, user, NULL, NULL, &policy);
+
+    if (r < 0)
+        return r;
+    *ret_count = policy->target_count;
+    *ret_targets = TAKE(policy->targets);
+    policy->target_count = 0;
+    return 0;
+}
+
+void
+targets_free(struct backend_target **targets, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        backend_target_unref(targets[i]);
+    free(targets);
+}
+
 struct policy *
 policy_ref(struct policy *policy)
 {
@@ -335,9 +359,7 @@ policy_unref(struct policy *policy)
 {
     if (policy == NULL || !ref_put(&policy->ref))
         return;
-    for (size_t i = 0; i < policy->target_count; i++)
-        backend_target_unref(policy->targets[i]);
-    free(policy->targets);
+    targets_free(policy->targets, policy->target_count);
     config_unref(policy->config);
     free(policy);
 }
