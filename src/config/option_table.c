@@ -181,6 +181,10 @@ static const struct option rows[] = {
       .help = "The file that a reload reads; it starts as the one on the command line." },
     { KEY(connect_burst), .type = OPT_INT, .group = GROUP_POOL, .def = "4", .min = 1, .max = 1000,
       .help = "How many server connections a pool opens at the same time." },
+    { KEY(console_legacy_columns), .type = OPT_BOOL, .group = GROUP_PROCESS, .def = "0",
+      .help = "SHOW STATS and SHOW DATABASES end with columns that PgBouncer had long ago "
+              "(total_requests, reserve_pool), for tools that still ask for them, such as Debian's "
+              "prometheus-pgbouncer-exporter." },
     { KEY(default_pool_size), .type = OPT_INT, .group = GROUP_POOL, .def = "20",
       .help = "Server connections per database and user; 0 means no limit." },
     { KEY(disable_pqexec), .type = OPT_BOOL, .group = GROUP_CLIENT, .def = "0",

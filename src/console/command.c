@@ -265,7 +265,7 @@ command_execute(struct session *session, const char *sql)
 }
 
 size_t
-command_describe(const char *sql, struct msg_column *columns)
+command_describe(const struct session *session, const char *sql, struct msg_column *columns)
 {
     struct driver_answer answer;
     struct statement statement;
@@ -277,5 +277,6 @@ command_describe(const char *sql, struct msg_column *columns)
     if (statement_parse(sql, &statement) != STATEMENT_OK ||
         !(str_ieq(statement.command, "SHOW") || str_ieq(statement.command, "SELECT")))
         return 0;
-    return show_describe(show_find(statement.arg), columns);
+    return show_describe(engine_config(session->console->engine), show_find(statement.arg),
+                         columns);
 }

@@ -14,6 +14,7 @@
 #include "stream.h"
 #include "usec.h"
 
+struct config;
 struct formats;
 struct msg_column;
 struct portal;
@@ -131,7 +132,7 @@ const char *session_state_name(enum session_state state);
 /* Executes one statement: answers, or begins to wait. */
 void command_execute(struct session *session, const char *sql);
 /* The columns that it will answer with, and how many; 0: no rows. */
-size_t command_describe(const char *sql, struct msg_column *columns);
+size_t command_describe(const struct session *session, const char *sql, struct msg_column *columns);
 
 /* admin.c */
 
@@ -157,6 +158,7 @@ const struct formats *extended_formats(const struct session *session);
 /* NULL: there is no such SHOW. */
 const struct show *show_find(const char *name);
 /* Its columns, and how many; 0 for none, or no show. */
-size_t show_describe(const struct show *show, struct msg_column *columns);
+size_t show_describe(const struct config *config, const struct show *show,
+                     struct msg_column *columns);
 /* Answers, or waits for the workers. */
 void show_execute(struct session *session, const struct show *show);

@@ -453,11 +453,11 @@ portal_new(const char *name, struct buf *sql, const struct formats *formats)
 
 /* One format for each column that there will be, unless one or none is enough. */
 static bool
-formats_fit(const char *sql, const struct formats *formats)
+formats_fit(const struct session *session, const char *sql, const struct formats *formats)
 {
     struct msg_column columns[RESULT_COLUMNS_MAX];
 
-    return formats->count <= 1 || formats->count == command_describe(sql, columns);
+    return formats->count <= 1 || formats->count == command_describe(session, sql, columns);
 }
 
 static void
@@ -472,7 +472,7 @@ open_portal(struct session *session, const char *name, struct buf *sql,
         fault(session, SQLSTATE_DUPLICATE_PORTAL, "portal", name, "already exists");
     else if (list_count(&session->portals) >= NAMES_MAX)
         session_error_state(session, SQLSTATE_LIMIT_EXCEEDED, "too many portals", NULL);
-    else if (!formats_fit(buf_str(sql), formats))
+    else if (!formats_fit(session, buf_str(sql), formats))
         broken(session, "Bind");
     else if ((portal = portal_new(name, sql, formats)) == NULL)
         session_no_memory(session);
@@ -534,7 +534,7 @@ static void
 answer_columns(struct session *session, const char *sql, const struct formats *formats)
 {
     struct msg_column columns[RESULT_COLUMNS_MAX];
-    const size_t count = command_describe(sql, columns);
+    const size_t count = command_describe(session, sql, columns);
 
     if (count == 0)
         answer(session, BACKEND_NO_DATA);

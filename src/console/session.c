@@ -485,6 +485,8 @@ session_open(struct console *console, struct console_visitor *visitor)
     console->stats.client_logins++;
     session->access = auth_console_access(engine_config(console->engine), visitor->user,
                                           visitor->peer.is_unix, visitor->peer.uid);
+    if (auth_is_owner(visitor->user, visitor->peer.is_unix, visitor->peer.uid))
+        session_log(session, LOG_LEVEL_INFO, "pgbouncer access from unix socket");
     if (session->access == CONSOLE_ACCESS_NONE)
         session_fatal(session, SQLSTATE_PROTOCOL_VIOLATION, "not allowed");
     else if (session_greet(session) < 0)

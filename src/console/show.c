@@ -114,15 +114,17 @@ show_get_time(const void *field, const struct show_output *output, char text[sta
 /* ---- the answer ------------------------------------------------------------------------------ */
 
 size_t
-show_describe(const struct show *show, struct msg_column *columns)
+show_describe(const struct config *config, const struct show *show, struct msg_column *columns)
 {
+    size_t count;
+
     if (show == NULL)
         return 0;
-    assert(show->column_count <= RESULT_COLUMNS_MAX);
-    for (size_t i = 0; i < show->column_count; i++)
-        columns[i] =
-            (struct msg_column){.name = show->columns[i].name, .type = show->columns[i].type};
-    return show->column_count;
+    count = show->column_count + (config->console_legacy_columns ? show->legacy_count : 0);
+    assert(count <= RESULT_COLUMNS_MAX);
+    for (size_t i = 0; i < count; i++)
+        columns[i] = (struct msg_column){show->columns[i].name, show->columns[i].type};
+    return count;
 }
 
 void
@@ -134,13 +136,13 @@ show_row(struct show_output *output, const void *row)
 
     if (output->error < 0)
         return;
-    for (size_t i = 0; i < show->column_count; i++) {
+    for (size_t i = 0; i < output->column_count; i++) {
         const struct show_column *column = &show->columns[i];
 
         values[i] = column->get((const char *)row + column->offset, output, texts[i]);
     }
     output->error =
-        result_row(output->buf, output->described, values, show->column_count, output->formats);
+        result_row(output->buf, output->described, values, output->column_count, output->formats);
 }
 
 static void
@@ -154,10 +156,11 @@ show_answer(struct session *session, const struct show *show, struct snapshot *s
         .buf = &session->output,
         .formats = extended_formats(session),
     };
-    const size_t count = show_describe(show, output.described);
 
-    if (count > 0 && session->mode == SESSION_SIMPLE) /* SHOW HELP has no result */
-        output.error = result_describe(output.buf, output.described, count, output.formats);
+    output.column_count = show_describe(output.config, show, output.described);
+    if (output.column_count > 0 && session->mode == SESSION_SIMPLE) /* SHOW HELP has no result */
+        output.error =
+            result_describe(output.buf, output.described, output.column_count, output.formats);
     if (output.error == 0)
         show->rows(&output);
     if (output.error < 0)

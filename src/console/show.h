@@ -24,6 +24,7 @@ struct show_output {
     struct buf *buf;
     const struct formats *formats; /* borrowed; NULL: text */
     struct msg_column described[RESULT_COLUMNS_MAX];
+    size_t column_count;
     int error;
 };
 
@@ -49,6 +50,7 @@ struct show {
     unsigned snapshot; /* SNAPSHOT_*: what the workers are asked for; 0: nothing */
     const struct show_column *columns;
     size_t column_count;
+    size_t legacy_count; /* columns behind these, with console_legacy_columns */
     void (*rows)(struct show_output *output); /* calls show_row for each */
 };
 

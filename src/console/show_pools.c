@@ -96,6 +96,7 @@ static const struct show_column database_columns[] = {
     INTEGER(current_client_connections),
     SHOW_COLUMN("paused", INT4, show_get_bool, database_row, paused),
     SHOW_COLUMN("disabled", INT4, show_get_bool, database_row, disabled),
+    SHOW_COLUMN("reserve_pool", INT4, show_get_int, database_row, reserve_pool_size), /* legacy */
 };
 
 static void
@@ -122,6 +123,7 @@ const struct show show_databases = {
     .name = "DATABASES",
     .snapshot = SNAPSHOT_DATABASES,
     .columns = database_columns,
-    .column_count = ARRAY_SIZE(database_columns),
+    .column_count = ARRAY_SIZE(database_columns) - 1,
+    .legacy_count = 1,
     .rows = database_rows,
 };
