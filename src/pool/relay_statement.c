@@ -23,34 +23,16 @@
 #include <errno.h>
 #include <string.h>
 
-#include "buf.h"
-#include "build.h"
 #include "client.h"
 #include "pg.h"
 #include "policy.h"
 #include "pool.h"
 #include "prepared.h"
 #include "relay_int.h"
+#include "relay_statement_int.h"
 #include "requests.h"
 #include "server.h"
-#include "sql.h"
 #include "statement.h"
-
-/* A message under work. */
-struct mapping {
-    struct client *client;
-    struct server *server;
-    struct span *span;
-    const char *data;
-    size_t avail;
-    size_t len;
-};
-
-/* A name in it; text is NULL if there is none that could be one. */
-struct name_at {
-    const char *text;
-    size_t len;
-};
 
 bool
 relay_maps(const struct client *client, char type)
@@ -61,7 +43,7 @@ relay_maps(const struct client *client, char type)
     return client->shard->policy->max_prepared > 0 || client->names != NULL;
 }
 
-static struct name_at
+struct name_at
 relay_name_at(const char *text, const char *end)
 {
     const char *const nul = text < end ? memchr(text, '\0', (size_t)(end - text)) : NULL;
@@ -85,7 +67,7 @@ relay_has_bind_names(const char *data, size_t len)
 }
 
 /* What goes to the server from here on is not what stands in the span. */
-static void
+void
 relay_leave_span(const struct mapping *m)
 {
     relay_span_end(m->span, m->data);
@@ -93,14 +75,14 @@ relay_leave_span(const struct mapping *m)
     m->server->ready = false;
 }
 
-static void
+void
 relay_send(const struct mapping *m, const char *data, size_t len)
 {
     stream_send_copy(&m->server->stream, data, len);
 }
 
 /* Sends the message with another text in the place of len bytes at text, and is done with it. */
-static void
+void
 relay_send_renamed(const struct mapping *m, struct name_at old, const char *text, size_t len)
 {
     const size_t before = (size_t)(old.text - m->data);
@@ -146,7 +128,7 @@ relay_send_unknown(const struct mapping *m, struct name_at name)
  */
 
 /* A Close of a statement of the server, or of what nobody has. */
-static int
+int
 relay_send_close(const struct mapping *m, const char *name, size_t name_len,
                  enum request_action action, const struct prepared_change *change)
 {
@@ -235,7 +217,7 @@ relay_send_parse(const struct mapping *m, struct statement *statement, struct pr
 }
 
 /* The server has statement from here on: MAPPED_SENT; or why not. */
-static enum mapped
+enum mapped
 relay_ensure(const struct mapping *m, struct statement *statement)
 {
     struct prepared_entry *const entry = prepared_get(m->server->prepared, statement);
@@ -411,105 +393,6 @@ relay_map_free(const struct mapping *m, struct name_at at, struct prepared_name 
     if (mapped == MAPPED_SENT)
         m->client->shard->stats.client_parses++;
     return mapped;
-}
-
-/* ---- SQL --------------------------------------------------------------------------------------
- */
-
-/* The name of a statement that is there only to be deallocated. */
-#define GONE STATEMENT_PREFIX "gone"
-
-/* In a failed transaction it may have stayed, so first a Close. */
-static int
-relay_send_gone(const struct mapping *m)
-{
-    CLEANUP(buf_done) struct buf message = BUF_INIT;
-    const struct prepared_change nothing = {.adds = false};
-    struct msg msg;
-    int r;
-
-    r = relay_send_close(m, GONE, sizeof GONE - 1, REQUEST_QUIET, &nothing);
-    if (r == 0)
-        r = requests_push(&m->server->requests, FRONTEND_PARSE, REQUEST_QUIET);
-    if (r < 0)
-        return r;
-    msg_begin(&msg, &message, FRONTEND_PARSE);
-    msg_put_str(&msg, GONE);
-    msg_put_str(&msg, ""); /* can be parsed in a failed transaction, too */
-    msg_put_int16(&msg, 0);
-    r = msg_end(&msg);
-    if (r == 0)
-        relay_send(m, message.data, message.len);
-    return r;
-}
-
-/*
- * A DEALLOCATE of the client's name, as a Query or a Parse: the server deallocates something else,
- * which it gets ahead, and says what PostgreSQL says.
- */
-static enum mapped
-relay_send_deallocate(const struct mapping *m, struct prepared_name *name)
-{
-    CLEANUP(buf_done) struct buf message = BUF_INIT;
-    const struct prepared_change change = {.names = m->client->names, .name = name};
-    struct msg msg;
-
-    relay_leave_span(m);
-    msg_begin(&msg, &message, *m->data);
-    if (*m->data == FRONTEND_PARSE)
-        msg_put_str(&msg, "");
-    msg_put_str(&msg, "DEALLOCATE " GONE);
-    if (*m->data == FRONTEND_PARSE)
-        msg_put_int16(&msg, 0);
-    if (msg_end(&msg) < 0 || relay_send_gone(m) < 0 ||
-        prepared_push(&m->server->requests, *m->data, REQUEST_FORWARD, &change) < 0)
-        return MAPPED_FAILED;
-    relay_send(m, message.data, message.len);
-    return MAPPED_SENT;
-}
-
-/* A query that may forget anything: what comes behind it waits for its answer. */
-static enum mapped
-relay_send_barrier(const struct mapping *m)
-{
-    relay_leave_span(m);
-    if (prepared_push_barrier(&m->server->requests, &m->server->barriers) < 0)
-        return MAPPED_FAILED;
-    relay_send(m, m->data, m->avail);
-    return MAPPED_SENT;
-}
-
-/* The text of a Query, or of a Parse without a name. */
-static enum mapped
-relay_map_sql(const struct mapping *m, const char *text)
-{
-    char wanted[SQL_WORD_MAX];
-    struct prepared_name *name;
-
-    if (m->avail <= PG_HEADER_SIZE)
-        return MAPPED_NOTHING;
-    /* Most texts are not even looked at: these begin with other letters. */
-    if (likely((*text | 0x20) != 'd' && *text > '/'))
-        return MAPPED_NOTHING;
-    if (m->data[m->avail - 1] != '\0' || m->avail != m->len)
-        return MAPPED_NOTHING;
-    switch (sql_effect(text, wanted)) {
-    case SQL_FORGETS:
-        break;
-    case SQL_FORGETS_MORE:
-        return *m->data == FRONTEND_QUERY ? relay_send_barrier(m) : MAPPED_NOTHING;
-    default:
-        return MAPPED_NOTHING;
-    }
-    name = prepared_find(m->client->names, wanted, strlen(wanted));
-    switch (prepared_name_state(name, &m->server->requests)) {
-    case PREPARED_IS:
-        return relay_send_deallocate(m, name);
-    case PREPARED_UNSURE:
-        return MAPPED_WAIT;
-    default:
-        return MAPPED_NOTHING;
-    }
 }
 
 /* ---- all of them ------------------------------------------------------------------------------
