@@ -34,9 +34,17 @@ enum startup_error {
     STARTUP_ERROR_USER_TOO_LONG,
     STARTUP_ERROR_DB_TOO_LONG,
     STARTUP_ERROR_PASSWORD_FIRST, /* a password packet comes before the startup packet */
+    STARTUP_ERROR_REPLICATION,    /* neither a boolean nor "database" */
     STARTUP_ERROR_OPTIONS_SHAPE,
     STARTUP_ERROR_OPTIONS_TOO_LONG,
     STARTUP_ERROR_OPTIONS_REFUSED, /* by the callback; append ": " and the name */
+};
+
+/* What a client wants beside SQL, or in place of it. */
+enum replication {
+    REPLICATION_NONE,
+    REPLICATION_LOGICAL,  /* replication=database: SQL, too */
+    REPLICATION_PHYSICAL, /* replication=true: the whole cluster, whatever the database */
 };
 
 /* All strings point into the packet. */
@@ -48,9 +56,9 @@ struct startup {
     uint16_t major, minor;
     bool negotiate; /* wants more than version 3.0: answer with msg_negotiate() */
     const char *user;
-    const char *database;    /* the user if not given */
-    const char *replication; /* NULL if not given, as the next two */
-    const char *options;
+    const char *database; /* the user if not given */
+    enum replication replication;
+    const char *options; /* NULL if not given, as the next */
     const char *application_name;
     const char *params; /* all of them, for startup_next_param() */
 
