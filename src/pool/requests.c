@@ -302,7 +302,7 @@ requests_fail(struct requests *requests)
 
 /*
  * The server begins to read COPY data. Syncs that were sent before the end of the data are part of
- * what it passes over.
+ * what it passes over; anything else makes the COPY fail, and is used up by that.
  */
 static void
 requests_begin_copy_in(struct requests *requests)
@@ -322,6 +322,7 @@ requests_begin_copy_in(struct requests *requests)
             requests->readies -= requests_is_ready(&request);
             requests_be_in_doubt(requests, FRONTEND_SYNC);
         } else {
+            requests_be_in_doubt(requests, request.type);
             *requests_at(requests, kept++) = request;
         }
     }

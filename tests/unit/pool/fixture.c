@@ -185,15 +185,22 @@ fixture_stop(struct fixture *f)
     assert_int_equal(statement_global_done(), 0);
 }
 
+void
+fixture_forget_peers(struct fixture *f)
+{
+    struct peer *peer;
+
+    LIST_FOREACH_SAFE (peer, &f->peers, link)
+        peer_free(peer);
+}
+
 int
 fixture_teardown(void **state)
 {
     struct fixture *const f = *state;
-    struct peer *peer;
 
     fixture_stop(f);
-    LIST_FOREACH_SAFE (peer, &f->peers, link)
-        peer_free(peer);
+    fixture_forget_peers(f);
     free(f);
     return 0;
 }

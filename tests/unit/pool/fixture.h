@@ -50,6 +50,8 @@ void fixture_start(struct fixture *f, const char *text);
 void fixture_reload(struct fixture *f, const char *text);
 /* Ends it, and checks that nothing is left behind. */
 void fixture_stop(struct fixture *f);
+/* All peers are closed and freed. */
+void fixture_forget_peers(struct fixture *f);
 /* All loops do what there is to do. No time passes. */
 void fixture_settle(struct fixture *f);
 void fixture_advance(struct fixture *f, usec_t span);
