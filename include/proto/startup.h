@@ -41,7 +41,7 @@ enum startup_error {
 };
 
 /* What a client wants beside SQL, or in place of it. */
-enum replication {
+enum replication_kind {
     REPLICATION_NONE,
     REPLICATION_LOGICAL,  /* replication=database: SQL, too */
     REPLICATION_PHYSICAL, /* replication=true: the whole cluster, whatever the database */
@@ -57,7 +57,7 @@ struct startup {
     bool negotiate; /* wants more than version 3.0: answer with msg_negotiate() */
     const char *user;
     const char *database; /* the user if not given */
-    enum replication replication;
+    enum replication_kind replication;
     const char *options; /* NULL if not given, as the next */
     const char *application_name;
     const char *params; /* all of them, for startup_next_param() */

@@ -10,6 +10,7 @@
 #include "pg.h"
 #include "policy.h"
 #include "pool.h"
+#include "replication.h"
 #include "server.h"
 #include "settings.h"
 #include "worker.h"
@@ -134,8 +135,12 @@ server_begin_lookup(struct server *server, struct lookup *lookup)
 static void
 server_setup_done(struct server *server)
 {
-    shard_welcome(server->shard, server->settings);
     server->ask = ASK_NOTHING;
+    if (server_is_dedicated(server)) { /* what its client asked for is not what others are told */
+        replication_server_ready(server);
+        return;
+    }
+    shard_welcome(server->shard, server->settings);
     if (server->state == SERVER_SETUP)
         pool_put(server);
 }
@@ -152,7 +157,9 @@ server_ask_done(struct server *server)
     }
     switch (ask) {
     case ASK_PROBE:
-        if (server->shard->policy->connect_query != NULL)
+        /* Physical replication knows no SQL. */
+        if (server->shard->policy->connect_query != NULL &&
+            server->replication != REPLICATION_PHYSICAL)
             server_begin_ask(server, ASK_CONNECT_QUERY);
         else
             server_setup_done(server);

@@ -17,6 +17,7 @@
 #include "policy.h"
 #include "prepared.h"
 #include "relay.h"
+#include "replication.h"
 #include "server.h"
 #include "settings.h"
 #include "tls.h"
@@ -299,6 +300,7 @@ client_free_message(struct message *message)
     struct client *const client = container_of(message, struct client, message);
 
     login_free(client->login);
+    replication_free(client->replication);
     buf_done(&client->held);
     buf_done(&client->pending);
     prepared_free_names(client->names);
@@ -394,6 +396,8 @@ client_refuse(struct client *client, const struct refusal *refusal)
         client_leave_server(client);
     if (client->shard != NULL)
         pool_leave(client->shard, &client->waiter);
+    if (client->replication != NULL)
+        replication_leave(client->replication);
     client_say_goodbye(client, refusal);
     client_set_state(client, CLIENT_CLOSING);
     client_stop_timer(client);
@@ -461,17 +465,35 @@ client_go_on(struct client *client)
         client_schedule(client, client->last_active + policy->client_idle_timeout);
 }
 
-/* From its login: the pool may know what its servers report, or has to ask one first. */
+static void
+client_begin_welcome(struct client *client)
+{
+    const usec_t timeout = client->worker->config->client_login_timeout;
+
+    client_set_state(client, CLIENT_WELCOME);
+    stream_set_reading(&client->stream, false);
+    if (timeout != 0)
+        client_schedule(client, client->connect_time + timeout);
+}
+
+/*
+ * From its login: the pool may know what its servers report, or has to ask one first. Who is to
+ * have a server alone is told what that one reports.
+ */
 static void
 client_await_welcome(struct client *client)
 {
     struct shard *const shard = client->shard;
-    const usec_t timeout = client->worker->config->client_login_timeout;
     bool known;
 
     shard_take_policy(shard); /* with the secret of this very login, if that is new */
     if (client->state == CLIENT_CLOSING)
         return; /* its database was removed */
+    if (client->replication != NULL) {
+        client_begin_welcome(client);
+        replication_begin(client->replication);
+        return;
+    }
     (void)pthread_mutex_lock(&shard->pool->mutex);
     known = shard->pool->welcome != NULL;
     (void)pthread_mutex_unlock(&shard->pool->mutex);
@@ -479,10 +501,7 @@ client_await_welcome(struct client *client)
         client_welcome(client);
         return;
     }
-    client_set_state(client, CLIENT_WELCOME);
-    stream_set_reading(&client->stream, false);
-    if (timeout != 0)
-        client_schedule(client, client->connect_time + timeout);
+    client_begin_welcome(client);
     list_push_back(&shard->welcoming, &client->welcome_link);
     shard_grow(shard);
 }
@@ -525,6 +544,8 @@ client_welcome(struct client *client)
     client->shard->stats.client_logins++;
     client->last_active = loop_now(client->worker->loop);
     client_set_state(client, CLIENT_IDLE);
+    if (client->replication != NULL)
+        replication_link(client->replication);
     stream_set_reading(&client->stream, true);
     if (client->shard->policy->client_idle_timeout != 0)
         client_schedule(client, client->last_active + client->shard->policy->client_idle_timeout);

@@ -37,6 +37,7 @@
 
 struct login;
 struct prepared_names;
+struct replication;
 struct server;
 struct settings;
 struct shard;
@@ -76,12 +77,13 @@ struct client {
     struct server *server;    /* NULL unless ACTIVE */
     struct waiter waiter;
     struct framer framer;
-    struct buf held;              /* a message of which only the beginning has come */
-    struct buf pending;           /* whole messages that wait for a server */
-    struct settings *settings;    /* a reference: what the client expects of a server */
-    struct prepared_names *names; /* owned; NULL until it names a statement */
-    struct login *login;          /* owned; NULL once logged in */
-    struct timer *timer;          /* owned; NULL while no timeout can apply */
+    struct buf held;                 /* a message of which only the beginning has come */
+    struct buf pending;              /* whole messages that wait for a server */
+    struct settings *settings;       /* a reference: what the client expects of a server */
+    struct prepared_names *names;    /* owned; NULL until it names a statement */
+    struct login *login;             /* owned; NULL once logged in */
+    struct replication *replication; /* owned; NULL: it wants SQL, and any server will do */
+    struct timer *timer;             /* owned; NULL while no timeout can apply */
     usec_t timer_at;
     struct map_node key_node; /* in worker->cancel_keys, once logged in */
     uint64_t cancel_key;

@@ -32,6 +32,8 @@ client_next_timeout(const struct client *client, enum close_reason *ret_reason)
     };
     usec_t next = USEC_NEVER;
 
+    if (client->replication != NULL) /* a stream is no query: it lasts */
+        return USEC_NEVER;
     for (size_t i = 0; i < ARRAY_SIZE(timeouts); i++) {
         if (timeouts[i].since == 0 || timeouts[i].timeout == 0)
             continue;

@@ -55,6 +55,7 @@
       NULL)                                                                                        \
     X(STATEMENT_TRANSACTION, SQLSTATE_FEATURE_NOT_SUPPORTED, WARNING,                              \
       "transaction blocks not allowed in statement pooling mode", NULL)                            \
+    X(DATABASE_CHANGED, SQLSTATE_ADMIN_SHUTDOWN, INFO, "database configuration changed", NULL)     \
     X(SERVER_SHUTDOWN, SQLSTATE_ADMIN_SHUTDOWN, INFO, "server shutting down", NULL)                \
     X(SHUTDOWN, SQLSTATE_ADMIN_SHUTDOWN, INFO, "pooler is shutting down", NULL)                    \
     X(NO_MEMORY, SQLSTATE_OUT_OF_MEMORY, ERROR, "out of memory", NULL)                             \
@@ -63,6 +64,7 @@
     X(SV_PROTOCOL, "", ERROR, "bad pkt header", NULL)                                              \
     X(SV_CLIENT_GONE, "", INFO, "client disconnect while server was not ready", NULL)              \
     X(SV_CLIENT_IN_QUERY, "", INFO, "client disconnected with query in progress", NULL)            \
+    X(SV_REPLICATION, "", INFO, "replication client was closed", NULL)                             \
     X(SV_IDLE_DIRTY, "", INFO, "idle server got dirty", NULL)                                      \
     X(SV_IDLE_TIMEOUT, "", INFO, "server idle timeout", NULL)                                      \
     X(SV_LIFETIME, "", INFO, "server lifetime over", NULL)                                         \

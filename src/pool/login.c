@@ -17,6 +17,8 @@
 #include "notice.h"
 #include "outbox.h"
 #include "policy.h"
+#include "replication.h"
+#include "server.h"
 #include "settings.h"
 #include "startup.h"
 #include "str.h"
@@ -70,6 +72,12 @@ login_application_name(const struct login *login)
     return login->application_name;
 }
 
+const struct settings *
+login_settings(const struct login *login)
+{
+    return login->settings;
+}
+
 int
 login_minor(const struct login *login)
 {
@@ -99,8 +107,18 @@ login_refuse(struct client *client, enum close_reason reason, const char *messag
 void
 login_timed_out(struct client *client)
 {
-    client_close(client, client->state == CLIENT_WELCOME ? CLOSE_LOGIN_TIMEOUT_SERVER
-                                                         : CLOSE_LOGIN_TIMEOUT);
+    const bool wants_server = client->state == CLIENT_WELCOME;
+    struct refusal refusal = {
+        .reason = wants_server ? CLOSE_LOGIN_TIMEOUT_SERVER : CLOSE_LOGIN_TIMEOUT,
+    };
+    char detail[128];
+
+    if (wants_server && client->replication != NULL) {
+        (void)snprintf(detail, sizeof detail, "Waited for a connection of its own: %s.",
+                       wait_cause_text(client->shard->replication_cause));
+        refusal.detail = detail;
+    }
+    client_refuse(client, &refusal);
 }
 
 bool
@@ -128,6 +146,7 @@ login_describe(struct client *client, struct auth_login *ret_who)
         .address = address_to_socket(&client->address, &login->address),
         .peer_uid = client->address.uid,
         .for_console = for_console,
+        .replication = replication_kind_of(client->replication) == REPLICATION_PHYSICAL,
     };
     login_tls_describe(client, ret_who);
 }
@@ -139,8 +158,9 @@ login_log_attempt(const struct client *client)
     char tls[CLIENT_TLS_TEXT_MAX];
 
     client_describe_tls(client, tls);
-    client_log(client, LOG_LEVEL_INFO, "login attempt: db=%s user=%s tls=%s replication=no",
-               login->database, login->user, *tls != '\0' ? tls : "no");
+    client_log(client, LOG_LEVEL_INFO, "login attempt: db=%s user=%s tls=%s replication=%s",
+               login->database, login->user, *tls != '\0' ? tls : "no",
+               replication_log_word(replication_kind_of(client->replication)));
 }
 
 static void
@@ -461,24 +481,38 @@ login_input(struct client *client, const char *data, size_t len)
 /* ---- the answer -------------------------------------------------------------------------------
  */
 
+/* What the pool's servers report; or the client's own, which was asked for all its wishes. */
+static struct settings *
+login_base_settings(const struct client *client)
+{
+    struct pool *const pool = client->shard->pool;
+    struct settings *base;
+
+    if (client->replication != NULL)
+        return settings_ref(client->replication->server->settings);
+    (void)pthread_mutex_lock(&pool->mutex);
+    base = settings_ref(pool->welcome);
+    (void)pthread_mutex_unlock(&pool->mutex);
+    return base;
+}
+
 /* Takes over the settings that the client may count on. */
 static int
 login_take_settings(struct client *client)
 {
-    struct shard *const shard = client->shard;
-    struct pool *const pool = shard->pool;
-    struct settings *base;
+    struct welcome *const welcome = &client->shard->welcome;
+    struct settings *const base = login_base_settings(client);
+    struct settings *const none = settings_empty();
     int r;
 
-    (void)pthread_mutex_lock(&pool->mutex);
-    base = settings_ref(pool->welcome);
-    (void)pthread_mutex_unlock(&pool->mutex);
-    r = welcome_prepare(&shard->welcome, base, client->login->settings);
+    r = welcome_prepare(welcome, base,
+                        client->replication != NULL ? none : client->login->settings);
+    settings_unref(none);
     settings_unref(base);
     if (r < 0)
         return r;
     settings_unref(client->settings);
-    client->settings = settings_ref(shard->welcome.settings);
+    client->settings = settings_ref(welcome->settings);
     return 0;
 }
 

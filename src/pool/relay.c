@@ -30,7 +30,7 @@ relay_settle(struct server *server)
         server_ask_done(server);
         return true;
     }
-    if (client == NULL || client->passing)
+    if (client == NULL || client->passing || server_is_dedicated(server))
         return false;
     if (unlikely(server->requests.doubt == REQUESTS_MAYBE_SYNCS)) {
         server_fence(server);

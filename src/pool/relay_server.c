@@ -84,7 +84,8 @@ relay_settings_done(struct server *server)
 static bool
 relay_refuses(const struct server *server, enum ready_status status)
 {
-    return status != READY_IDLE && server->shard->policy->mode == POOL_STATEMENT;
+    return status != READY_IDLE && server->shard->policy->mode == POOL_STATEMENT &&
+           !server_is_dedicated(server);
 }
 
 /* ReadyForQuery. False: the server is gone. */

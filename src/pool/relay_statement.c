@@ -40,7 +40,8 @@ relay_maps(const struct client *client, char type)
     if (type != FRONTEND_BIND && type != FRONTEND_PARSE && type != FRONTEND_DESCRIBE &&
         type != FRONTEND_CLOSE && type != FRONTEND_QUERY)
         return false;
-    return client->shard->policy->max_prepared > 0 || client->names != NULL;
+    return (client->shard->policy->max_prepared > 0 && client->replication == NULL) ||
+           client->names != NULL;
 }
 
 struct name_at

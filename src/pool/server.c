@@ -16,6 +16,7 @@
 #include "pool.h"
 #include "prepared.h"
 #include "relay.h"
+#include "replication.h"
 #include "settings.h"
 #include "worker.h"
 
@@ -49,6 +50,9 @@ server_verify(const struct server *server)
 {
     assert((server->client != NULL) == (server->state == SERVER_ACTIVE));
     assert(server->lookup == NULL || server->state == SERVER_TESTED);
+    assert(server->owner == NULL || server->state == SERVER_SETUP);
+    assert(server->replication == REPLICATION_NONE || server->state == SERVER_SETUP ||
+           server->state == SERVER_ACTIVE || server->state == SERVER_CLOSING);
     assert(!list_is_linked(&server->idle_link) || server->state == SERVER_IDLE);
     assert(server->state != SERVER_IDLE || (server->ready && requests_empty(&server->requests) &&
                                             server->cancels == 0 && server->status == READY_IDLE));
@@ -61,7 +65,7 @@ server_set_state(struct server *server, enum server_state next)
 
     assert(states[before].next & (1u << next));
     server->state = next;
-    if (before == SERVER_SETUP || before == SERVER_TESTED)
+    if ((before == SERVER_SETUP || before == SERVER_TESTED) && !server_is_dedicated(server))
         server->shard->checking--;
     if (next == SERVER_TESTED)
         server->shard->checking++;
@@ -164,9 +168,25 @@ server_read_parameters(struct server *server)
 
 static void server_retire(struct server *server, bool polite);
 
+/* Among those of its shard; and among those who will come back, or who never will. */
+static void
+server_enter(struct server *server)
+{
+    struct shard *const shard = server->shard;
+
+    list_push_back(&shard->servers, &server->link);
+    shard->server_count++;
+    if (server_is_dedicated(server)) {
+        shard->dedicated_count++;
+        atomic_fetch_add(&shard->pool->dedicated, 1);
+    } else {
+        shard->checking++;
+    }
+}
+
 int
 server_new(struct shard *shard, struct backend *backend, unsigned generation,
-           struct server **ret_server)
+           enum replication_kind replication, struct client *owner, struct server **ret_server)
 {
     struct server *const server = calloc(1, sizeof *server);
     int r;
@@ -189,9 +209,11 @@ server_new(struct shard *shard, struct backend *backend, unsigned generation,
     server->lifetime = server_spread_lifetime(shard);
     requests_init(&server->requests);
     framer_init(&server->framer, FRAMER_NO_LIMIT);
-    list_push_back(&shard->servers, &server->link);
-    shard->server_count++;
-    shard->checking++;
+    server->replication = replication;
+    server->owner = owner;
+    if (owner != NULL)
+        owner->replication->server = server;
+    server_enter(server);
     r = stream_open(&server->stream, shard->worker->outbox, backend->fd, backend->tls, true,
                     &server_stream_ops);
     if (r == 0)
@@ -228,6 +250,8 @@ server_retired(struct message *message)
     struct server *const server = container_of(message, struct server, message);
     struct shard *const shard = server->shard;
 
+    if (server_is_dedicated(server))
+        atomic_fetch_sub(&shard->pool->dedicated, 1);
     shard_return_lease(shard);
     engine_release_object(shard->pool->engine);
     server_free_message(message);
@@ -254,7 +278,7 @@ void
 server_close(struct server *server, enum close_reason reason)
 {
     const struct close_reason_row *const row = close_reason_row(reason);
-    struct client *const client = server->client;
+    struct client *const client = server->client != NULL ? server->client : server->owner;
     struct lookup *const lookup = server->lookup;
     struct shard *const shard = server->shard;
     const bool polite = server_is_quiet(server);
@@ -264,10 +288,13 @@ server_close(struct server *server, enum close_reason reason)
     server_log(server, row->level, "closing because: %s%s%s (age=%llus)", row->text,
                *server->trouble != '\0' ? ": " : "", server->trouble,
                (unsigned long long)((loop_now(shard->worker->loop) - server->connect_time) / SEC));
-    if (client != NULL)
+    if (server->client != NULL)
         client->is_cut = relay_client_is_cut(server);
+    if (server->owner != NULL)
+        client->replication->server = NULL;
     requests_abandon_ops(&server->requests); /* they know the client */
     server->client = NULL;
+    server->owner = NULL;
     server->lookup = NULL;
     task_finish(&server->task);
     if (server->state == SERVER_IDLE)
@@ -276,6 +303,7 @@ server_close(struct server *server, enum close_reason reason)
     stream_close(&server->stream);
     list_remove(&server->link);
     shard->server_count--;
+    shard->dedicated_count -= server_is_dedicated(server);
     if (client != NULL)
         client_server_lost(client, server->said_fatal ? CLOSE_SENT_ERROR : reason,
                            *server->trouble != '\0' ? server->trouble : NULL);
@@ -359,6 +387,10 @@ server_release(struct server *server)
         struct client *const client = TAKE(server->client);
 
         client_unlink(client);
+    }
+    if (server_is_dedicated(server)) {
+        server_close(server, CLOSE_SV_REPLICATION);
+        return;
     }
     stream_set_reading(&server->stream, true);
     if (!server_is_quiet(server) || server->cancel_in_doubt ||

@@ -26,6 +26,7 @@
 #include "list.h"
 #include "loop.h"
 #include "requests.h"
+#include "startup.h"
 #include "stream.h"
 #include "task.h"
 #include "usec.h"
@@ -82,6 +83,8 @@ struct server {
     struct buf replay;     /* what is kept for heal */
     struct task task;      /* the ask under way, but for a lookup's */
     struct lookup *lookup; /* borrowed; NULL unless its query is the ask under way */
+    struct client *owner;  /* SETUP for a replication client: who that is; borrowed, else NULL */
+    enum replication_kind replication; /* whether it is such a client's, or the pool's */
     enum server_state state;
     enum ask ask;
     enum heal heal;
@@ -109,12 +112,21 @@ struct server {
     char trouble[200]; /* the error that an ask was answered with */
 };
 
-/* Takes backend over, also on failure. Then the server says SETUP, and comes to pool_put by itself.
+/*
+ * Takes backend over, also on failure. Then the server says SETUP, and comes to pool_put by itself;
+ * or to its owner, a replication client (NULL: who has left, and the server will be closed).
  */
 int server_new(struct shard *shard, struct backend *backend, unsigned generation,
-               struct server **ret_server);
+               enum replication_kind replication, struct client *owner, struct server **ret_server);
 /* polite if the protocol is between two messages. Idempotent. A linked client is told as well. */
 void server_close(struct server *server, enum close_reason reason);
+
+/* Whether it has one client for all its life, whatever the mode of the pool. */
+static inline bool
+server_is_dedicated(const struct server *server)
+{
+    return server->replication != REPLICATION_NONE;
+}
 
 /* IDLE or TESTED or SETUP becomes ACTIVE, and the two know each other. */
 void server_link(struct server *server, struct client *client);

@@ -85,12 +85,12 @@ params_are_well_formed(const char *data, const char *end)
 
 /* A boolean as PostgreSQL reads it: any beginning of a word that leaves no doubt. */
 static bool
-parse_replication(const char *value, enum replication *ret_replication)
+parse_replication(const char *value, enum replication_kind *ret_replication)
 {
     static const struct {
         const char *word;
         size_t min; /* letters */
-        enum replication replication;
+        enum replication_kind replication;
     } words[] = {
         {"true", 1, REPLICATION_PHYSICAL}, {"yes", 1, REPLICATION_PHYSICAL},
         {"on", 2, REPLICATION_PHYSICAL},   {"1", 1, REPLICATION_PHYSICAL},

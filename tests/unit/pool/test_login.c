@@ -263,8 +263,8 @@ test_unsupported_parameters(void **state)
     peer_expect_error(client, "FATAL", "08P01", "unsupported options startup parameter");
     peer_expect_end(client);
     client = fixture_connect(f);
-    STARTUP(client, PG_PROTOCOL_3_0, "user", "alice", "database", "db", "replication", "true");
-    peer_expect_error(client, "FATAL", "08P01", "unsupported startup parameter: replication");
+    STARTUP(client, PG_PROTOCOL_3_0, "user", "alice", "database", "db", "replication", "maybe");
+    peer_expect_error(client, "FATAL", "22023", "invalid value for parameter \"replication\"");
     peer_expect_end(client);
 }
 

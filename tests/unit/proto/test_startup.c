@@ -123,7 +123,7 @@ test_replication(void **state)
 {
     static const struct {
         const char *value;
-        enum replication replication;
+        enum replication_kind replication;
     } good[] = {
         {"true", REPLICATION_PHYSICAL}, {"T", REPLICATION_PHYSICAL},
         {"on", REPLICATION_PHYSICAL},   {"1", REPLICATION_PHYSICAL},
