@@ -345,6 +345,7 @@ relay_pass_error(const struct server *server, struct span *span, const struct fr
         relay_span_end(span, frame->data);
         client_send(server->client, &reworded);
         span->start = end;
+        span->glued = true;
     } else {
         relay_span_end(span, end);
     }
@@ -384,8 +385,10 @@ relay_server_input(struct server *server, const char *data, size_t len)
         }
         if (unlikely(frame.type == BACKEND_EMPTY_QUERY)) /* perhaps that of a fence */
             relay_span_end(&span, frame.data);
-        if (unlikely(relay_is_worded(frame.type, action)))
+        if (unlikely(relay_is_worded(frame.type, action))) {
             relay_span_end(&span, frame.data);
+            span.glued = true;
+        }
         /* These may end the link, so what the client is to see of them goes out first. */
         if (action != REQUEST_SKIP && frame.type == BACKEND_ERROR) {
             if (unlikely(relay_heal(server, frame.data, frame.avail))) {
