@@ -40,6 +40,13 @@ ask_reset_query(const struct policy *policy)
     return policy->reset_query;
 }
 
+static const char *
+ask_forget_query(const struct policy *policy)
+{
+    (void)policy;
+    return "DEALLOCATE ALL";
+}
+
 /*
  * sql NULL: a Sync, the smallest round trip there is. It proves that the stream is in step after
  * the hand-off, and that the server has dealt with a cancel that came late.
@@ -57,6 +64,7 @@ static const struct {
     [ASK_CHECK]         = { "check",         ask_check_query,    CLOSE_SV_TEST_FAILED,   false },
     [ASK_ROLLBACK]      = { "rollback",      ask_rollback_query, CLOSE_SV_RESET_FAILED,  false },
     [ASK_RESET]         = { "reset",         ask_reset_query,    CLOSE_SV_RESET_FAILED,  false },
+    [ASK_FORGET]        = { "forget",        ask_forget_query,   CLOSE_SV_RESET_FAILED,  false },
     [ASK_SYNC]          = { "sync",          NULL,               CLOSE_SV_OUT_OF_STEP,   true },
     [ASK_LOOKUP]        = { "auth_query",    NULL,               CLOSE_SV_OUT_OF_STEP,   true },
     /* clang-format on */

@@ -71,6 +71,7 @@
     X(SV_OBSOLETE, "", INFO, "connect string changed", NULL)                                       \
     X(SV_REMOVED, "", INFO, "database removed", NULL)                                              \
     X(SV_PAUSED, "", INFO, "pause mode", NULL)                                                     \
+    X(SV_STRANGERS, "", INFO, "prepared statements that are nobody's", NULL)                       \
     X(SV_TOO_MANY, "", INFO, "too many servers in the pool", NULL)                                 \
     X(SV_EVICTED, "", INFO, "evicted", NULL)                                                       \
     X(SV_TEST_FAILED, "", INFO, "test query failed", NULL)                                         \

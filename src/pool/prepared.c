@@ -360,6 +360,8 @@ prepared_resolve(struct request_op *request, enum request_outcome outcome)
             prepared_set_name(&change->name->now, change->statement);
         prepared_settle_name(change->names, change->name);
     }
+    if (change->barriers != NULL)
+        (*change->barriers)--;
     statement_unref(change->statement);
     free(op);
 }
@@ -377,6 +379,8 @@ prepared_push(struct requests *requests, char type, int action,
     op->change = *change;
     if (change->statement != NULL)
         statement_ref(change->statement);
+    if (change->barriers != NULL)
+        (*change->barriers)++;
     if (change->entry != NULL) {
         prepared_begin(&change->entry->changes, requests);
         prepared_expect(change->set, change->entry, change->adds);
@@ -442,7 +446,7 @@ prepared_forget_refusal(struct request_op *request, enum request_outcome outcome
 }
 
 int
-prepared_push_refused(struct requests *requests, const struct prepared_name *name)
+prepared_push_refused(struct requests *requests, char type, const char *text, size_t len)
 {
     struct prepared_refusal *const refusal = malloc(sizeof *refusal);
     int r;
@@ -450,9 +454,9 @@ prepared_push_refused(struct requests *requests, const struct prepared_name *nam
     if (refusal == NULL)
         return -ENOMEM;
     refusal->request = (struct request_op){.resolve = prepared_forget_refusal};
-    refusal->len = name->len;
-    memcpy(refusal->text, name->text, name->len);
-    r = requests_push_op(requests, FRONTEND_PARSE, REQUEST_REFUSED, &refusal->request);
+    refusal->len = (uint8_t)MIN(len, PREPARED_NAME_LEN);
+    memcpy(refusal->text, text, refusal->len);
+    r = requests_push_op(requests, type, REQUEST_REFUSED, &refusal->request);
     if (r < 0)
         free(refusal);
     return r;

@@ -144,6 +144,7 @@ struct prepared_change {
     struct prepared_set *set;
     struct prepared_entry *entry; /* is there, or not */
     bool adds;
+    unsigned *barriers; /* one more, until the request is answered */
 };
 
 /*
@@ -157,7 +158,7 @@ int prepared_push(struct requests *requests, char type, int action,
  * answered. 0 or -ENOMEM.
  */
 int prepared_push_barrier(struct requests *requests, unsigned *barriers);
-/* Enters a Parse of a name that is in use. 0 or -ENOMEM. */
-int prepared_push_refused(struct requests *requests, const struct prepared_name *name);
+/* Enters a message that will be refused on account of this name. 0 or -ENOMEM. */
+int prepared_push_refused(struct requests *requests, char type, const char *text, size_t len);
 /* If that is what the server answers now: the name. */
 bool prepared_refused_name(const struct requests *requests, const char **ret_text, size_t *ret_len);

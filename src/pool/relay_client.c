@@ -290,6 +290,7 @@ relay_cut_message(struct client *client, struct span *span, const struct frame *
 
         if (verdict == VERDICT_SEND) {
             client->server->heal = HEAL_NOT;
+            relay_forget_plan(client->server);
             verdict = relay_enter(client, frame->type);
         }
         if (verdict == VERDICT_QUEUE) {

@@ -103,6 +103,9 @@ enum mapped relay_map(struct client *client, struct span *span, const char *data
 /* Whether this beginning of a Bind holds both names. */
 bool relay_has_bind_names(const char *data, size_t len);
 
+/* What the unnamed statement was going to do is not known any more. */
+void relay_forget_plan(struct server *server);
+
 /* ---- relay_heal.c: a Bind that is refused --------------------------------------------------- */
 
 /* A whole Bind begins a transaction: it is kept. */

@@ -134,6 +134,22 @@ relay_parameter(struct server *server, const struct frame *frame, enum request_a
     return true;
 }
 
+/* A query was passed over: what its client waits for is the answer to a Sync. */
+static bool
+relay_send_owed(struct server *server)
+{
+    CLEANUP(buf_done) struct buf message = BUF_INIT;
+
+    server->requests.owes_ready = false;
+    if (requests_push(&server->requests, FRONTEND_SYNC, REQUEST_FORWARD) < 0 ||
+        msg_sync(&message) < 0) {
+        server_close(server, CLOSE_NO_MEMORY);
+        return false;
+    }
+    stream_send_copy(&server->stream, message.data, message.len);
+    return true;
+}
+
 static bool
 relay_error(struct server *server, const struct frame *frame, enum request_action action)
 {
@@ -148,6 +164,8 @@ relay_error(struct server *server, const struct frame *frame, enum request_actio
     }
     relay_doubt_statements(server, body, len, notice.sqlstate);
     requests_answer(&server->requests, BACKEND_ERROR);
+    if (unlikely(server->requests.owes_ready) && !relay_send_owed(server))
+        return false;
     if (notice_is_fatal(&notice) || action == REQUEST_SKIP || server->client == NULL)
         (void)str_copy(server->trouble, sizeof server->trouble, notice.message);
     if (server->client == NULL && server->ask == ASK_NOTHING) {
@@ -196,13 +214,13 @@ relay_action(const struct server *server)
     return server->client != NULL ? requests_action(&server->requests) : REQUEST_SKIP;
 }
 
-/* Whether it is the answer to a Parse or Close, which may be shown in other words, or not at all.
- */
+/* Whether it is a success that is shown in other words, or not at all. */
 static bool
 relay_is_worded(char type, enum request_action action)
 {
     return action > REQUEST_FENCE &&
-           (type == BACKEND_PARSE_COMPLETE || type == BACKEND_CLOSE_COMPLETE);
+           (type == BACKEND_PARSE_COMPLETE || type == BACKEND_BIND_COMPLETE ||
+            type == BACKEND_CLOSE_COMPLETE || type == BACKEND_COMMAND_COMPLETE);
 }
 
 /* False: the server is gone. */

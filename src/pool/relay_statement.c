@@ -37,6 +37,8 @@
 bool
 relay_maps(const struct client *client, char type)
 {
+    if (type == FRONTEND_EXECUTE)
+        return client->server != NULL && client->server->plan != NULL;
     if (type != FRONTEND_BIND && type != FRONTEND_PARSE && type != FRONTEND_DESCRIBE &&
         type != FRONTEND_CLOSE && type != FRONTEND_QUERY)
         return false;
@@ -86,11 +88,16 @@ relay_send(const struct mapping *m, const char *data, size_t len)
 void
 relay_send_renamed(const struct mapping *m, struct name_at old, const char *text, size_t len)
 {
-    const size_t before = (size_t)(old.text - m->data);
-    const struct span rest = {&m->server->stream, old.text + old.len, m->span->borrowed,
-                              m->span->glued};
+    struct span rest = {&m->server->stream, m->data, m->span->borrowed, m->span->glued};
+    size_t before;
     char head[256];
 
+    if (old.text == NULL) {
+        span_send(&rest, m->data + m->avail);
+        return;
+    }
+    rest.start = old.text + old.len;
+    before = (size_t)(old.text - m->data);
     pg_put_header(head, *m->data, (uint32_t)(m->len - old.len + len - PG_HEADER_SIZE));
     if (likely(before + len <= sizeof head)) {
         memcpy(head + PG_HEADER_SIZE, m->data + PG_HEADER_SIZE, before - PG_HEADER_SIZE);
@@ -112,15 +119,32 @@ relay_is_ours(struct name_at name)
            memcmp(name.text, STATEMENT_PREFIX, STATEMENT_PREFIX_LEN) == 0;
 }
 
+/* In SQL it is refused by the server when it is executed: at once, or later if it is a Parse. */
 static enum mapped
-relay_send_unknown(const struct mapping *m, struct name_at name)
+relay_send_unknown_sql(const struct mapping *m, struct name_at at, const char *name, size_t len)
 {
-    if (!relay_is_ours(name))
+    static const char nobodys[] = STATEMENT_PREFIX "none";
+    struct requests *const requests = &m->server->requests;
+    const int r = *m->data == FRONTEND_QUERY ? prepared_push_refused(requests, *m->data, name, len)
+                                             : requests_push(requests, *m->data, REQUEST_FORWARD);
+
+    if (r < 0)
+        return MAPPED_FAILED;
+    relay_send_renamed(m, at, nobodys, sizeof nobodys - 1);
+    return MAPPED_SENT;
+}
+
+enum mapped
+relay_map_unknown(const struct mapping *m, struct name_at at, const char *name, size_t len)
+{
+    if (!relay_is_ours((struct name_at){name, len}))
         return MAPPED_NOTHING;
     relay_leave_span(m);
+    if (*m->data == FRONTEND_QUERY || *m->data == FRONTEND_PARSE)
+        return relay_send_unknown_sql(m, at, name, len);
     if (requests_push(&m->server->requests, *m->data, REQUEST_FORWARD) < 0)
         return MAPPED_FAILED;
-    relay_send_renamed(m, (struct name_at){name.text, STATEMENT_PREFIX_LEN}, "PGWEIR_",
+    relay_send_renamed(m, (struct name_at){at.text, STATEMENT_PREFIX_LEN}, "PGWEIR_",
                        STATEMENT_PREFIX_LEN);
     return MAPPED_SENT;
 }
@@ -178,18 +202,16 @@ relay_make_room(const struct mapping *m)
 }
 
 /*
- * The server parses statement, for its own sake (name is NULL), or as the client's Parse of name.
- * MAPPED_SENT, or why not.
+ * There is room for statement, and nothing in its place: a Close goes ahead of what may be there.
+ * MAPPED_SENT, and the change that its making will be; or why not.
  */
 static enum mapped
-relay_send_parse(const struct mapping *m, struct statement *statement, struct prepared_entry *entry,
-                 struct prepared_name *name)
+relay_make_place(const struct mapping *m, struct statement *statement,
+                 struct prepared_change *ret_change)
 {
     struct prepared_set **const set = &m->server->prepared;
-    struct prepared_change change = {.adds = true};
+    struct prepared_entry *entry = prepared_get(*set, statement);
     enum mapped room = MAPPED_NOTHING;
-    const char *parse;
-    size_t len;
 
     if (entry == NULL || !entry->then)
         room = relay_make_room(m);
@@ -201,24 +223,44 @@ relay_send_parse(const struct mapping *m, struct statement *statement, struct pr
         return MAPPED_FAILED;
     if (((*set)->is_doubtful || entry->then) && relay_close_entry(m, entry) < 0)
         return MAPPED_FAILED;
-    change.set = *set;
-    change.entry = entry;
-    if (name != NULL) {
-        change.names = m->client->names;
-        change.name = name;
-        change.statement = statement;
-    }
-    parse = statement_message(statement, &len);
-    if (prepared_push(&m->server->requests, FRONTEND_PARSE,
-                      name != NULL ? REQUEST_FORWARD : REQUEST_QUIET, &change) < 0)
-        return MAPPED_FAILED;
-    relay_send(m, parse, len);
+    *ret_change = (struct prepared_change){.set = *set, .entry = entry, .adds = true};
     m->client->shard->stats.server_parses++;
     return MAPPED_SENT;
 }
 
+unsigned *
+relay_barriers(const struct mapping *m)
+{
+    return *m->data == FRONTEND_QUERY ? &m->server->barriers : NULL;
+}
+
+/* The server makes statement ahead of the client's message: MAPPED_SENT; or why not. */
+static enum mapped
+relay_make(const struct mapping *m, struct statement *statement)
+{
+    struct requests *const requests = &m->server->requests;
+    struct prepared_change change;
+    const enum mapped place = relay_make_place(m, statement, &change);
+    const char *messages;
+    size_t len;
+    int r = 0;
+
+    if (place != MAPPED_SENT)
+        return place;
+    change.barriers = relay_barriers(m);
+    for (const char *step = statement_steps(statement); *step != '\0' && r == 0; step++)
+        r = *step == statement_maker(statement)
+                ? prepared_push(requests, *step, REQUEST_QUIET, &change)
+                : requests_push(requests, *step, REQUEST_QUIET);
+    if (r < 0)
+        return MAPPED_FAILED;
+    messages = statement_messages(statement, &len);
+    relay_send(m, messages, len);
+    return MAPPED_SENT;
+}
+
 /* The server has statement from here on: MAPPED_SENT; or why not. */
-enum mapped
+static enum mapped
 relay_ensure(const struct mapping *m, struct statement *statement)
 {
     struct prepared_entry *const entry = prepared_get(m->server->prepared, statement);
@@ -230,7 +272,7 @@ relay_ensure(const struct mapping *m, struct statement *statement)
     }
     if (state == PREPARED_UNSURE)
         return MAPPED_WAIT;
-    return relay_send_parse(m, statement, entry, NULL);
+    return relay_make(m, statement);
 }
 
 /* ---- the client's messages --------------------------------------------------------------------
@@ -267,7 +309,7 @@ relay_map_use(const struct mapping *m, struct name_at at, struct statement *stat
     ensured = relay_ensure(m, statement);
     if (ensured != MAPPED_SENT)
         return ensured;
-    r = name != NULL ? prepared_push_refused(requests, name)
+    r = name != NULL ? prepared_push_refused(requests, *m->data, name->text, name->len)
                      : requests_push(requests, *m->data, REQUEST_FORWARD);
     if (r < 0)
         return MAPPED_FAILED;
@@ -278,29 +320,38 @@ relay_map_use(const struct mapping *m, struct name_at at, struct statement *stat
     return MAPPED_SENT;
 }
 
-static enum mapped
-relay_map_named(const struct mapping *m, struct name_at at)
+enum mapped
+relay_map_reference(const struct mapping *m, struct name_at at, const char *name, size_t len)
 {
-    const struct prepared_name *name;
+    const struct prepared_name *const found = prepared_find(m->client->names, name, len);
 
-    if (at.text == NULL || at.len == 0)
-        return MAPPED_NOTHING;
-    name = prepared_find(m->client->names, at.text, at.len);
-    switch (prepared_name_state(name, &m->server->requests)) {
+    switch (prepared_name_state(found, &m->server->requests)) {
     case PREPARED_IS:
-        return relay_map_use(m, at, name->then, NULL);
+        return relay_map_use(m, at, found->then, NULL);
     case PREPARED_UNSURE:
         return MAPPED_WAIT;
     default:
-        return relay_send_unknown(m, at);
+        return relay_map_unknown(m, at, name, len);
     }
+}
+
+static enum mapped
+relay_map_named(const struct mapping *m, struct name_at at)
+{
+    if (at.text == NULL || at.len == 0)
+        return MAPPED_NOTHING;
+    return relay_map_reference(m, at, at.text, at.len);
 }
 
 static enum mapped
 relay_map_bind(const struct mapping *m)
 {
-    const enum mapped mapped = relay_map_named(m, relay_bind_name(m->data, m->avail));
+    const struct name_at at = relay_bind_name(m->data, m->avail);
+    enum mapped mapped;
 
+    if (unlikely(m->server->plan != NULL) && at.text != NULL)
+        relay_plan_bind(m->server, m->data + PG_HEADER_SIZE, at.text);
+    mapped = relay_map_named(m, at);
     if (mapped == MAPPED_SENT)
         m->client->shard->stats.binds++;
     return mapped;
@@ -334,7 +385,7 @@ relay_map_close(const struct mapping *m)
     case PREPARED_UNSURE:
         return MAPPED_WAIT;
     default:
-        return relay_send_unknown(m, at);
+        return relay_map_unknown(m, at, at.text, at.len);
     }
 }
 
@@ -359,19 +410,36 @@ relay_may_have_failed(const struct server *server)
     return server->status == READY_FAILED_TRANSACTION || server->requests.readies > 0;
 }
 
-/* A name that is free becomes statement. */
+/* The server makes what the client has asked for. */
 static enum mapped
-relay_map_new(const struct mapping *m, struct statement *statement, struct prepared_name *name)
+relay_map_first(const struct mapping *m, struct name_at at, struct statement *statement,
+                struct prepared_name *name)
 {
-    struct prepared_entry *const entry = prepared_get(m->server->prepared, statement);
-    const enum prepared_state state = prepared_entry_state(entry, &m->server->requests);
+    struct prepared_change change;
+    const enum mapped place = relay_make_place(m, statement, &change);
+    const char *text;
+    size_t len;
+
+    if (place != MAPPED_SENT)
+        return place;
+    change.names = m->client->names;
+    change.name = name;
+    change.statement = statement;
+    if (prepared_push(&m->server->requests, *m->data, REQUEST_FORWARD, &change) < 0)
+        return MAPPED_FAILED;
+    text = statement_name(statement, &len);
+    relay_send_renamed(m, at, text, len);
+    return MAPPED_SENT;
+}
+
+/* The server has it already. */
+static enum mapped
+relay_map_again(const struct mapping *m, struct statement *statement, struct prepared_name *name,
+                struct prepared_entry *entry)
+{
     const struct prepared_change change = {
         .names = m->client->names, .name = name, .statement = statement};
 
-    if (state == PREPARED_UNSURE)
-        return MAPPED_WAIT;
-    if (state == PREPARED_NOT || entry->is_stale || relay_may_have_failed(m->server))
-        return relay_send_parse(m, statement, entry, name);
     prepared_use(m->server->prepared, entry);
     return relay_send_close(m, STATEMENT_PREFIX, STATEMENT_PREFIX_LEN, REQUEST_AS_PARSE, &change) <
                    0
@@ -379,21 +447,59 @@ relay_map_new(const struct mapping *m, struct statement *statement, struct prepa
                : MAPPED_SENT;
 }
 
-/* The name is free; name is NULL unless it was in use. */
+/* A name that is free becomes statement. */
 static enum mapped
-relay_map_free(const struct mapping *m, struct name_at at, struct prepared_name *name,
-               struct statement *statement)
+relay_map_new(const struct mapping *m, struct name_at at, struct statement *statement,
+              struct prepared_name *name)
 {
-    enum mapped mapped = MAPPED_FAILED;
+    struct prepared_entry *const entry = prepared_get(m->server->prepared, statement);
+    const enum prepared_state state = prepared_entry_state(entry, &m->server->requests);
 
-    relay_leave_span(m);
-    if (name != NULL || prepared_add_name(&m->client->names, at.text, at.len, &name) == 0)
-        mapped = relay_map_new(m, statement, name);
+    if (state == PREPARED_UNSURE)
+        return MAPPED_WAIT;
+    if (*m->data != FRONTEND_PARSE || state == PREPARED_NOT || entry->is_stale ||
+        relay_may_have_failed(m->server))
+        return relay_map_first(m, at, statement, name);
+    return relay_map_again(m, statement, name, entry);
+}
+
+/* A name that is free; or that was, until the statement was found not to be possible now. */
+static enum mapped
+relay_map_free(const struct mapping *m, struct name_at at, struct statement *statement,
+               struct prepared_name *name)
+{
+    const enum mapped mapped = relay_map_new(m, at, statement, name);
+
     if (mapped == MAPPED_WAIT)
         prepared_drop_name(m->client->names, name);
     if (mapped == MAPPED_SENT)
         m->client->shard->stats.client_parses++;
     return mapped;
+}
+
+enum mapped
+relay_map_definition(const struct mapping *m, struct name_at at, const char *text, size_t len,
+                     struct statement *statement)
+{
+    struct prepared_name *name = prepared_find(m->client->names, text, len);
+
+    switch (prepared_name_state(name, &m->server->requests)) {
+    case PREPARED_IS:
+        return relay_map_use(m, at, statement, name);
+    case PREPARED_UNSURE:
+        return MAPPED_WAIT;
+    default:
+        relay_leave_span(m);
+        if (name == NULL && prepared_add_name(&m->client->names, text, len, &name) < 0)
+            return MAPPED_FAILED;
+        return relay_map_free(m, at, statement, name);
+    }
+}
+
+uint64_t
+relay_owner(const struct mapping *m)
+{
+    return m->server->is_altered ? m->client->id : 0;
 }
 
 /* ---- all of them ------------------------------------------------------------------------------
@@ -402,27 +508,21 @@ relay_map_free(const struct mapping *m, struct name_at at, struct prepared_name 
 static enum mapped
 relay_map_parse(const struct mapping *m)
 {
-    const struct name_at at = relay_name_at(m->data + PG_HEADER_SIZE, m->data + m->avail);
-    struct prepared_name *name;
-    enum prepared_state state;
+    const char *const end = m->data + m->avail;
+    const struct name_at at = relay_name_at(m->data + PG_HEADER_SIZE, end);
     struct statement *statement;
-    const char *text;
     enum mapped mapped;
+    const char *text;
 
     if (at.text == NULL || !relay_parse_is_sound(m, at.text + at.len + 1))
         return MAPPED_NOTHING;
-    if (at.len == 0)
-        return relay_map_sql(m, at.text + 1);
-    name = prepared_find(m->client->names, at.text, at.len);
-    state = prepared_name_state(name, &m->server->requests);
-    if (state == PREPARED_UNSURE)
-        return MAPPED_WAIT;
     text = at.text + at.len + 1;
-    if (statement_get(m->client->settings, m->server->is_altered ? m->client->id : 0, text,
-                      (size_t)(m->data + m->avail - text), &statement) < 0)
+    if (at.len == 0)
+        return relay_map_sql(m, text);
+    if (statement_get(m->client->settings, relay_owner(m), STATEMENT_PARSED, text,
+                      (size_t)(end - text), &statement) < 0)
         return MAPPED_FAILED;
-    mapped = state == PREPARED_IS ? relay_map_use(m, at, statement, name)
-                                  : relay_map_free(m, at, name, statement);
+    mapped = relay_map_definition(m, at, at.text, at.len, statement);
     statement_unref(statement);
     return mapped;
 }
@@ -439,6 +539,8 @@ relay_map_message(const struct mapping *m)
         return relay_map_close(m);
     case FRONTEND_QUERY:
         return relay_map_sql(m, m->data + PG_HEADER_SIZE);
+    case FRONTEND_EXECUTE:
+        return relay_map_execute(m);
     default:
         return relay_map_named(m, relay_statement_at(m));
     }

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "relay_int.h"
 #include "requests.h"
@@ -37,13 +38,34 @@ struct name_at relay_name_at(const char *text, const char *end);
 /* What goes to the server from here on is not what stands in the span. */
 void relay_leave_span(const struct mapping *m);
 void relay_send(const struct mapping *m, const char *data, size_t len);
-/* Sends the message with another text in the place of old, and is done with it. */
+/* Sends the message with another text in the place of old, if that is anywhere. */
 void relay_send_renamed(const struct mapping *m, struct name_at old, const char *text, size_t len);
 /* A Close of a statement of the server, or of what nobody has. */
 int relay_send_close(const struct mapping *m, const char *name, size_t name_len,
                      enum request_action action, const struct prepared_change *change);
-/* The server has statement from here on: MAPPED_SENT; or why not. */
-enum mapped relay_ensure(const struct mapping *m, struct statement *statement);
+/*
+ * A message that gives statement the name text (as PostgreSQL sees it), which stands at `at` in the
+ * message, or nowhere (NULL).
+ */
+enum mapped relay_map_definition(const struct mapping *m, struct name_at at, const char *text,
+                                 size_t len, struct statement *statement);
+/* A message that uses what has the name. */
+enum mapped relay_map_reference(const struct mapping *m, struct name_at at, const char *name,
+                                size_t len);
+/* Nothing has it: so nothing must have it on the server. */
+enum mapped relay_map_unknown(const struct mapping *m, struct name_at at, const char *name,
+                              size_t len);
+/* Who alone may use what is prepared now; 0 is everybody. */
+uint64_t relay_owner(const struct mapping *m);
 
-/* relay_sql.c: the text of a Query, or of a Parse without a name. */
+/* Of a change that goes ahead of the message: what waits for it. */
+unsigned *relay_barriers(const struct mapping *m);
+
+/* ---- relay_sql.c */
+
+/* The text of a Query, or of a Parse without a name. */
 enum mapped relay_map_sql(const struct mapping *m, const char *text);
+/* An Execute, perhaps of such a Parse. */
+enum mapped relay_map_execute(const struct mapping *m);
+/* server->plan is not NULL, and the client binds a portal. */
+void relay_plan_bind(struct server *server, const char *portal, const char *statement);

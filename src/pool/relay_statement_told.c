@@ -8,13 +8,15 @@
 #include "build.h"
 #include "client.h"
 #include "pg.h"
+#include "policy.h"
+#include "pool.h"
 #include "prepared.h"
 #include "relay_int.h"
 #include "server.h"
 #include "statement.h"
 
 /* What was done to all that comes after it. */
-enum tag_effect { TAG_FORGETS, TAG_ALTERS };
+enum tag_effect { TAG_FORGETS, TAG_ALTERS, TAG_ADDS, TAG_DROPS };
 
 #define TAG(text) .tag = (text), .len = sizeof(text)
 
@@ -32,6 +34,8 @@ static const struct {
     { TAG("CREATE TABLE"),    TAG_ALTERS },
     { TAG("CREATE TABLE AS"), TAG_ALTERS },
     { TAG("CREATE VIEW"),     TAG_ALTERS },
+    { TAG("PREPARE"),         TAG_ADDS },
+    { TAG("DEALLOCATE"),      TAG_DROPS },
     /* clang-format on */
 };
 
@@ -39,8 +43,22 @@ static void
 relay_forget_statements(struct server *server, enum request_action action)
 {
     prepared_forget(server->prepared);
+    server->strangers = 0;
     if (server->client != NULL && action != REQUEST_SKIP)
         prepared_forget_names(server->client->names);
+}
+
+/* A PREPARE or DEALLOCATE that was not recognised. */
+static void
+relay_count_stranger(struct server *server, enum tag_effect effect)
+{
+    if (server->client == NULL || server->shard->policy->max_prepared == 0 ||
+        requests_head_has_op(&server->requests))
+        return;
+    if (effect == TAG_ADDS)
+        server->strangers++;
+    else if (server->strangers > 0)
+        server->strangers--;
 }
 
 void
@@ -54,6 +72,8 @@ relay_read_tag(struct server *server, const struct frame *frame, enum request_ac
             continue;
         if (tags[i].effect == TAG_FORGETS)
             relay_forget_statements(server, action);
+        else if (tags[i].effect != TAG_ALTERS)
+            relay_count_stranger(server, tags[i].effect);
         else if (action != REQUEST_SKIP)
             server->is_altered = true;
         return;

@@ -16,6 +16,7 @@
 #include "pool.h"
 #include "prepared.h"
 #include "relay.h"
+#include "relay_int.h"
 #include "replication.h"
 #include "settings.h"
 #include "worker.h"
@@ -237,6 +238,7 @@ server_free_message(struct message *message)
 
     requests_done(&server->requests);
     prepared_free(server->prepared);
+    relay_forget_plan(server);
     buf_done(&server->held);
     buf_done(&server->replay);
     settings_unref(server->settings);
@@ -366,6 +368,7 @@ server_link(struct server *server, struct client *client)
     server->heal = HEAL_NOT;
     server->untouched = true;
     server->is_altered = false;
+    relay_forget_plan(server);
     server->ready = false;
     *server->trouble = '\0';
     server->request_time = loop_now(server->shard->worker->loop);
@@ -411,6 +414,15 @@ server_release(struct server *server)
     if (server->status != 'I') {
         server_set_state(server, SERVER_TESTED);
         server_begin_ask(server, ASK_ROLLBACK);
+        return;
+    }
+    if (server->strangers > 0 && policy->connect_query != NULL) {
+        server_close(server, CLOSE_SV_STRANGERS); /* that query's might be among them */
+        return;
+    }
+    if (server->strangers > 0) {
+        server_set_state(server, SERVER_TESTED);
+        server_begin_ask(server, ASK_FORGET);
         return;
     }
     if (reset && policy->reset_query != NULL && server->ask != ASK_RESET &&

@@ -33,6 +33,7 @@
 
 struct client;
 struct lookup;
+struct plan;
 struct prepared_set;
 struct settings;
 struct shard;
@@ -56,6 +57,7 @@ enum ask {
     ASK_CHECK,
     ASK_ROLLBACK,
     ASK_RESET,
+    ASK_FORGET,
     ASK_SYNC,
     ASK_LOOKUP,
 };
@@ -77,6 +79,8 @@ struct server {
     struct backend *backend;       /* owned; the connector's from CLOSING on */
     struct settings *settings;     /* a reference: what the server has reported */
     struct prepared_set *prepared; /* owned; NULL until it has a client's statement */
+    struct plan *plan; /* owned; what the unnamed statement does, if that matters; relay_sql.c */
+    unsigned strangers; /* statements that it has got in this transaction in ways not recognised */
     struct requests requests;
     struct framer framer;
     struct buf held;       /* a message of which only the beginning has come */

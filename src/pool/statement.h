@@ -32,13 +32,20 @@ struct statement;
 /* The longest name, with its NUL. */
 #define STATEMENT_NAME_MAX 48
 
+/* How it is made on a server. */
+enum statement_kind {
+    STATEMENT_PARSED, /* by a Parse */
+    STATEMENT_SQL,    /* by the command PREPARE, in messages that leave nothing else behind */
+};
+
 /*
- * text is a Parse message from behind its name on: the query with its NUL, how many types, types.
+ * text is what stands behind the name: in a Parse message the query with its NUL, how many types,
+ * types; in a PREPARE all to its end.
  * owner is 0, or the client who alone may use it: what it means depends on more than is known here.
  * Returns 0 and a reference, or -ENOMEM.
  */
-int statement_get(const struct settings *settings, uint64_t owner, const char *text, size_t len,
-                  struct statement **ret_statement);
+int statement_get(const struct settings *settings, uint64_t owner, enum statement_kind kind,
+                  const char *text, size_t len, struct statement **ret_statement);
 struct statement *statement_ref(struct statement *statement);
 /* NULL is nothing. */
 void statement_unref(struct statement *statement);
@@ -47,8 +54,12 @@ void statement_unref(struct statement *statement);
 const char *statement_name(const struct statement *statement, size_t *ret_len);
 /* A good hash of its name. */
 uint64_t statement_hash(const struct statement *statement);
-/* The Parse message that makes it on a server. */
-const char *statement_message(const struct statement *statement, size_t *ret_len);
+/* The types of the messages that make it on a server, one character each. */
+const char *statement_steps(const struct statement *statement);
+/* The one of them that does it. */
+char statement_maker(const struct statement *statement);
+/* These messages, of which each is answered. */
+const char *statement_messages(const struct statement *statement, size_t *ret_len);
 
 /* Frees the table of all statements, which must be empty; returns how many were still held. */
 size_t statement_global_done(void);

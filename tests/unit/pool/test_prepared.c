@@ -152,7 +152,7 @@ test_name_stays_the_same(void **state)
 
     (void)state;
     assert_int_equal(settings_put(&settings, "client_encoding", "UTF8"), 0);
-    assert_int_equal(statement_get(settings, 0, "select 1\0\0", 11, &statement), 0);
+    assert_int_equal(statement_get(settings, 0, STATEMENT_PARSED, "select 1\0\0", 11, &statement), 0);
     assert_string_equal(statement_name(statement, &len), "pgweir_2766fc31e0025035");
     assert_int_equal(len, NAME_SIZE - 1);
     statement_unref(statement);
@@ -169,10 +169,10 @@ test_same_text_is_one_statement(void **state)
     (void)state;
     assert_int_equal(settings_put(&iso, "DateStyle", "ISO"), 0);
     assert_int_equal(settings_put(&sql, "DateStyle", "SQL"), 0);
-    assert_int_equal(statement_get(iso, 0, "select\0\0", 9, &a), 0);
-    assert_int_equal(statement_get(iso, 0, "select\0\0", 9, &b), 0);
-    assert_int_equal(statement_get(sql, 0, "select\0\0", 9, &c), 0);
-    assert_int_equal(statement_get(iso, 0, "select\0\0\1\0\0\0\x17", 13, &d), 0);
+    assert_int_equal(statement_get(iso, 0, STATEMENT_PARSED, "select\0\0", 9, &a), 0);
+    assert_int_equal(statement_get(iso, 0, STATEMENT_PARSED, "select\0\0", 9, &b), 0);
+    assert_int_equal(statement_get(sql, 0, STATEMENT_PARSED, "select\0\0", 9, &c), 0);
+    assert_int_equal(statement_get(iso, 0, STATEMENT_PARSED, "select\0\0\1\0\0\0\x17", 13, &d), 0);
     assert_ptr_equal(a, b);
     assert_ptr_not_equal(a, c);
     assert_ptr_not_equal(a, d);
