@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "fake_memory.h"
 #include "fd.h"
 #include "list.h"
 #include "str.h"
@@ -62,11 +63,7 @@ complain(const char *format, ...)
 static void *
 allocate(size_t size)
 {
-    void *const memory = calloc(1, size);
-
-    if (memory == NULL)
-        complain("out of memory");
-    return memory;
+    return fake_memory_calloc(1, size);
 }
 
 /* --- life ------------------------------------------------------------------------------------ */

@@ -32,6 +32,7 @@ struct fixture {
     struct engine *engine;      /* NULL before fixture_start and after fixture_stop */
     struct tls_context *tls;    /* the test's; what fixture_start and fixture_reload give it */
     const char *listen_address; /* where clients come in; NULL: through a unix socket */
+    long memory;                /* allocations left to the engine; negative: no end */
     struct list peers;
     struct console_visitor *visitor; /* the last one, owned */
 };
