@@ -53,8 +53,8 @@ struct startup {
     size_t len; /* bytes that the packet takes */
 
     /* STARTUP_LOGIN */
-    uint16_t major, minor;
-    bool negotiate; /* wants more than version 3.0: answer with msg_negotiate() */
+    uint16_t major, minor; /* to be spoken: what was asked for, at most 3.2 */
+    bool negotiate;        /* wants more than we know: to be answered with msg_negotiate() */
     const char *user;
     const char *database; /* the user if not given */
     enum replication_kind replication;
@@ -63,8 +63,7 @@ struct startup {
     const char *params; /* all of them, for startup_next_param() */
 
     /* STARTUP_CANCEL */
-    uint32_t pid;
-    const char *key;
+    const char *key; /* process id and secret, as they stood in BackendKeyData */
     size_t key_len;
 };
 

@@ -31,8 +31,9 @@ static const struct {
     unsigned next;     /* mask of the states that may follow */
 } states[] = {
     /* clang-format off */
-    [CLIENT_STARTUP] = { "startup", "login",   TO(TLS) | TO(AUTH) | TO(CLOSING) },
+    [CLIENT_STARTUP] = { "startup", "login",   TO(TLS) | TO(CANCEL) | TO(AUTH) | TO(CLOSING) },
     [CLIENT_TLS]     = { "tls",     "login",   TO(STARTUP) | TO(CLOSING) },
+    [CLIENT_CANCEL]  = { "cancel",  "active_cancel_req", TO(CLOSING) },
     [CLIENT_AUTH]    = { "auth",    "login",   TO(MOVING) | TO(CLOSING) },
     [CLIENT_MOVING]  = { "moving",  "login",   TO(WELCOME) | TO(IDLE) | TO(CLOSING) },
     [CLIENT_WELCOME] = { "welcome", "waiting", TO(IDLE) | TO(CLOSING) },
@@ -58,6 +59,7 @@ client_verify(const struct client *client)
            client->state == CLIENT_IDLE); /* is about to wait */
     assert(client->shard != NULL || client->state < CLIENT_MOVING ||
            client->state == CLIENT_CLOSING);
+    assert(client->cancel == NULL || client->state == CLIENT_CANCEL);
 }
 
 void
@@ -352,7 +354,7 @@ client_say_goodbye(struct client *client, const struct refusal *refusal)
     CLEANUP(buf_done) struct buf message = BUF_INIT;
 
     if (*sqlstate == '\0' || !stream_is_open(&client->stream) || client->state == CLIENT_TLS ||
-        client->is_cut)
+        client->state == CLIENT_CANCEL || client->is_cut)
         return;
     if (msg_error(&message, "FATAL", sqlstate, text, refusal->detail,
                   refusal->hint != NULL ? refusal->hint : row->hint) == 0) {
@@ -399,6 +401,8 @@ client_refuse(struct client *client, const struct refusal *refusal)
     if (client->replication != NULL)
         replication_leave(client->replication);
     client_say_goodbye(client, refusal);
+    if (client->cancel != NULL)
+        cancel_forget(TAKE(client->cancel));
     client_set_state(client, CLIENT_CLOSING);
     client_stop_timer(client);
     cancel_leave(client);

@@ -13,6 +13,7 @@
     X(CLIENT_GONE, "", INFO, "client unexpected eof", NULL)                                        \
     X(CLIENT_LEFT, "", INFO, "client close request", NULL)                                         \
     X(VISITS_CONSOLE, "", NOISE, "goes on to the console", NULL)                                   \
+    X(CANCEL_FAILED, "", INFO, "failed cancel request", NULL)                                      \
     X(CANCEL_DONE, "", DEBUG, "cancel request delivered", NULL)                                    \
     X(SENT_ERROR, "", INFO, "the server has ended the connection", NULL)                           \
     X(PROTOCOL, SQLSTATE_PROTOCOL_VIOLATION, WARNING, "protocol violation", NULL)                  \

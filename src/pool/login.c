@@ -58,7 +58,6 @@ login_free(struct login *login)
     if (login->input.data != NULL) /* may hold what was typed */
         explicit_bzero(login->input.data, login->input.len);
     buf_done(&login->input);
-    buf_done(&login->negotiation);
     settings_unref(login->settings);
     free(login->database);
     free(login->user);
@@ -76,12 +75,6 @@ const struct settings *
 login_settings(const struct login *login)
 {
     return login->settings;
-}
-
-int
-login_minor(const struct login *login)
-{
-    return login->minor;
 }
 
 const char *
@@ -177,12 +170,29 @@ login_begin_auth(struct client *client)
     login_judge(client, auth_begin(&login->auth, config, &who));
 }
 
+/* What it asks for beyond what we have it learns first, as from PostgreSQL. False: closed. */
+static bool
+login_negotiate(struct client *client, const struct startup *startup)
+{
+    CLEANUP(buf_done) struct buf message = BUF_INIT;
+
+    if (!startup->negotiate)
+        return true;
+    if (msg_negotiate(&message, startup) < 0) {
+        client_close(client, CLOSE_NO_MEMORY);
+        return false;
+    }
+    client_send(client, &message);
+    return true;
+}
+
 static void
 login_take_startup(struct client *client, const struct startup *startup)
 {
     const size_t len = startup->len;
 
-    if (!login_tls_allows(client) || !login_take_params(client, startup))
+    if (!login_negotiate(client, startup) || !login_tls_allows(client) ||
+        !login_take_params(client, startup))
         return;
     buf_consume(&client->login->input, len);
     login_begin_auth(client);
@@ -210,24 +220,6 @@ login_decline_gss(struct client *client, const struct startup *startup)
     return true;
 }
 
-static uint64_t
-login_cancel_key(const struct startup *startup)
-{
-    uint32_t secret;
-
-    if (startup->key_len != sizeof secret)
-        return 0;
-    memcpy(&secret, startup->key, sizeof secret);
-    return (uint64_t)startup->pid << 32 | ntohl(secret);
-}
-
-static void
-login_cancel(struct client *client, const struct startup *startup)
-{
-    cancel_route(client->worker, login_cancel_key(startup));
-    client_close(client, CLOSE_CANCEL_DONE);
-}
-
 static void
 login_bad_startup(struct client *client, enum startup_error error)
 {
@@ -253,7 +245,7 @@ login_startup(struct client *client)
             login_take_startup(client, &startup);
             return;
         case STARTUP_CANCEL:
-            login_cancel(client, &startup);
+            cancel_begin(client, startup.key, startup.key_len);
             return;
         case STARTUP_SSL:
             if (!login_tls_request(client, &startup))
@@ -522,23 +514,21 @@ login_answer(struct client *client)
     CLEANUP(buf_done) struct buf message = BUF_INIT;
     const struct login *const login = client->login;
     const struct buf *const parameters = &client->shard->welcome.parameters;
-    uint32_t secret;
+    const struct cancel_key *const key = &client->cancel_key;
     int r;
 
     r = login_take_settings(client);
     if (r == 0)
-        r = cancel_draw_key(client);
+        r = cancel_draw_key(client, login->minor);
     if (r == 0)
         r = cancel_enter(client);
-    secret = htonl((uint32_t)client->cancel_key);
-    if (r == 0 && login->negotiation.len > 0)
-        r = buf_append(&message, login->negotiation.data, login->negotiation.len);
     if (r == 0)
         r = msg_auth_ok(&message);
     if (r == 0)
         r = buf_append(&message, parameters->data, parameters->len);
     if (r == 0)
-        r = msg_backend_key(&message, (uint32_t)(client->cancel_key >> 32), &secret, sizeof secret);
+        r = msg_backend_key(&message, pg_get_uint32(key->bytes), key->bytes + PG_CANCEL_PID_SIZE,
+                            key->len - PG_CANCEL_PID_SIZE);
     if (r == 0 && *client->worker->config->login_notify_message != '\0')
         r = msg_notice(&message, "NOTICE", SQLSTATE_SUCCESSFUL_COMPLETION,
                        client->worker->config->login_notify_message, NULL, NULL);

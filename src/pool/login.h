@@ -26,4 +26,3 @@ const char *login_user(const struct login *login);
 const char *login_application_name(const struct login *login); /* or NULL */
 /* What the startup packet asks for. */
 const struct settings *login_settings(const struct login *login);
-int login_minor(const struct login *login); /* of the protocol */

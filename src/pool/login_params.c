@@ -171,8 +171,6 @@ login_keep_names(struct login *login, const struct startup *startup)
         r = str_set(&login->database, startup->database);
     if (r == 0)
         r = str_set(&login->application_name, startup->application_name);
-    if (r == 0 && startup->negotiate)
-        r = msg_negotiate(&login->negotiation, startup);
     login->minor = startup->minor;
     return r;
 }

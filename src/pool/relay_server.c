@@ -77,6 +77,7 @@ relay_settings_done(struct server *server)
     client->settings = settings_ref(server->settings);
     settings_unref(wanted);
     client_send(client, &message);
+    server_cancel_next(server);
     return true;
 }
 
@@ -106,6 +107,8 @@ relay_ready(struct server *server, const struct frame *frame, enum request_actio
         server->is_altered = false;
     if (action == REQUEST_SKIP)
         return !server->syncing_settings || relay_settings_done(server);
+    if (unlikely(server->cancelling))
+        server_cancel_drop(server);
     relay_count_ready(server, server->client);
     if (unlikely(relay_refuses(server, (enum ready_status)server->status))) {
         server_close(server, CLOSE_STATEMENT_TRANSACTION);

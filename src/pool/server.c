@@ -33,7 +33,7 @@ static const struct {
     [SERVER_IDLE]     = { "idle",     "idle",           TO(ACTIVE) | TO(TESTED) | TO(MOVING) | TO(CLOSING) },
     [SERVER_ACTIVE]   = { "active",   "active",         TO(IDLE) | TO(ACTIVE) | TO(TESTED) | TO(CANCELED) | TO(MOVING) | TO(CLOSING) },
     [SERVER_TESTED]   = { "tested",   "tested",         TO(IDLE) | TO(ACTIVE) | TO(TESTED) | TO(MOVING) | TO(CLOSING) },
-    [SERVER_CANCELED] = { "canceled", "being_canceled", TO(TESTED) | TO(CLOSING) },
+    [SERVER_CANCELED] = { "canceled", "being_canceled", TO(IDLE) | TO(ACTIVE) | TO(TESTED) | TO(MOVING) | TO(CLOSING) },
     [SERVER_MOVING]   = { "moving",   "idle",           TO(IDLE) | TO(ACTIVE) | TO(TESTED) | TO(MOVING) | TO(CLOSING) },
     [SERVER_CLOSING]  = { "closing",  "closing",        0 },
     /* clang-format on */
@@ -56,7 +56,7 @@ server_verify(const struct server *server)
            server->state == SERVER_ACTIVE || server->state == SERVER_CLOSING);
     assert(!list_is_linked(&server->idle_link) || server->state == SERVER_IDLE);
     assert(server->state != SERVER_IDLE || (server->ready && requests_empty(&server->requests) &&
-                                            server->cancels == 0 && server->status == READY_IDLE));
+                                            !server->cancelling && server->status == READY_IDLE));
 }
 
 void
@@ -167,8 +167,6 @@ server_read_parameters(struct server *server)
     return r;
 }
 
-static void server_retire(struct server *server, bool polite);
-
 /* Among those of its shard; and among those who will come back, or who never will. */
 static void
 server_enter(struct server *server)
@@ -208,6 +206,8 @@ server_new(struct shard *shard, struct backend *backend, unsigned generation,
     server->connect_time = loop_now(shard->worker->loop);
     server->connect_wall = clock_wall();
     server->lifetime = server_spread_lifetime(shard);
+    list_init(&server->cancel_told);
+    list_init(&server->cancel_asked);
     requests_init(&server->requests);
     framer_init(&server->framer, FRAMER_NO_LIMIT);
     server->replication = replication;
@@ -259,7 +259,7 @@ server_retired(struct message *message)
     server_free_message(message);
 }
 
-static void
+void
 server_retire(struct server *server, bool polite)
 {
     server->retired = true;
@@ -294,6 +294,7 @@ server_close(struct server *server, enum close_reason reason)
         client->is_cut = relay_client_is_cut(server);
     if (server->owner != NULL)
         client->replication->server = NULL;
+    server_cancel_drop(server);
     requests_abandon_ops(&server->requests); /* they know the client */
     server->client = NULL;
     server->owner = NULL;
@@ -311,8 +312,7 @@ server_close(struct server *server, enum close_reason reason)
                            *server->trouble != '\0' ? server->trouble : NULL);
     if (lookup != NULL)
         lookup_lost(lookup, *server->trouble != '\0' ? server->trouble : row->text);
-    /* With cancels under way, the last one to end retires it. */
-    if (server->cancels == 0)
+    if (!server->cancelling) /* else the end of that retires it */
         server_retire(server, polite);
     shard_grow(shard);
 }
@@ -361,7 +361,7 @@ server_check(struct server *server)
 void
 server_link(struct server *server, struct client *client)
 {
-    assert(requests_empty(&server->requests) && server->cancels == 0);
+    assert(requests_empty(&server->requests) && !server->cancelling);
     server->client = client;
     server->was_canceled = false;
     server->said_fatal = false;
@@ -401,7 +401,7 @@ server_release(struct server *server)
         server_close(server, CLOSE_SV_CLIENT_GONE);
         return;
     }
-    if (server->cancels > 0) {
+    if (server->cancelling) {
         server_set_state(server, SERVER_CANCELED);
         return;
     }
@@ -433,54 +433,6 @@ server_release(struct server *server)
     }
     server->ask = ASK_NOTHING;
     pool_put(server);
-}
-
-/* ---- cancel -----------------------------------------------------------------------------------
- */
-
-struct server_cancel {
-    struct cancel_request request;
-    struct server *server; /* waits for us, also when closing */
-};
-
-static void
-server_cancel_done(struct cancel_request *request, int error, const char *text)
-{
-    struct server_cancel *const cancel = container_of(request, struct server_cancel, request);
-    struct server *const server = cancel->server;
-
-    backend_cancel_unref(request->cancel);
-    if (error < 0) {
-        server->cancel_in_doubt = true;
-        if (server->state != SERVER_CLOSING)
-            server_log(server, LOG_LEVEL_WARNING, "could not send a cancel request: %s", text);
-    }
-    free(cancel);
-    if (--server->cancels > 0)
-        return;
-    if (server->state == SERVER_CLOSING && !server->retired)
-        server_retire(server, false);
-    else if (server->state == SERVER_CANCELED)
-        server_release(server);
-}
-
-void
-server_cancel(struct server *server)
-{
-    struct server_cancel *cancel;
-
-    if (server->cancels > 0)
-        return; /* one is on its way */
-    cancel = calloc(1, sizeof *cancel);
-    if (cancel == NULL)
-        return; /* as if the request had been lost on its way */
-    cancel->server = server;
-    cancel->request.loop = server->shard->worker->loop;
-    cancel->request.cancel = backend_cancel_ref(server->backend->cancel);
-    cancel->request.done = server_cancel_done;
-    server->cancels++;
-    server->was_canceled = true;
-    connector_cancel(engine_connector(server->shard->pool->engine), &cancel->request);
 }
 
 /* ---- moving -----------------------------------------------------------------------------------

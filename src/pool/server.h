@@ -4,7 +4,7 @@
  *   SETUP ---> IDLE <---> ACTIVE ----> CANCELED      a cancel is still on its way
  *     |         ^  \        |  |          |
  *     |         |   v       v  |          v
- *     |         +-- TESTED <---+----- (TESTED)        check, rollback, reset, sync: our own queries
+ *     |         +-- TESTED <---+--- (as from ACTIVE)  check, rollback, reset, sync: our own queries
  *     |             |
  *     +-------------+--> CLOSING --> freed            from any state
  *
@@ -31,6 +31,7 @@
 #include "task.h"
 #include "usec.h"
 
+struct cancel_route;
 struct client;
 struct lookup;
 struct plan;
@@ -92,10 +93,13 @@ struct server {
     enum server_state state;
     enum ask ask;
     enum heal heal;
+    struct cancel_request cancel; /* the one under way, while cancelling */
+    struct list cancel_told;      /* struct cancel_route: whose cancel that is */
+    struct list cancel_asked;     /* the same: who asked when it was under way */
+    bool cancelling;
     bool is_described;     /* what is kept asks for the description of its rows */
     unsigned generation;   /* of the policy it was made with */
     unsigned barriers;     /* queries on their way that may forget any statement */
-    unsigned cancels;      /* cancel requests on their way to it */
     char status;           /* of the last ReadyForQuery: I, T, E */
     bool is_altered;       /* by a SET, say, in this transaction: texts may mean something else */
     bool untouched;        /* its client has sent it nothing yet */
@@ -145,8 +149,14 @@ enum close_reason server_reason_to_close(const struct server *server);
 bool server_is_usable(const struct server *server);
 /* ACTIVE: an empty query, whose answer comes after all that may still be the client's. */
 void server_fence(struct server *server);
-/* A cancel of what it is doing for its client. */
-void server_cancel(struct server *server);
+/* server_cancel.c: ACTIVE: route asks for a cancel of what it is doing. */
+void server_cancel(struct server *server, struct cancel_route *route);
+/* Whoever is still waiting comes next. */
+void server_cancel_next(struct server *server);
+/* What it was doing has come to its end: a cancel would hit something else. */
+void server_cancel_drop(struct server *server);
+/* CLOSING: to the connector; polite if the protocol is between two messages. */
+void server_retire(struct server *server, bool polite);
 /* The only place where the state changes. */
 void server_set_state(struct server *server, enum server_state next);
 

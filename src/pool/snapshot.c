@@ -206,6 +206,9 @@ snapshot_count_client(struct pool_row *row, const struct client *client)
 static void
 snapshot_count_server(struct pool_row *row, const struct server *server)
 {
+    row->sv_active_cancel += server->cancelling;
+    row->cl_active_cancel += (unsigned)list_count(&server->cancel_told);
+    row->cl_waiting_cancel += (unsigned)list_count(&server->cancel_asked);
     switch (server->state) {
     case SERVER_SETUP:
         row->sv_login++;
@@ -227,7 +230,6 @@ snapshot_count_server(struct pool_row *row, const struct server *server)
         return;
     default:
         row->sv_active++;
-        row->sv_active_cancel += server->cancels;
     }
 }
 

@@ -27,7 +27,7 @@ static const struct {
     [STARTUP_ERROR_V2]               = { SQLSTATE_PROTOCOL_VIOLATION,
         "old V2 protocol not supported" },
     [STARTUP_ERROR_VERSION]          = { SQLSTATE_FEATURE_NOT_SUPPORTED,
-        "unsupported frontend protocol, only 3.0 is supported" },
+        "unsupported frontend protocol, only 3.0 to 3.2 are supported" },
     [STARTUP_ERROR_LAYOUT]           = { SQLSTATE_PROTOCOL_VIOLATION,
         "invalid startup packet layout: expected terminator as last byte" },
     [STARTUP_ERROR_NO_USER]          = { SQLSTATE_INVALID_AUTHORIZATION, "no username supplied" },
@@ -137,7 +137,8 @@ parse_login(const char *data, struct startup *startup)
     struct startup_param param;
     const char *pos;
 
-    startup->negotiate = startup->minor > 0;
+    startup->negotiate = startup->minor > PG_PROTOCOL_MINOR_MAX;
+    startup->minor = MIN(startup->minor, PG_PROTOCOL_MINOR_MAX);
     startup->params = data + PACKET_HEADER;
     if (!params_are_well_formed(startup->params, data + startup->len))
         return bad(startup, STARTUP_ERROR_LAYOUT);
@@ -159,14 +160,11 @@ parse_login(const char *data, struct startup *startup)
 static enum startup_kind
 parse_cancel(const char *data, struct startup *startup)
 {
-    const size_t before_key = PACKET_HEADER + 4;
-
-    if (startup->len < before_key + PG_CANCEL_KEY_MIN ||
-        startup->len > before_key + PG_CANCEL_KEY_MAX)
+    startup->key = data + PACKET_HEADER;
+    startup->key_len = startup->len - PACKET_HEADER;
+    if (startup->key_len < PG_CANCEL_PID_SIZE + PG_CANCEL_KEY_MIN ||
+        startup->key_len > PG_CANCEL_PID_SIZE + PG_CANCEL_KEY_MAX)
         return bad(startup, STARTUP_ERROR_LENGTH);
-    startup->pid = pg_get_uint32(data + PACKET_HEADER);
-    startup->key = data + before_key;
-    startup->key_len = startup->len - before_key;
     return STARTUP_CANCEL;
 }
 

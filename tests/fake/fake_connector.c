@@ -24,6 +24,7 @@ struct connector {
     unsigned keys;     /* struct backend_cancel */
     int next_pid;
     bool hold_retired;
+    bool hold_cancels;
 };
 
 /* A request that the test has not decided about; request->private is its way back. */
@@ -31,6 +32,7 @@ struct attempt {
     struct list link;
     struct connect_request *connect;
     struct cancel_request *cancel;
+    bool waiting; /* of a cancel: its turn has not come */
 };
 
 struct retirement {
@@ -328,6 +330,7 @@ connector_cancel(struct connector *connector, struct cancel_request *request)
     struct attempt *const attempt = allocate(sizeof(*attempt));
 
     attempt->cancel = request;
+    attempt->waiting = connector->hold_cancels;
     request->connector = connector;
     list_push_back(&connector->cancels, &attempt->link);
     connector->counts.cancels++;
@@ -346,9 +349,14 @@ fake_connector_cancelled_pid(const struct connector *connector)
 }
 
 void
-fake_connector_finish_cancel(struct connector *connector, int error)
+fake_connector_hold_cancels(struct connector *connector, bool hold)
 {
-    struct attempt *const attempt = oldest_attempt(&connector->cancels, "cancel");
+    connector->hold_cancels = hold;
+}
+
+static void
+cancel_post(struct attempt *attempt, int error)
+{
     struct cancel_request *const request = attempt->cancel;
 
     list_remove(&attempt->link);
@@ -357,4 +365,24 @@ fake_connector_finish_cancel(struct connector *connector, int error)
     (void)str_copy(request->text, sizeof(request->text), error < 0 ? strerror(-error) : "");
     request->message.fn = cancel_done;
     loop_post(request->loop, &request->message);
+}
+
+void
+fake_connector_finish_cancel(struct connector *connector, int error)
+{
+    cancel_post(oldest_attempt(&connector->cancels, "cancel"), error);
+}
+
+void
+connector_withdraw(struct connector *connector, struct cancel_request *request)
+{
+    struct attempt *attempt;
+
+    LIST_FOREACH (attempt, &connector->cancels, link) {
+        if (attempt->cancel != request || !attempt->waiting)
+            continue;
+        connector->counts.withdrawn++;
+        cancel_post(attempt, -ECANCELED);
+        return;
+    }
 }

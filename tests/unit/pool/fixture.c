@@ -292,17 +292,17 @@ fixture_login(struct fixture *f, const char *database, const char *user)
     return peer;
 }
 
-void
+struct peer *
 fixture_cancel(struct peer *client)
 {
     CLEANUP(buf_done) struct buf body = BUF_INIT;
     struct peer *const peer = fixture_connect(client->fixture);
 
     append_uint32(&body, PG_CANCEL_REQUEST);
-    append_uint32(&body, client->pid);
-    append_uint32(&body, client->secret);
+    assert_int_equal(buf_append(&body, client->key, client->key_len), 0);
     send_packet(peer, &body);
-    peer_expect_end(peer);
+    fixture_settle(client->fixture);
+    return peer;
 }
 
 /* --- servers --------------------------------------------------------------------------------- */

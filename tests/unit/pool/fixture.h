@@ -65,8 +65,8 @@ void fixture_send_startup(struct peer *peer, uint32_t version, const char *const
 struct peer *fixture_knock(struct fixture *f, const char *database, const char *user);
 /* The same, and it got in: the pool has, or had, a server. */
 struct peer *fixture_login(struct fixture *f, const char *database, const char *user);
-/* A CancelRequest with the key of client, on a connection of its own, which has ended. */
-void fixture_cancel(struct peer *client);
+/* A CancelRequest with the key of client, on the connection that is returned. */
+struct peer *fixture_cancel(struct peer *client);
 
 /* The oldest attempt to connect succeeds; the server has not answered the probe. */
 struct peer *fixture_accept(struct fixture *f);

@@ -55,8 +55,9 @@ struct play {
     bool has_accidents; /* cancels, and servers that die */
     struct model_fates fates;
     unsigned fates_seen;
-    unsigned deaths; /* of servers, in this sequence */
-    char canceller;  /* who asked for the cancel under way; 0: nobody */
+    unsigned deaths;    /* of servers, in this sequence */
+    char canceller;     /* who asked for the cancel under way; 0: nobody */
+    struct peer *asker; /* the connection that it came by, which ends with it */
     struct client_side clients[CLIENTS];
     struct server_side servers[SERVERS];
 };
@@ -260,8 +261,9 @@ client_cancels(struct play *play, struct client_side *client)
     fixture_settle(play->f);
     before = peer_fill(client->peer);
     play->canceller = (char)('0' + (client - play->clients));
-    fixture_cancel(client->peer);
-    if (fake_connector_cancelling(play->f->connector) > 0)
+    play->asker = fixture_cancel(client->peer);
+    (void)peer_fill(play->asker);
+    if (!play->asker->ended)
         return;
     play->canceller = 0;
     if (peer_fill(client->peer) > before) {
@@ -299,9 +301,21 @@ server_dies(struct play *play, struct server_side *server)
     fixture_settle(play->f);
 }
 
+/* The query has ended before its cancel had begun. */
+static void
+cancel_is_dropped(struct play *play)
+{
+    if (play->canceller == 0)
+        return;
+    (void)peer_fill(play->asker);
+    if (play->asker->ended)
+        play->canceller = 0;
+}
+
 static void
 accidents_happen(struct play *play)
 {
+    cancel_is_dropped(play);
     if (fake_connector_cancelling(play->f->connector) > 0 && roll(play, 4) == 0)
         cancel_arrives(play);
     if (!play->has_accidents)

@@ -161,7 +161,13 @@ test_login_that_asks_for_more_than_3_0(void **state)
     struct startup startup;
 
     (void)state;
-    packet_make(&packet, PG_PROTOCOL(3, 2), LITERAL("user\0bob\0\0"));
+    for (unsigned minor = 0; minor < 5; minor++) {
+        packet_make(&packet, PG_PROTOCOL(3, minor), LITERAL("user\0bob\0\0"));
+        assert_int_equal(startup_parse(packet.data, packet.len, &startup), STARTUP_LOGIN);
+        assert_int_equal(startup.minor, MIN(minor, 2));
+        assert_int_equal(startup.negotiate, minor > 2);
+    }
+    packet_make(&packet, PG_PROTOCOL(3, 9999), LITERAL("user\0bob\0\0"));
     assert_int_equal(startup_parse(packet.data, packet.len, &startup), STARTUP_LOGIN);
     assert_int_equal(startup.minor, 2);
     assert_true(startup.negotiate);
@@ -219,13 +225,12 @@ test_cancel(void **state)
     packet_make(&packet, PG_CANCEL_REQUEST, LITERAL("\0\0\1\2key!"));
     check_kind(&packet, STARTUP_CANCEL);
     assert_int_equal(startup_parse(packet.data, packet.len, &startup), STARTUP_CANCEL);
-    assert_int_equal(startup.pid, 258);
-    assert_int_equal(startup.key_len, 4);
-    assert_memory_equal(startup.key, "key!", 4);
+    assert_int_equal(startup.key_len, 8);
+    assert_memory_equal(startup.key, "\0\0\1\2key!", 8);
 
     packet_make(&packet, PG_CANCEL_REQUEST, body, sizeof(body) - 1);
     assert_int_equal(startup_parse(packet.data, packet.len, &startup), STARTUP_CANCEL);
-    assert_int_equal(startup.key_len, PG_CANCEL_KEY_MAX);
+    assert_int_equal(startup.key_len, PG_CANCEL_PID_SIZE + PG_CANCEL_KEY_MAX);
 
     packet_make(&packet, PG_CANCEL_REQUEST, body, sizeof(body));
     check_bad(packet.data, packet.len, STARTUP_ERROR_LENGTH);
