@@ -88,7 +88,7 @@ server_cancel_next(struct server *server)
 void
 server_cancel(struct server *server, struct cancel_route *route)
 {
-    if (server->ready || list_count(&server->cancel_asked) >= ASKED_MAX) {
+    if (requests_empty(&server->requests) || list_count(&server->cancel_asked) >= ASKED_MAX) {
         cancel_route_end(route);
         return;
     }
