@@ -318,6 +318,34 @@ test_no_more_room_than_needed(void **state)
     assert_int_equal(fixture_idle_count(f), 1);
 }
 
+/* The permit is held by another shard's server, which is idle, or comes back later. */
+static void
+test_room_in_another_shard(void **state)
+{
+    struct fixture *f = *state;
+
+    for (unsigned busy = 0; busy < 2; busy++) {
+        struct peer *other, *server, *client;
+
+        fixture_begin(f, "worker_threads = 2\npool_shards = 2\ndefault_pool_size = 1\n", &other,
+                      &server);
+        if (busy)
+            take_server(other, server);
+        client = KNOCK(f, "replication", "true");
+        assert_int_equal(atomic_load(&fixture_pool(f, "db", "alice")->shards[1]->client_count), 1);
+        if (busy) {
+            fixture_advance(f, SEC);
+            assert_int_equal(pending(f), 0);
+            give_server(other, server);
+            fixture_advance(f, SEC);
+        }
+        expect_goodbye(server);
+        (void)fixture_serve(f);
+        peer_expect_login(client);
+        fixture_stop(f);
+    }
+}
+
 /* A pool that has nothing but replication servers still says why others cannot be served. */
 static void
 test_failing_logins_beside_a_stream(void **state)
@@ -569,6 +597,7 @@ main(void)
         TEST(test_an_idle_server_makes_room),
         TEST(test_in_order_with_other_waiters),
         TEST(test_no_more_room_than_needed),
+        TEST(test_room_in_another_shard),
         TEST(test_failing_logins_beside_a_stream),
         TEST(test_the_reserve_is_for_it_too),
         TEST(test_refused_by_the_server),
