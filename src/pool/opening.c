@@ -131,6 +131,20 @@ shard_back_off(struct shard *shard, const struct backend_error *error)
     shard->retry_at = MAX(error->retry_at, loop_now(shard->worker->loop) + 50 * MSEC);
 }
 
+/* To try again at once would be a loop for as long as there is none. */
+static void
+shard_lacks_memory(struct shard *shard)
+{
+    const struct backend_error error = {
+        .sqlstate = SQLSTATE_OUT_OF_MEMORY,
+        .message = "no memory for a server connection",
+        .transient = true,
+    };
+
+    log_error("%s/%s: %s", shard->pool->database->name, shard->pool->user->name, error.message);
+    shard_back_off(shard, &error);
+}
+
 /* Nobody is to be kept waiting for a server that will not let us in. */
 static void
 shard_open_failed(struct shard *shard, const struct backend_error *error)
@@ -187,8 +201,7 @@ opening_succeeded(const struct opening *opening, struct backend *backend)
     shard_grow(shard); /* connect_burst has room for another */
     if (server_new(shard, backend, opening->policy->generation, opening->kind, client, &server) <
         0) {
-        log_error("%s/%s: no memory for a server connection", shard->pool->database->name,
-                  shard->pool->user->name);
+        shard_lacks_memory(shard);
         if (client != NULL)
             client_close(client, CLOSE_NO_MEMORY);
     } else if (shard->worker->stopping) {
@@ -274,15 +287,18 @@ opening_start(struct shard *shard, struct replication *replication)
 {
     struct opening *opening;
     char owner[SNAPSHOT_NAME];
+    int r;
 
     (void)snprintf(owner, sizeof owner, "%s/%s", shard->pool->database->name,
                    shard->pool->user->name);
-    if (opening_new(shard, replication, &opening) < 0) {
-        shard_return_lease(shard);
-        return WAIT_BACKOFF;
+    r = opening_new(shard, replication, &opening);
+    if (r == 0) {
+        r = task_start(&opening->task, shard->worker->tasks, "connect", owner, 0, opening_cancel);
+        if (r < 0)
+            opening_free(opening);
     }
-    if (task_start(&opening->task, shard->worker->tasks, "connect", owner, 0, opening_cancel) < 0) {
-        opening_free(opening);
+    if (r < 0) {
+        shard_lacks_memory(shard);
         shard_return_lease(shard);
         return WAIT_BACKOFF;
     }

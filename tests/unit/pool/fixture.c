@@ -246,6 +246,9 @@ send_packet(struct peer *peer, const struct buf *body)
 {
     char length[4];
 
+    (void)peer_fill(peer);
+    if (peer->ended)
+        return; /* it was not even let in */
     pg_put_uint32(length, (uint32_t)(sizeof(length) + body->len));
     peer_send_bytes(peer, length, sizeof(length));
     peer_send_bytes(peer, body->data, body->len);

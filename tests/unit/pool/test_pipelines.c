@@ -5,12 +5,14 @@
  *
  * A play is an engine and SEQUENCES sequences; it follows from its seed. PIPELINES=100000 says how
  * many sequences, PIPELINES_SEED=n where to begin; with PIPELINES=1, one play of each kind.
+ * PIPELINES_ONLY=test_two_shards is the one test to be run.
  */
 #include "fixture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "fake_memory.h"
 #include "model.h"
 #include "pg.h"
 #include "rng.h"
@@ -55,8 +57,9 @@ struct play {
     bool has_accidents; /* cancels, and servers that die */
     struct model_fates fates;
     unsigned fates_seen;
-    unsigned deaths;    /* of servers, in this sequence */
-    char canceller;     /* who asked for the cancel under way; 0: nobody */
+    unsigned deaths; /* of servers, in this sequence */
+    bool is_starved; /* memory has ended: clients may be told so, and closed */
+    char canceller;  /* who asked for the cancel under way; 0: nobody */
     struct peer *asker; /* the connection that it came by, which ends with it */
     struct client_side clients[CLIENTS];
     struct server_side servers[SERVERS];
@@ -232,10 +235,11 @@ check_answers(struct play *play, struct client_side *client)
         return true;
     (void)peer_fill(client->peer);
     matching = matching_len(input, wanted);
-    if (client->peer->ended && (client->script.style.is_careless || play->deaths > 0)) {
+    if (client->peer->ended &&
+        (client->script.style.is_careless || play->is_starved || play->deaths > 0)) {
         if (!is_last_word(input, matching))
             complain(play, client, matching);
-        play->deaths -= !client->script.style.is_careless;
+        play->deaths -= play->deaths > 0 && !client->script.style.is_careless;
         play->totals->ends++;
         client->is_gone = true;
         return true;
@@ -355,6 +359,8 @@ play_sequence(struct play *play)
         struct client_side *const client = &play->clients[roll(play, CLIENTS)];
 
         done = true;
+        if (play->f->memory == 0 && steps > 300)
+            play->f->memory = -1; /* there is some again: now nobody may be left waiting */
         if (++steps > 20000)
             fail_msg("there is no end; again: PIPELINES=1 PIPELINES_SEED=%llu",
                      (unsigned long long)play->seed);
@@ -389,12 +395,16 @@ renew_client(struct play *play, struct client_side *client)
         servers_come(play);
         servers_work(play, true);
     }
-    peer_expect_login(client->peer);
+    /* Without memory for its timer a pool waits for its next event; this client does not. */
+    client->is_gone =
+        play->is_starved && (peer_fill(client->peer) == 0 || *client->peer->input.data == 'E');
+    if (!client->is_gone)
+        peer_expect_login(client->peer);
 }
 
-static void
-play_seed(struct fixture *f, const char *text, const struct script_style *style, uint64_t seed,
-          struct totals *totals)
+static struct play *
+play_begin(struct fixture *f, const char *text, const struct script_style *style, uint64_t seed,
+           struct totals *totals)
 {
     struct play *const play = calloc(1, sizeof(*play));
 
@@ -407,23 +417,35 @@ play_seed(struct fixture *f, const char *text, const struct script_style *style,
     play->style.has_transactions = style->has_transactions && roll(play, 2) == 0;
     play->has_accidents = roll(play, 2) == 0;
     fixture_start(f, text);
-    for (unsigned i = 0; i < SEQUENCES; i++) {
-        for (size_t k = 0; k < CLIENTS; k++) {
-            play->clients[k].script.rng = &play->rng;
-            if (play->clients[k].peer == NULL || play->clients[k].is_gone || roll(play, 10) == 0)
-                renew_client(play, &play->clients[k]);
-        }
-        play_sequence(play);
-    }
+    return play;
+}
+
+static void
+play_end(struct play *play)
+{
     for (size_t i = 0; i < CLIENTS; i++) {
         model_done(&play->clients[i].model);
         script_done(&play->clients[i].script);
     }
-    fixture_stop(f);
+    fixture_stop(play->f);
     for (size_t i = 0; i < SERVERS; i++)
         model_done(&play->servers[i].model);
-    fixture_forget_peers(f);
+    fixture_forget_peers(play->f);
     free(play);
+}
+
+/* Old clients and new ones, and what they have to say. */
+static void
+play_round(struct play *play)
+{
+    for (size_t i = 0; i < CLIENTS; i++) {
+        struct client_side *const client = &play->clients[i];
+
+        client->script.rng = &play->rng;
+        if (client->peer == NULL || client->is_gone || roll(play, 10) == 0)
+            renew_client(play, client);
+    }
+    play_sequence(play);
 }
 
 static uint64_t
@@ -434,11 +456,12 @@ number_from(const char *name, uint64_t otherwise)
     return text != NULL ? strtoull(text, NULL, 10) : otherwise;
 }
 
+static const char base[] = "max_prepared_statements = 3\nquery_wait_notify = 0\n";
+
 /* This kind's part of all sequences. */
 static void
 play_kind(struct fixture *f, const char *how, struct script_style style)
 {
-    static const char base[] = "max_prepared_statements = 3\nquery_wait_notify = 0\n";
     const uint64_t first = number_from("PIPELINES_SEED", 1);
     const uint64_t count = number_from("PIPELINES", 2000);
     const uint64_t plays = (count + KINDS * SEQUENCES - 1) / (KINDS * SEQUENCES);
@@ -446,8 +469,13 @@ play_kind(struct fixture *f, const char *how, struct script_style style)
     char text[200];
 
     (void)snprintf(text, sizeof(text), "%s%s", base, how);
-    for (uint64_t seed = first; seed < first + plays; seed++)
-        play_seed(f, text, &style, seed, &totals);
+    for (uint64_t seed = first; seed < first + plays; seed++) {
+        struct play *const play = play_begin(f, text, &style, seed, &totals);
+
+        for (unsigned i = 0; i < SEQUENCES; i++)
+            play_round(play);
+        play_end(play);
+    }
     /* With enough plays there is some of everything. */
     assert_true(plays < 10 || (totals.cancels > 0 && totals.ends > 0));
     assert_true(plays < 10 || style.has_session || totals.queue_cancels > 0);
@@ -496,15 +524,82 @@ test_session_mode_on_two_shards(void **state)
               session);
 }
 
+/* --- without memory --------------------------------------------------------------------------- */
+
+/*
+ * Memory ends at the first allocation, the second, and so on, until there is enough for logins and
+ * a sequence: each time clients get what they must or are closed, and all is well when there is
+ * memory again.
+ */
+static void
+starve(struct fixture *f, const char *how, const struct script_style *style, long failures)
+{
+    struct totals totals = {0};
+    bool was_enough = false;
+    char text[200];
+
+    (void)snprintf(text, sizeof(text), "%s%s", base, how);
+    fake_memory_fail_only(failures);
+    for (long memory = 0; !was_enough; memory++) {
+        struct play *const play = play_begin(f, text, style, 1, &totals);
+
+        fake_memory_fail_only(failures);
+        play->is_starved = true;
+        f->memory = memory;
+        play_round(play);
+        was_enough = f->memory > 0;
+        f->memory = -1;
+        play_round(play);
+        play->is_starved = false;
+        play_round(play);
+        play_end(play);
+    }
+    assert_true(totals.ends > 0);
+}
+
+static void
+test_memory_ends(void **state)
+{
+    starve(*state, "default_pool_size = 2\n", &plain, -1);
+}
+
+static void
+test_an_allocation_fails(void **state)
+{
+    starve(*state, "default_pool_size = 2\n", &plain, 1);
+}
+
+static void
+test_an_allocation_fails_with_two_shards(void **state)
+{
+    starve(*state, "default_pool_size = 2\nworker_threads = 2\npool_shards = 2\n", &plain, 1);
+}
+
+static void
+test_an_allocation_fails_in_session_mode(void **state)
+{
+    starve(*state, "default_pool_size = 3\npool_mode = session\n", &session, 1);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(test_one_worker),   TEST(test_one_server),     TEST(test_two_shards),
-        TEST(test_session_mode), TEST(test_statement_mode), TEST(test_session_mode_on_two_shards),
+        TEST(test_one_worker),
+        TEST(test_one_server),
+        TEST(test_two_shards),
+        TEST(test_statement_mode),
+        TEST(test_session_mode),
+        TEST(test_session_mode_on_two_shards),
+        TEST(test_memory_ends),
+        TEST(test_an_allocation_fails),
+        TEST(test_an_allocation_fails_with_two_shards),
+        TEST(test_an_allocation_fails_in_session_mode),
     };
 
+    if (getenv("PIPELINES_ONLY") != NULL)
+        cmocka_set_test_filter(getenv("PIPELINES_ONLY"));
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
