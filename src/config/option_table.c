@@ -148,7 +148,8 @@ static const struct option rows[] = {
               "submission, in one io_submit (aio), or one by one (off). auto takes the first that "
               "the kernel allows." },
     { KEY(cancel_wait_timeout), .type = OPT_DURATION, .group = GROUP_TIMEOUT, .def = "10",
-      .help = "Give up a cancel request that could not be passed on for this long; 0 means never." },
+      .help = "Give up a cancel request that has waited for its turn to be sent for this long; 0 means "
+              "never." },
     { KEY(client_idle_timeout), .type = OPT_DURATION, .group = GROUP_TIMEOUT, .def = "0",
       .help = "Close a client that has no server and sends nothing for this long; 0 means never." },
     { KEY(client_login_timeout), .type = OPT_DURATION, .group = GROUP_TIMEOUT, .def = "60",
