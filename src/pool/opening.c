@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "backend.h"
+#include "cleanup.h"
 #include "client.h"
 #include "close_reason.h"
 #include "engine_int.h"
@@ -29,6 +30,7 @@ struct opening {
     struct task task;
     enum replication_kind kind;
     struct replication *replication; /* borrowed: whose it is; NULL: the pool's, or he has left */
+    struct server *server;           /* owned: memory for what it will be */
 };
 
 /* Since when somebody has waited for this connection. */
@@ -110,6 +112,7 @@ opening_free(struct opening *opening)
 {
     backend_target_unref(opening->request.target);
     policy_unref(opening->policy);
+    free(opening->server);
     free(opening);
 }
 
@@ -188,18 +191,18 @@ opening_failed(const struct opening *opening, const struct backend_error *error)
 
 /* The lease, and the engine's count, pass to the server. */
 static void
-opening_succeeded(const struct opening *opening, struct backend *backend)
+opening_succeeded(struct opening *opening, struct backend *backend)
 {
     struct shard *const shard = opening->shard;
     struct client *const client =
         opening->replication != NULL ? opening->replication->client : NULL;
-    struct server *server;
+    struct server *const server = TAKE(opening->server);
 
     shard->failing = false;
     shard->retry_at = 0;
     atomic_store(&shard->pool->refused, false);
     shard_grow(shard); /* connect_burst has room for another */
-    if (server_new(shard, backend, opening->policy->generation, opening->kind, client, &server) <
+    if (server_open(server, shard, backend, opening->policy->generation, opening->kind, client) <
         0) {
         shard_lacks_memory(shard);
         if (client != NULL)
@@ -257,11 +260,16 @@ static int
 opening_new(struct shard *shard, struct replication *replication, struct opening **ret_opening)
 {
     struct opening *const opening = calloc(1, sizeof *opening);
+    struct server *const server = calloc(1, sizeof *server);
     struct backend_target *target;
     int r = 0;
 
-    if (opening == NULL)
+    if (opening == NULL || server == NULL) {
+        free(opening);
+        free(server);
         return -ENOMEM;
+    }
+    opening->server = server;
     target = shard_pick_target(shard);
     opening->shard = shard;
     opening->policy = policy_ref(shard->policy);

@@ -184,19 +184,11 @@ server_enter(struct server *server)
 }
 
 int
-server_new(struct shard *shard, struct backend *backend, unsigned generation,
-           enum replication_kind replication, struct client *owner, struct server **ret_server)
+server_open(struct server *server, struct shard *shard, struct backend *backend,
+            unsigned generation, enum replication_kind replication, struct client *owner)
 {
-    struct server *const server = calloc(1, sizeof *server);
     int r;
 
-    if (server == NULL) {
-        /* The connector waits for the process to go; the permits come back a little early. */
-        connector_retire(engine_connector(shard->pool->engine), backend, true, NULL, NULL);
-        shard_return_lease(shard);
-        engine_release_object(shard->pool->engine);
-        return -ENOMEM;
-    }
     server->shard = shard;
     server->backend = backend;
     server->generation = generation;
@@ -226,7 +218,6 @@ server_new(struct shard *shard, struct backend *backend, unsigned generation,
     server_log(server, LOG_LEVEL_INFO, "new connection to server (from %s:%d)%s%s",
                backend->local_addr, backend->local_port, backend->tls != NULL ? " TLS: " : "",
                backend->tls != NULL ? backend->tls_version : "");
-    *ret_server = server;
     server_begin_ask(server, ASK_PROBE);
     return 0;
 }

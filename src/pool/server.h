@@ -10,7 +10,7 @@
  *
  * IDLE also goes to MOVING, and back to IDLE on another worker.
  *
- * Thread: its worker's. Life: server_new ... server_close; then the connector sees the connection
+ * Thread: its worker's. Life: server_open ... server_close; then the connector sees the connection
  * to its end, and the permits come back when the server's process has gone.
  */
 #pragma once
@@ -121,11 +121,13 @@ struct server {
 };
 
 /*
- * Takes backend over, also on failure. Then the server says SETUP, and comes to pool_put by itself;
- * or to its owner, a replication client (NULL: who has left, and the server will be closed).
+ * Takes over server, which is zeroed memory, and backend, also on failure: so there is no connection
+ * that could not be kept until its process has gone. Then the server says SETUP, and comes to
+ * pool_put by itself; or to its owner, a replication client (NULL: who has left, and the server will
+ * be closed).
  */
-int server_new(struct shard *shard, struct backend *backend, unsigned generation,
-               enum replication_kind replication, struct client *owner, struct server **ret_server);
+int server_open(struct server *server, struct shard *shard, struct backend *backend,
+                unsigned generation, enum replication_kind replication, struct client *owner);
 /* polite if the protocol is between two messages. Idempotent. A linked client is told as well. */
 void server_close(struct server *server, enum close_reason reason);
 

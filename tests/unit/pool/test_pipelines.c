@@ -57,9 +57,9 @@ struct play {
     bool has_accidents; /* cancels, and servers that die */
     struct model_fates fates;
     unsigned fates_seen;
-    unsigned deaths; /* of servers, in this sequence */
-    bool is_starved; /* memory has ended: clients may be told so, and closed */
-    char canceller;  /* who asked for the cancel under way; 0: nobody */
+    unsigned deaths;    /* of servers, in this sequence */
+    bool is_starved;    /* memory has ended: clients may be told so, and closed */
+    char canceller;     /* who asked for the cancel under way; 0: nobody */
     struct peer *asker; /* the connection that it came by, which ends with it */
     struct client_side clients[CLIENTS];
     struct server_side servers[SERVERS];
