@@ -56,6 +56,12 @@ struct sql_command {
 void sql_recognise(const char *text, const struct sql_dialect *dialect,
                    struct sql_command *ret_command);
 
+/*
+ * Whether a text begins with a command that may alter how other texts are read: a setting, or what
+ * a name means. What functions do cannot be seen, but for set_config() where a text begins with it.
+ */
+bool sql_may_alter(const char *text);
+
 /* Whether text may be a command that sql_recognise knows, by its first letters. */
 static inline bool
 sql_may_matter(const char *text)

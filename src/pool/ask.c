@@ -85,7 +85,7 @@ ask_send(struct server *server, const char *sql)
     CLEANUP(buf_done) struct buf message = BUF_INIT;
     int r;
 
-    server->ready = false;
+    server->progress = PROGRESS_BUSY;
     r = requests_push(&server->requests, sql != NULL ? FRONTEND_QUERY : FRONTEND_SYNC,
                       REQUEST_SKIP);
     if (r == 0)
@@ -101,7 +101,7 @@ server_fence(struct server *server)
     CLEANUP(buf_done) struct buf message = BUF_INIT;
     int r;
 
-    server->ready = false;
+    server->progress = PROGRESS_BUSY;
     server->requests.doubt = REQUESTS_CERTAIN;
     r = requests_push(&server->requests, FRONTEND_QUERY, REQUEST_FENCE);
     if (r == 0)
@@ -135,7 +135,7 @@ server_begin_lookup(struct server *server, struct lookup *lookup)
     server_set_state(server, SERVER_TESTED);
     server->ask = ASK_LOOKUP;
     server->ask_failed = false;
-    server->ready = false;
+    server->progress = PROGRESS_BUSY;
     server->lookup = lookup;
     server->request_time = loop_now(server->shard->worker->loop);
 }

@@ -316,7 +316,7 @@ client_leave_server(struct client *client)
 {
     struct server *const server = client->server;
 
-    if (server->ready && !client_is_mid_message(client)) {
+    if (server_is_ready(server) && !client_is_mid_message(client)) {
         server_release(server); /* unlinks the client */
         return;
     }

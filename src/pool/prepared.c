@@ -7,6 +7,7 @@
 #include "hash.h"
 #include "pg.h"
 #include "requests.h"
+#include "shape.h"
 #include "statement.h"
 
 static bool
@@ -130,6 +131,20 @@ prepared_set_name(struct statement **where, struct statement *statement)
     statement_unref(before);
 }
 
+/* `then`. What the client knew of the rows of another statement it does not know of this one. */
+static void
+prepared_expect_name(struct prepared_names *names, struct prepared_name *name,
+                     struct statement *statement)
+{
+    if (statement != NULL && statement != name->now)
+        name->shape = SHAPE_UNKNOWN;
+    if (statement != NULL)
+        names->bytes += statement_size(statement);
+    if (name->then != NULL)
+        names->bytes -= statement_size(name->then);
+    prepared_set_name(&name->then, statement);
+}
+
 /* Nothing is on its way any more: what is certain is all there is. */
 static void
 prepared_settle_name(struct prepared_names *names, struct prepared_name *name)
@@ -137,7 +152,7 @@ prepared_settle_name(struct prepared_names *names, struct prepared_name *name)
     if (name->changes.count > 0)
         return;
     if (name->then != name->now)
-        prepared_set_name(&name->then, name->now);
+        prepared_expect_name(names, name, name->now);
     prepared_drop_name(names, name);
 }
 
@@ -155,6 +170,13 @@ prepared_forget_names(struct prepared_names *names)
         prepared_set_name(&name->now, NULL);
         prepared_settle_name(names, name);
     }
+}
+
+bool
+prepared_is_full(const struct prepared_names *names, const struct statement *statement)
+{
+    return names != NULL && (map_count(&names->map) >= PREPARED_NAMES_MAX ||
+                             names->bytes + statement_size(statement) > PREPARED_BYTES_MAX);
 }
 
 unsigned
@@ -295,13 +317,13 @@ prepared_forget(struct prepared_set *set)
 }
 
 void
-prepared_doubt(struct prepared_set *set)
+prepared_doubt(struct prepared_set *set, bool with_others)
 {
     struct prepared_entry *entry;
 
     if (set == NULL)
         return;
-    set->is_doubtful = true;
+    set->is_doubtful = set->is_doubtful || with_others;
     LIST_FOREACH (entry, &set->order, link)
         entry->is_stale = true;
 }
@@ -343,6 +365,16 @@ prepared_begin(struct prepared_changes *changes, const struct requests *requests
 }
 
 static void
+prepared_make(struct prepared_entry *entry, uint64_t owner)
+{
+    entry->owner = owner;
+    entry->shape = SHAPE_UNKNOWN;
+    entry->made++;
+    entry->is_stale = false;
+    entry->is_asked = false;
+}
+
+static void
 prepared_resolve(struct request_op *request, enum request_outcome outcome)
 {
     struct prepared_op *const op = container_of(request, struct prepared_op, request);
@@ -352,6 +384,8 @@ prepared_resolve(struct request_op *request, enum request_outcome outcome)
         change->entry->changes.count--;
         if (outcome == REQUEST_DONE)
             change->entry->now = change->adds;
+        else if (change->adds) /* what is there, if anything is, is not what was to be */
+            change->entry->is_stale = true;
         prepared_settle(change->set, change->entry);
     }
     if (change->name != NULL) {
@@ -384,11 +418,12 @@ prepared_push(struct requests *requests, char type, int action,
     if (change->entry != NULL) {
         prepared_begin(&change->entry->changes, requests);
         prepared_expect(change->set, change->entry, change->adds);
-        change->entry->is_stale = false;
+        if (change->adds)
+            prepared_make(change->entry, change->owner);
     }
     if (change->name != NULL) {
         prepared_begin(&change->name->changes, requests);
-        prepared_set_name(&change->name->then, change->statement);
+        prepared_expect_name(change->names, change->name, change->statement);
     }
     r = requests_push_op(requests, type, (enum request_action)action, &op->request);
     if (r < 0)
@@ -415,7 +450,7 @@ prepared_end_barrier(struct request_op *request, enum request_outcome outcome)
 }
 
 int
-prepared_push_barrier(struct requests *requests, unsigned *barriers)
+prepared_push_barrier(struct requests *requests, char type, unsigned *barriers)
 {
     struct prepared_barrier *const barrier = malloc(sizeof *barrier);
     int r;
@@ -425,7 +460,7 @@ prepared_push_barrier(struct requests *requests, unsigned *barriers)
     *barrier = (struct prepared_barrier){.request = {.resolve = prepared_end_barrier},
                                          .barriers = barriers};
     (*barriers)++;
-    r = requests_push_op(requests, FRONTEND_QUERY, REQUEST_FORWARD, &barrier->request);
+    r = requests_push_op(requests, type, REQUEST_FORWARD, &barrier->request);
     if (r < 0)
         prepared_end_barrier(&barrier->request, REQUEST_SKIPPED);
     return r;
@@ -434,6 +469,7 @@ prepared_push_barrier(struct requests *requests, unsigned *barriers)
 /* Only to remember the name: two names may mean the same statement, and the error says which. */
 struct prepared_refusal {
     struct request_op request;
+    enum refused_why why;
     uint8_t len;
     char text[PREPARED_NAME_LEN];
 };
@@ -446,7 +482,8 @@ prepared_forget_refusal(struct request_op *request, enum request_outcome outcome
 }
 
 int
-prepared_push_refused(struct requests *requests, char type, const char *text, size_t len)
+prepared_push_refused(struct requests *requests, char type, enum refused_why why, const char *text,
+                      size_t len)
 {
     struct prepared_refusal *const refusal = malloc(sizeof *refusal);
     int r;
@@ -454,6 +491,7 @@ prepared_push_refused(struct requests *requests, char type, const char *text, si
     if (refusal == NULL)
         return -ENOMEM;
     refusal->request = (struct request_op){.resolve = prepared_forget_refusal};
+    refusal->why = why;
     refusal->len = (uint8_t)MIN(len, PREPARED_NAME_LEN);
     memcpy(refusal->text, text, refusal->len);
     r = requests_push_op(requests, type, REQUEST_REFUSED, &refusal->request);
@@ -462,14 +500,29 @@ prepared_push_refused(struct requests *requests, char type, const char *text, si
     return r;
 }
 
+static const struct prepared_refusal *
+prepared_refusal(const struct requests *requests)
+{
+    if (requests_action(requests) != REQUEST_REFUSED)
+        return NULL;
+    return list_entry(list_first(&requests->ops), struct prepared_refusal, request.link);
+}
+
+enum refused_why
+prepared_refused_why(const struct requests *requests)
+{
+    const struct prepared_refusal *const refusal = prepared_refusal(requests);
+
+    return refusal != NULL ? refusal->why : REFUSED_NAME;
+}
+
 bool
 prepared_refused_name(const struct requests *requests, const char **ret_text, size_t *ret_len)
 {
-    const struct prepared_refusal *refusal;
+    const struct prepared_refusal *const refusal = prepared_refusal(requests);
 
-    if (requests_action(requests) != REQUEST_REFUSED)
+    if (refusal == NULL)
         return false;
-    refusal = container_of(list_first(&requests->ops), struct prepared_refusal, request.link);
     *ret_text = refusal->text;
     *ret_len = refusal->len;
     return true;

@@ -24,7 +24,7 @@ relay_settle(struct server *server)
 {
     const struct client *const client = server->client;
 
-    if (!server->ready || !framer_is_between(&server->framer))
+    if (!server_is_ready(server) || !framer_is_between(&server->framer))
         return false;
     if (server->ask != ASK_NOTHING) {
         server_ask_done(server);

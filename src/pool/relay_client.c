@@ -109,8 +109,7 @@ relay_note_work(struct client *client, char type)
     /* The rest of a COPY that has failed, say, is nothing that the server is busy with. */
     if (requests_empty(&client->server->requests))
         return;
-    client->server->ready = false;
-    client->server->untouched = false;
+    relay_progress(client->server, type);
     if (type != FRONTEND_COPY_DATA)
         relay_begin_query(client);
 }
@@ -167,8 +166,8 @@ relay_judge(struct client *client, struct span *span, const char *data, size_t a
     if (!had_server)
         span->start = data;
     span->to = &client->server->stream;
-    if (unlikely(client->server->heal != HEAL_NOT))
-        relay_note_for_heal(client->server, data, avail);
+    if (unlikely(relay_is_keeping(client->server)))
+        relay_keep_more(client->server, data, avail);
     if (relay_maps(client, type))
         return relay_judge_statement(client, span, data, avail, len);
     return relay_enter(client, type);
@@ -253,7 +252,7 @@ static void
 relay_pass_piece(struct client *client, const struct span *span, const struct frame *frame,
                  enum frame_kind kind)
 {
-    const struct span piece = {span->to, frame->data, span->borrowed, span->glued};
+    const struct span piece = {span->to, frame->data, NULL, span->borrowed, span->glued};
     char header[PG_HEADER_SIZE];
 
     if (!client->passing)
@@ -289,7 +288,7 @@ relay_cut_message(struct client *client, struct span *span, const struct frame *
         enum verdict verdict = relay_admit(client, frame->type, frame->len);
 
         if (verdict == VERDICT_SEND) {
-            client->server->heal = HEAL_NOT;
+            relay_keep_no_more(client->server);
             relay_forget_plan(client->server);
             verdict = relay_enter(client, frame->type);
         }
@@ -321,8 +320,8 @@ relay_client_input(struct client *client, const char *data, size_t len, bool bor
 {
     const char *const end = data + len;
     const char *pos = data;
-    struct span span = {client->server != NULL ? &client->server->stream : NULL, data, borrowed,
-                        false};
+    struct span span = {client->server != NULL ? &client->server->stream : NULL, data, end,
+                        borrowed, false};
     struct frame frame;
     enum frame_kind kind;
 

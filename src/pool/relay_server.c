@@ -10,6 +10,7 @@
 #include "cleanup.h"
 #include "client.h"
 #include "close_reason.h"
+#include "lesson.h"
 #include "log.h"
 #include "lookup.h"
 #include "notice.h"
@@ -17,10 +18,12 @@
 #include "pg.h"
 #include "policy.h"
 #include "pool.h"
+#include "prepared.h"
 #include "relay.h"
 #include "relay_int.h"
 #include "server.h"
 #include "settings.h"
+#include "shape.h"
 #include "str.h"
 #include "worker.h"
 
@@ -102,7 +105,8 @@ relay_ready(struct server *server, const struct frame *frame, enum request_actio
         server_close(server, CLOSE_PROTOCOL);
         return false;
     }
-    server->ready = requests_empty(&server->requests);
+    if (requests_empty(&server->requests))
+        server->progress = PROGRESS_READY;
     if (server->status == READY_IDLE)
         server->is_altered = false;
     if (action == REQUEST_SKIP)
@@ -156,6 +160,7 @@ relay_send_owed(struct server *server)
 static bool
 relay_error(struct server *server, const struct frame *frame, enum request_action action)
 {
+    enum relay_doubt doubt;
     struct notice notice;
     const char *body;
     size_t len;
@@ -165,7 +170,9 @@ relay_error(struct server *server, const struct frame *frame, enum request_actio
         server_close(server, CLOSE_SV_PROTOCOL);
         return false;
     }
-    relay_doubt_statements(server, body, len, notice.sqlstate);
+    doubt = relay_doubts(server, body, len, notice.sqlstate);
+    if (doubt != DOUBT_NOTHING)
+        prepared_doubt(server->prepared, doubt == DOUBT_NAMES);
     requests_answer(&server->requests, BACKEND_ERROR);
     if (unlikely(server->requests.owes_ready) && !relay_send_owed(server))
         return false;
@@ -198,6 +205,15 @@ relay_idle_message(struct server *server, char type)
     }
 }
 
+/* Whether this is the answer to a Describe that somebody is to learn from. */
+static bool
+relay_teaches(const struct server *server, char type)
+{
+    return (type == BACKEND_ROW_DESCRIPTION || type == BACKEND_NO_DATA) &&
+           requests_head_type(&server->requests) == FRONTEND_DESCRIBE &&
+           requests_head_has_op(&server->requests);
+}
+
 /* A tag that may tell of the end of all statements is short. */
 #define TAG_WHOLE_MAX 32
 
@@ -207,7 +223,7 @@ relay_needs_whole(const struct server *server, const struct frame *frame)
     return frame->type == BACKEND_READY || frame->type == BACKEND_PARAMETER_STATUS ||
            frame->type == BACKEND_ERROR ||
            (frame->type == BACKEND_COMMAND_COMPLETE && frame->len <= TAG_WHOLE_MAX) ||
-           server->lookup != NULL;
+           relay_teaches(server, frame->type) || server->lookup != NULL;
 }
 
 /* Without a client there is nobody to forward to. */
@@ -223,7 +239,9 @@ relay_is_worded(char type, enum request_action action)
 {
     return action > REQUEST_FENCE &&
            (type == BACKEND_PARSE_COMPLETE || type == BACKEND_BIND_COMPLETE ||
-            type == BACKEND_CLOSE_COMPLETE || type == BACKEND_COMMAND_COMPLETE);
+            type == BACKEND_CLOSE_COMPLETE || type == BACKEND_COMMAND_COMPLETE ||
+            type == BACKEND_PARAMETER_DESCRIPTION || type == BACKEND_ROW_DESCRIPTION ||
+            type == BACKEND_NO_DATA);
 }
 
 /* False: the server is gone. */
@@ -239,6 +257,19 @@ relay_worded(struct server *server, enum request_action action)
     if (action == REQUEST_AS_PARSE)
         stream_send_copy(&server->client->stream, parse_complete, sizeof parse_complete);
     return true;
+}
+
+static void
+relay_read_shape(const struct server *server, const struct frame *frame)
+{
+    const char *body;
+    size_t len;
+
+    if (likely(!relay_teaches(server, frame->type)))
+        return;
+    body = frame_body(frame, &len);
+    lesson_read(&server->requests,
+                frame->type == BACKEND_NO_DATA ? SHAPE_NONE : shape_of_rows(body, len));
 }
 
 /* A message from the server, whole or its beginning. False: the server is gone, or moved on. */
@@ -258,8 +289,8 @@ relay_server_message(struct server *server, const struct frame *frame, bool whol
     } else if (unlikely(action > REQUEST_FENCE)) {
         action = REQUEST_FORWARD;
     }
-    if (action == REQUEST_FORWARD)
-        server->heal = HEAL_NOT;
+    if (unlikely(relay_is_keeping(server)) && action == REQUEST_FORWARD)
+        relay_keep_answered(server, frame->type);
     *ret_action = action;
     if (server->client == NULL && requests_empty(&server->requests) &&
         frame->type != BACKEND_ERROR && !relay_idle_message(server, frame->type))
@@ -275,6 +306,10 @@ relay_server_message(struct server *server, const struct frame *frame, bool whol
         case BACKEND_COMMAND_COMPLETE:
             if (frame->len <= TAG_WHOLE_MAX)
                 relay_read_tag(server, frame, action);
+            break;
+        case BACKEND_ROW_DESCRIPTION:
+        case BACKEND_NO_DATA:
+            relay_read_shape(server, frame);
             break;
         default:
             break;
@@ -306,8 +341,12 @@ relay_server_held(struct server *server)
         buf_done(&whole);
         return server->state != SERVER_CLOSING;
     }
-    if (frame.type == BACKEND_ERROR)
-        (void)relay_reword_error(server, whole.data, whole.len, &reworded);
+    if (frame.type == BACKEND_ERROR &&
+        relay_reword_error(server, whole.data, whole.len, &reworded) < 0) {
+        buf_done(&whole);
+        client_close(client, CLOSE_NO_MEMORY);
+        return false;
+    }
     alive = relay_server_message(server, &frame, true, &action);
     if (action == REQUEST_FORWARD && client != NULL && client->state == CLIENT_ACTIVE)
         client_send(client, reworded.len > 0 ? &reworded : &whole);
@@ -337,7 +376,7 @@ relay_server_cut(struct server *server, struct span *span, const struct frame *f
         server->skip_rest = action == REQUEST_SKIP;
     }
     if (!server->skip_rest && client != NULL) {
-        const struct span piece = {&client->stream, frame->data, span->borrowed, false};
+        const struct span piece = {&client->stream, frame->data, NULL, span->borrowed, false};
         char header[PG_HEADER_SIZE];
 
         if (kind != FRAME_BODY && frame->split) {
@@ -355,14 +394,19 @@ relay_client_is_cut(const struct server *server)
     return server->framer.left > 0 && server->held.len == 0 && !server->skip_rest;
 }
 
-/* An error for the client, which may have to see its own words. */
-static void
+/* An error for the client, which may have to see its own words. False: the client is gone. */
+static bool
 relay_pass_error(const struct server *server, struct span *span, const struct frame *frame,
                  const char *end)
 {
     CLEANUP(buf_done) struct buf reworded = BUF_INIT;
 
-    if (relay_reword_error(server, frame->data, frame->avail, &reworded)) {
+    if (relay_reword_error(server, frame->data, frame->avail, &reworded) < 0) {
+        relay_span_end(span, frame->data);
+        client_close(server->client, CLOSE_NO_MEMORY);
+        return false;
+    }
+    if (reworded.len > 0) {
         relay_span_end(span, frame->data);
         client_send(server->client, &reworded);
         span->start = end;
@@ -370,6 +414,7 @@ relay_pass_error(const struct server *server, struct span *span, const struct fr
     } else {
         relay_span_end(span, end);
     }
+    return true;
 }
 
 static void
@@ -378,7 +423,7 @@ relay_server_input(struct server *server, const char *data, size_t len)
     const char *const end = data + len;
     const char *pos = data;
     struct client *const client = server->client;
-    struct span span = {client != NULL ? &client->stream : NULL, data, true, false};
+    struct span span = {client != NULL ? &client->stream : NULL, data, NULL, true, false};
     struct frame frame;
     enum frame_kind kind;
 
@@ -419,7 +464,8 @@ relay_server_input(struct server *server, const char *data, size_t len)
                     return;
                 continue;
             }
-            relay_pass_error(server, &span, &frame, pos);
+            if (!relay_pass_error(server, &span, &frame, pos))
+                return;
         }
         if (action == REQUEST_FORWARD && frame.type == BACKEND_READY)
             relay_span_end(&span, relay_refuses(server, ready_status(&frame)) ? frame.data : pos);

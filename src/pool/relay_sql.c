@@ -40,7 +40,7 @@
 
 /* What the unnamed statement does when it is executed. */
 struct plan {
-    enum sql_effect effect;      /* SQL_PREPARES or SQL_FORGETS */
+    enum sql_effect effect;      /* SQL_EXECUTES: it uses what nobody has */
     struct statement *statement; /* a reference, of SQL_PREPARES */
     bool is_bound;               /* it is the unnamed portal, too */
     char name[SQL_WORD_MAX];
@@ -58,7 +58,8 @@ relay_forget_plan(struct server *server)
 
 /* Statement is a reference that it takes over, also on failure; or NULL. */
 static int
-relay_plan(struct server *server, const struct sql_command *command, struct statement *statement)
+relay_plan(struct server *server, enum sql_effect effect, const char *name,
+           struct statement *statement)
 {
     struct plan *const plan = calloc(1, sizeof *plan);
 
@@ -66,9 +67,9 @@ relay_plan(struct server *server, const struct sql_command *command, struct stat
         statement_unref(statement);
         return -ENOMEM;
     }
-    plan->effect = command->effect;
+    plan->effect = effect;
     plan->statement = statement;
-    memcpy(plan->name, command->name, sizeof plan->name);
+    (void)str_copy(plan->name, sizeof plan->name, name);
     server->plan = plan;
     return 0;
 }
@@ -150,7 +151,7 @@ static enum mapped
 relay_plan_deallocate(const struct mapping *m, const struct sql_command *command)
 {
     relay_leave_span(m);
-    if (relay_plan(m->server, command, NULL) < 0 ||
+    if (relay_plan(m->server, command->effect, command->name, NULL) < 0 ||
         requests_push(&m->server->requests, *m->data, REQUEST_FORWARD) < 0)
         return MAPPED_FAILED;
     relay_send_renamed(m, relay_token(command), GONE, sizeof GONE - 1);
@@ -174,15 +175,21 @@ relay_map_deallocate(const struct mapping *m, const struct sql_command *command)
     }
 }
 
-/* A query that may forget anything: what comes behind it waits for its answer. */
+/* What may forget anything: what comes behind it waits for its answer. */
 static enum mapped
 relay_map_barrier(const struct mapping *m, const struct sql_command *command)
 {
-    (void)command;
-    if (*m->data != FRONTEND_QUERY)
-        return MAPPED_NOTHING;
+    if (*m->data == FRONTEND_PARSE)
+        return relay_plan(m->server, command->effect, "", NULL) < 0 ? MAPPED_FAILED
+                                                                    : MAPPED_NOTHING;
+    return relay_send_barrier(m);
+}
+
+enum mapped
+relay_send_barrier(const struct mapping *m)
+{
     relay_leave_span(m);
-    if (prepared_push_barrier(&m->server->requests, &m->server->barriers) < 0)
+    if (prepared_push_barrier(&m->server->requests, *m->data, &m->server->barriers) < 0)
         return MAPPED_FAILED;
     relay_send(m, m->data, m->avail);
     return MAPPED_SENT;
@@ -195,7 +202,7 @@ static int
 relay_prepared_by(const struct mapping *m, const struct sql_command *command,
                   struct statement **ret_statement)
 {
-    return statement_get(m->client->settings, relay_owner(m), STATEMENT_SQL, command->name_end,
+    return statement_get(m->client->settings, STATEMENT_SQL, command->name_end,
                          (size_t)(command->end - command->name_end), ret_statement);
 }
 
@@ -208,7 +215,7 @@ relay_plan_prepare(const struct mapping *m, const struct sql_command *command,
     size_t len;
 
     relay_leave_span(m);
-    if (relay_plan(m->server, command, statement_ref(statement)) < 0 ||
+    if (relay_plan(m->server, command->effect, command->name, statement_ref(statement)) < 0 ||
         requests_push(&m->server->requests, *m->data, REQUEST_FORWARD) < 0)
         return MAPPED_FAILED;
     text = statement_name(statement, &len);
@@ -268,6 +275,53 @@ relay_map_sql(const struct mapping *m, const char *text)
     return effects[command.effect](m, &command);
 }
 
+enum mapped
+relay_plan_unknown(const struct mapping *m, struct name_at at, const char *name)
+{
+    char nowhere[STATEMENT_NAME_MAX];
+    size_t len;
+
+    relay_leave_span(m);
+    if (relay_plan(m->server, SQL_EXECUTES, name, NULL) < 0 ||
+        requests_push(&m->server->requests, *m->data, REQUEST_FORWARD) < 0)
+        return MAPPED_FAILED;
+    statement_nowhere(nowhere, &len);
+    relay_send_renamed(m, at, nowhere, len);
+    return MAPPED_SENT;
+}
+
+static enum mapped
+relay_execute_unknown(const struct mapping *m, const struct plan *plan)
+{
+    relay_leave_span(m);
+    if (prepared_push_refused(&m->server->requests, *m->data, REFUSED_NAME, plan->name,
+                              strlen(plan->name)) < 0)
+        return MAPPED_FAILED;
+    relay_send(m, m->data, m->avail);
+    return MAPPED_SENT;
+}
+
+/* Unlike a Query it is answered at once only if it is asked to. */
+static enum mapped
+relay_execute_barrier(const struct mapping *m, const struct plan *plan)
+{
+    static const char flush[] = {FRONTEND_FLUSH, 0, 0, 0, 4};
+    const enum mapped mapped = relay_send_barrier(m);
+
+    (void)plan;
+    if (mapped == MAPPED_SENT)
+        relay_send(m, flush, sizeof flush);
+    return mapped;
+}
+
+static enum mapped
+relay_execute_prepare(const struct mapping *m, const struct plan *plan)
+{
+    const struct name_at nowhere = {NULL, 0};
+
+    return relay_map_definition(m, nowhere, plan->name, strlen(plan->name), plan->statement);
+}
+
 /* The server deallocates what it was told to when that was planned; by now the name may be free. */
 static enum mapped
 relay_execute_deallocate(const struct mapping *m, const struct plan *plan)
@@ -282,24 +336,24 @@ relay_execute_deallocate(const struct mapping *m, const struct plan *plan)
     case PREPARED_UNSURE:
         return MAPPED_WAIT;
     default:
-        relay_leave_span(m);
-        if (prepared_push_refused(&m->server->requests, *m->data, plan->name, len) < 0)
-            return MAPPED_FAILED;
-        relay_send(m, m->data, m->avail);
-        return MAPPED_SENT;
+        return relay_execute_unknown(m, plan);
     }
 }
+
+static enum mapped (*const executions[])(const struct mapping *m, const struct plan *plan) = {
+    [SQL_PREPARES] = relay_execute_prepare,
+    [SQL_EXECUTES] = relay_execute_unknown,
+    [SQL_FORGETS] = relay_execute_deallocate,
+    [SQL_FORGETS_MORE] = relay_execute_barrier,
+};
 
 enum mapped
 relay_map_execute(const struct mapping *m)
 {
     const struct plan *const plan = m->server->plan;
-    const struct name_at nowhere = {NULL, 0};
 
     if (plan == NULL || !plan->is_bound || m->avail != m->len || m->avail <= PG_HEADER_SIZE ||
         m->data[PG_HEADER_SIZE] != '\0')
         return MAPPED_NOTHING;
-    if (plan->effect == SQL_FORGETS)
-        return relay_execute_deallocate(m, plan);
-    return relay_map_definition(m, nowhere, plan->name, strlen(plan->name), plan->statement);
+    return executions[plan->effect](m, plan);
 }

@@ -23,6 +23,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "buf.h"
+#include "build.h"
+#include "cleanup.h"
 #include "client.h"
 #include "pg.h"
 #include "policy.h"
@@ -75,7 +78,7 @@ relay_leave_span(const struct mapping *m)
 {
     relay_span_end(m->span, m->data);
     m->span->glued = true;
-    m->server->ready = false;
+    relay_begin_work(m->server);
 }
 
 void
@@ -88,7 +91,7 @@ relay_send(const struct mapping *m, const char *data, size_t len)
 void
 relay_send_renamed(const struct mapping *m, struct name_at old, const char *text, size_t len)
 {
-    struct span rest = {&m->server->stream, m->data, m->span->borrowed, m->span->glued};
+    struct span rest = {&m->server->stream, m->data, NULL, m->span->borrowed, m->span->glued};
     size_t before;
     char head[256];
 
@@ -111,41 +114,66 @@ relay_send_renamed(const struct mapping *m, struct name_at old, const char *text
     span_send(&rest, m->data + m->avail);
 }
 
-/* A name that no client may use, since it could be another's statement: in capitals it is free. */
-static bool
-relay_is_ours(struct name_at name)
+/* The server refuses the message, since it is about what nobody has. */
+static enum mapped
+relay_send_nowhere(const struct mapping *m, struct name_at at, enum refused_why why,
+                   const char *name, size_t len)
 {
-    return name.len >= STATEMENT_PREFIX_LEN &&
-           memcmp(name.text, STATEMENT_PREFIX, STATEMENT_PREFIX_LEN) == 0;
+    char nowhere[STATEMENT_NAME_MAX];
+    size_t nowhere_len;
+
+    if (prepared_push_refused(&m->server->requests, *m->data, why, name, len) < 0)
+        return MAPPED_FAILED;
+    statement_nowhere(nowhere, &nowhere_len);
+    relay_send_renamed(m, at, nowhere, nowhere_len);
+    return MAPPED_SENT;
 }
 
-/* In SQL it is refused by the server when it is executed: at once, or later if it is a Parse. */
-static enum mapped
-relay_send_unknown_sql(const struct mapping *m, struct name_at at, const char *name, size_t len)
+/* Whether it is a name on servers, which no client may use: it could be another's statement. */
+static bool
+relay_is_ours(const char *name, size_t len)
 {
-    static const char nobodys[] = STATEMENT_PREFIX "none";
-    struct requests *const requests = &m->server->requests;
-    const int r = *m->data == FRONTEND_QUERY ? prepared_push_refused(requests, *m->data, name, len)
-                                             : requests_push(requests, *m->data, REQUEST_FORWARD);
+    return len >= STATEMENT_PREFIX_LEN && memcmp(name, STATEMENT_PREFIX, STATEMENT_PREFIX_LEN) == 0;
+}
 
-    if (r < 0)
-        return MAPPED_FAILED;
-    relay_send_renamed(m, at, nobodys, sizeof nobodys - 1);
-    return MAPPED_SENT;
+/* Whether it may be a name that the client has given by SQL that was not recognised. */
+static bool
+relay_may_be_stranger(const struct mapping *m, const char *name, size_t len)
+{
+    return m->server->strangers > 0 && !relay_is_ours(name, len);
 }
 
 enum mapped
 relay_map_unknown(const struct mapping *m, struct name_at at, const char *name, size_t len)
 {
-    if (!relay_is_ours((struct name_at){name, len}))
+    if (relay_may_be_stranger(m, name, len))
         return MAPPED_NOTHING;
+    if (*m->data == FRONTEND_PARSE)
+        return relay_plan_unknown(m, at, name);
     relay_leave_span(m);
-    if (*m->data == FRONTEND_QUERY || *m->data == FRONTEND_PARSE)
-        return relay_send_unknown_sql(m, at, name, len);
-    if (requests_push(&m->server->requests, *m->data, REQUEST_FORWARD) < 0)
+    return relay_send_nowhere(m, at, REFUSED_NAME, name, len);
+}
+
+/* A Bind of what nobody has, in the place of the client's message. */
+static enum mapped
+relay_refuse(const struct mapping *m, enum refused_why why, const char *name, size_t len)
+{
+    static const char values[6]; /* how many formats, values, and formats of results */
+    CLEANUP(buf_done) struct buf message = BUF_INIT;
+    char nowhere[STATEMENT_NAME_MAX];
+    size_t nowhere_len;
+    struct msg msg;
+
+    relay_leave_span(m);
+    statement_nowhere(nowhere, &nowhere_len);
+    msg_begin(&msg, &message, FRONTEND_BIND);
+    msg_put_str(&msg, "");
+    msg_put_str(&msg, nowhere);
+    msg_put_bytes(&msg, values, sizeof values);
+    if (msg_end(&msg) < 0 ||
+        prepared_push_refused(&m->server->requests, FRONTEND_BIND, why, name, len) < 0)
         return MAPPED_FAILED;
-    relay_send_renamed(m, (struct name_at){at.text, STATEMENT_PREFIX_LEN}, "PGWEIR_",
-                       STATEMENT_PREFIX_LEN);
+    relay_send(m, message.data, message.len);
     return MAPPED_SENT;
 }
 
@@ -202,6 +230,26 @@ relay_make_room(const struct mapping *m)
 }
 
 /*
+ * Who alone may use what the server prepares now, 0 is everybody: its meaning may not be the one
+ * that it has for others, because of what this transaction has altered, or the client has since it
+ * named the statement.
+ */
+static uint64_t
+relay_owner(const struct mapping *m, const struct statement *statement)
+{
+    const struct client *const client = m->client;
+
+    return m->server->is_altered || !statement_is_of(statement, client->settings) ? client->id : 0;
+}
+
+/* Whether what the server has under this name is what the client means. */
+static bool
+relay_is_usable(const struct mapping *m, const struct prepared_entry *entry)
+{
+    return !entry->is_stale && (entry->owner == 0 || entry->owner == m->client->id);
+}
+
+/*
  * There is room for statement, and nothing in its place: a Close goes ahead of what may be there.
  * MAPPED_SENT, and the change that its making will be; or why not.
  */
@@ -223,7 +271,8 @@ relay_make_place(const struct mapping *m, struct statement *statement,
         return MAPPED_FAILED;
     if (((*set)->is_doubtful || entry->then) && relay_close_entry(m, entry) < 0)
         return MAPPED_FAILED;
-    *ret_change = (struct prepared_change){.set = *set, .entry = entry, .adds = true};
+    *ret_change = (struct prepared_change){
+        .set = *set, .entry = entry, .adds = true, .owner = relay_owner(m, statement)};
     m->client->shard->stats.server_parses++;
     return MAPPED_SENT;
 }
@@ -266,7 +315,7 @@ relay_ensure(const struct mapping *m, struct statement *statement)
     struct prepared_entry *const entry = prepared_get(m->server->prepared, statement);
     const enum prepared_state state = prepared_entry_state(entry, &m->server->requests);
 
-    if (likely(state == PREPARED_IS && !entry->is_stale)) {
+    if (likely(state == PREPARED_IS && relay_is_usable(m, entry))) {
         prepared_use(m->server->prepared, entry);
         return MAPPED_SENT;
     }
@@ -278,56 +327,84 @@ relay_ensure(const struct mapping *m, struct statement *statement)
 /* ---- the client's messages --------------------------------------------------------------------
  */
 
-/*
- * Whether nothing of a transaction was sent yet; settings of the daemon's may be on their way. That
- * all was answered does not tell: a Flush brings answers in mid-transaction.
- */
-static bool
-relay_is_first(const struct server *server)
+/* If the server says that the statement is out of date, the message can be sent once more. */
+static void
+relay_keep_use(const struct mapping *m, const struct prepared_name *name)
 {
-    return server->status == READY_IDLE && (server->untouched || server->ready) &&
-           server->requests.count == (server->syncing_settings ? 1 : 0);
+    const bool is_told =
+        *m->data == FRONTEND_DESCRIBE || (*m->data == FRONTEND_BIND && relay_knows_rows(name));
+
+    if (is_told && m->server->progress == PROGRESS_NAMED && m->avail == m->len)
+        relay_begin_keep(m->server, m->data, m->len);
 }
 
-/*
- * The message, with the server's name for statement; name is NULL, or the one in use, which a Parse
- * is refused for.
- */
+/* The server has the statement, and what it says of it is what the client takes it for. */
 static enum mapped
-relay_map_use(const struct mapping *m, struct name_at at, struct statement *statement,
-              const struct prepared_name *name)
+relay_send_use(const struct mapping *m, struct name_at at, struct prepared_name *name)
 {
-    struct requests *const requests = &m->server->requests;
-    const bool can_heal =
-        *m->data == FRONTEND_BIND && m->avail == m->len && relay_is_first(m->server);
     const char *text;
     size_t len;
+    const int r = *m->data == FRONTEND_DESCRIBE
+                      ? relay_push_description(m, name)
+                      : requests_push(&m->server->requests, *m->data, REQUEST_FORWARD);
+
+    if (r < 0)
+        return MAPPED_FAILED;
+    m->server->is_altered = m->server->is_altered || statement_alters(name->then);
+    text = statement_name(name->then, &len);
+    relay_send_renamed(m, at, text, len);
+    relay_keep_use(m, name);
+    return MAPPED_SENT;
+}
+
+static enum mapped
+relay_map_use(const struct mapping *m, struct name_at at, struct prepared_name *name)
+{
     enum mapped ensured;
-    int r;
+
+    relay_leave_span(m);
+    ensured = relay_ensure(m, name->then);
+    if (ensured != MAPPED_SENT)
+        return ensured;
+    switch (*m->data == FRONTEND_BIND ? relay_can_read(m, name) : PREPARED_IS) {
+    case PREPARED_IS:
+        return relay_send_use(m, at, name);
+    case PREPARED_UNSURE:
+        return relay_ask_rows(m, name);
+    default:
+        return relay_send_nowhere(m, at, REFUSED_CHANGED, name->text, name->len);
+    }
+}
+
+/* A definition of a name that is in use is one of what the server has already: it fails. */
+static enum mapped
+relay_map_in_use(const struct mapping *m, struct name_at at, struct statement *statement,
+                 const struct prepared_name *name)
+{
+    enum mapped ensured;
+    const char *text;
+    size_t len;
 
     relay_leave_span(m);
     ensured = relay_ensure(m, statement);
     if (ensured != MAPPED_SENT)
         return ensured;
-    r = name != NULL ? prepared_push_refused(requests, *m->data, name->text, name->len)
-                     : requests_push(requests, *m->data, REQUEST_FORWARD);
-    if (r < 0)
+    if (prepared_push_refused(&m->server->requests, *m->data, REFUSED_NAME, name->text, name->len) <
+        0)
         return MAPPED_FAILED;
     text = statement_name(statement, &len);
     relay_send_renamed(m, at, text, len);
-    if (can_heal)
-        relay_begin_heal(m->server, m->data, m->len);
     return MAPPED_SENT;
 }
 
 enum mapped
 relay_map_reference(const struct mapping *m, struct name_at at, const char *name, size_t len)
 {
-    const struct prepared_name *const found = prepared_find(m->client->names, name, len);
+    struct prepared_name *const found = prepared_find(m->client->names, name, len);
 
     switch (prepared_name_state(found, &m->server->requests)) {
     case PREPARED_IS:
-        return relay_map_use(m, at, found->then, NULL);
+        return relay_map_use(m, at, found);
     case PREPARED_UNSURE:
         return MAPPED_WAIT;
     default:
@@ -366,6 +443,19 @@ relay_statement_at(const struct mapping *m)
     return relay_name_at(m->data + PG_HEADER_SIZE + 1, m->data + m->avail);
 }
 
+/* A Close that closes nothing on the server, but is answered. */
+static enum mapped
+relay_close_nothing(const struct mapping *m, enum request_action action,
+                    const struct prepared_change *change)
+{
+    char nowhere[STATEMENT_NAME_MAX];
+    size_t len;
+
+    relay_leave_span(m);
+    statement_nowhere(nowhere, &len);
+    return relay_send_close(m, nowhere, len, action, change) < 0 ? MAPPED_FAILED : MAPPED_SENT;
+}
+
 static enum mapped
 relay_map_close(const struct mapping *m)
 {
@@ -377,16 +467,22 @@ relay_map_close(const struct mapping *m)
     change.name = prepared_find(m->client->names, at.text, at.len);
     switch (prepared_name_state(change.name, &m->server->requests)) {
     case PREPARED_IS:
-        relay_leave_span(m);
-        return relay_send_close(m, STATEMENT_PREFIX, STATEMENT_PREFIX_LEN, REQUEST_FORWARD,
-                                &change) < 0
-                   ? MAPPED_FAILED
-                   : MAPPED_SENT;
+        return relay_close_nothing(m, REQUEST_FORWARD, &change);
     case PREPARED_UNSURE:
         return MAPPED_WAIT;
     default:
-        return relay_map_unknown(m, at, at.text, at.len);
+        return relay_may_be_stranger(m, at.text, at.len)
+                   ? MAPPED_NOTHING
+                   : relay_close_nothing(m, REQUEST_FORWARD, &change);
     }
+}
+
+static enum mapped
+relay_map_describe(const struct mapping *m)
+{
+    const struct name_at at = relay_statement_at(m);
+
+    return at.text == NULL ? relay_map_portal(m) : relay_map_named(m, at);
 }
 
 /* A Parse whose parts are all there; else PostgreSQL will say what is wrong with it. */
@@ -401,13 +497,6 @@ relay_parse_is_sound(const struct mapping *m, const char *text)
         return false;
     types = query.text + query.len + 1;
     return end - types >= 2 && end - types == 2 + 4 * (ptrdiff_t)pg_get_uint16(types);
-}
-
-/* Whether the server may be in a failed transaction; it is asked what it was asked before. */
-static bool
-relay_may_have_failed(const struct server *server)
-{
-    return server->status == READY_FAILED_TRANSACTION || server->requests.readies > 0;
 }
 
 /* The server makes what the client has asked for. */
@@ -441,10 +530,7 @@ relay_map_again(const struct mapping *m, struct statement *statement, struct pre
         .names = m->client->names, .name = name, .statement = statement};
 
     prepared_use(m->server->prepared, entry);
-    return relay_send_close(m, STATEMENT_PREFIX, STATEMENT_PREFIX_LEN, REQUEST_AS_PARSE, &change) <
-                   0
-               ? MAPPED_FAILED
-               : MAPPED_SENT;
+    return relay_close_nothing(m, REQUEST_AS_PARSE, &change);
 }
 
 /* A name that is free becomes statement. */
@@ -458,7 +544,7 @@ relay_map_new(const struct mapping *m, struct name_at at, struct statement *stat
     if (state == PREPARED_UNSURE)
         return MAPPED_WAIT;
     if (*m->data != FRONTEND_PARSE || state == PREPARED_NOT || entry->is_stale ||
-        relay_may_have_failed(m->server))
+        entry->owner != 0 || m->server->progress != PROGRESS_NAMED)
         return relay_map_first(m, at, statement, name);
     return relay_map_again(m, statement, name, entry);
 }
@@ -485,21 +571,17 @@ relay_map_definition(const struct mapping *m, struct name_at at, const char *tex
 
     switch (prepared_name_state(name, &m->server->requests)) {
     case PREPARED_IS:
-        return relay_map_use(m, at, statement, name);
+        return relay_map_in_use(m, at, statement, name);
     case PREPARED_UNSURE:
         return MAPPED_WAIT;
     default:
+        if (prepared_is_full(m->client->names, statement))
+            return relay_refuse(m, REFUSED_FULL, text, len);
         relay_leave_span(m);
         if (name == NULL && prepared_add_name(&m->client->names, text, len, &name) < 0)
             return MAPPED_FAILED;
         return relay_map_free(m, at, statement, name);
     }
-}
-
-uint64_t
-relay_owner(const struct mapping *m)
-{
-    return m->server->is_altered ? m->client->id : 0;
 }
 
 /* ---- all of them ------------------------------------------------------------------------------
@@ -519,12 +601,24 @@ relay_map_parse(const struct mapping *m)
     text = at.text + at.len + 1;
     if (at.len == 0)
         return relay_map_sql(m, text);
-    if (statement_get(m->client->settings, relay_owner(m), STATEMENT_PARSED, text,
-                      (size_t)(end - text), &statement) < 0)
+    if (statement_get(m->client->settings, STATEMENT_PARSED, text, (size_t)(end - text),
+                      &statement) < 0)
         return MAPPED_FAILED;
     mapped = relay_map_definition(m, at, at.text, at.len, statement);
     statement_unref(statement);
     return mapped;
+}
+
+struct prepared_entry *
+relay_entry_of(const struct server *server, const char *data, size_t len)
+{
+    const struct mapping m = {.data = data, .avail = len, .len = len};
+    const struct name_at at =
+        *data == FRONTEND_BIND ? relay_bind_name(data, len) : relay_statement_at(&m);
+    const struct prepared_name *const name =
+        at.text != NULL ? prepared_find(server->client->names, at.text, at.len) : NULL;
+
+    return name != NULL && name->then != NULL ? prepared_get(server->prepared, name->then) : NULL;
 }
 
 static enum mapped
@@ -542,7 +636,7 @@ relay_map_message(const struct mapping *m)
     case FRONTEND_EXECUTE:
         return relay_map_execute(m);
     default:
-        return relay_map_named(m, relay_statement_at(m));
+        return relay_map_describe(m);
     }
 }
 

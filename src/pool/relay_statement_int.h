@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "prepared.h"
 #include "relay_int.h"
 #include "requests.h"
 
@@ -55,16 +56,34 @@ enum mapped relay_map_reference(const struct mapping *m, struct name_at at, cons
 /* Nothing has it: so nothing must have it on the server. */
 enum mapped relay_map_unknown(const struct mapping *m, struct name_at at, const char *name,
                               size_t len);
-/* Who alone may use what is prepared now; 0 is everybody. */
-uint64_t relay_owner(const struct mapping *m);
 
 /* Of a change that goes ahead of the message: what waits for it. */
 unsigned *relay_barriers(const struct mapping *m);
+
+/* ---- relay_rows.c */
+
+/*
+ * A Bind, perhaps with a Describe behind it, of a statement that the server has: whether the client
+ * can read its rows; PREPARED_UNSURE: that is not known yet.
+ */
+enum prepared_state relay_can_read(const struct mapping *m, struct prepared_name *name);
+/* Whether the client asks, or has asked, what the rows look like. */
+bool relay_knows_rows(const struct prepared_name *name);
+/* The server is asked what its rows look like, and the client waits. */
+enum mapped relay_ask_rows(const struct mapping *m, const struct prepared_name *name);
+/* Enters a Describe of the client's, from which it learns that. 0 or -ENOMEM. */
+int relay_push_description(const struct mapping *m, struct prepared_name *name);
+/* A Describe of a portal. */
+enum mapped relay_map_portal(const struct mapping *m);
 
 /* ---- relay_sql.c */
 
 /* The text of a Query, or of a Parse without a name. */
 enum mapped relay_map_sql(const struct mapping *m, const char *text);
+/* Such a Parse, about a name that nobody has: it is refused when it is executed. */
+enum mapped relay_plan_unknown(const struct mapping *m, struct name_at at, const char *name);
+/* The message as it is; what comes behind it waits for its answer. */
+enum mapped relay_send_barrier(const struct mapping *m);
 /* An Execute, perhaps of such a Parse. */
 enum mapped relay_map_execute(const struct mapping *m);
 /* server->plan is not NULL, and the client binds a portal. */

@@ -248,5 +248,5 @@ replication_link(struct replication *replication)
 
     server->owner = NULL;
     relay_begin(replication->client, server);
-    server->ready = true; /* unlike others, it is linked before it is asked for anything */
+    server->progress = PROGRESS_READY; /* unlike others, it is linked before it is asked for anything */
 }

@@ -55,8 +55,9 @@ server_verify(const struct server *server)
     assert(server->replication == REPLICATION_NONE || server->state == SERVER_SETUP ||
            server->state == SERVER_ACTIVE || server->state == SERVER_CLOSING);
     assert(!list_is_linked(&server->idle_link) || server->state == SERVER_IDLE);
-    assert(server->state != SERVER_IDLE || (server->ready && requests_empty(&server->requests) &&
-                                            !server->cancelling && server->status == READY_IDLE));
+    assert(server->state != SERVER_IDLE ||
+           (server_is_ready(server) && requests_empty(&server->requests) && !server->cancelling &&
+            server->status == READY_IDLE));
 }
 
 void
@@ -263,7 +264,7 @@ server_retire(struct server *server, bool polite)
 static bool
 server_is_quiet(const struct server *server)
 {
-    return server->ready && framer_is_between(&server->framer) &&
+    return server_is_ready(server) && framer_is_between(&server->framer) &&
            stream_backlog_size(&server->stream) == 0;
 }
 
@@ -356,11 +357,10 @@ server_link(struct server *server, struct client *client)
     server->client = client;
     server->was_canceled = false;
     server->said_fatal = false;
-    server->heal = HEAL_NOT;
-    server->untouched = true;
+    server->progress = PROGRESS_LINKED;
+    server->taught = NULL;
     server->is_altered = false;
     relay_forget_plan(server);
-    server->ready = false;
     *server->trouble = '\0';
     server->request_time = loop_now(server->shard->worker->loop);
     server_set_state(server, SERVER_ACTIVE);

@@ -35,6 +35,7 @@ struct cancel_route;
 struct client;
 struct lookup;
 struct plan;
+struct prepared_name;
 struct prepared_set;
 struct settings;
 struct shard;
@@ -63,11 +64,22 @@ enum ask {
     ASK_LOOKUP,
 };
 
-/* Whether a Bind that is refused can be sent once more; see relay_heal.c. */
-enum heal {
-    HEAL_NOT,
-    HEAL_KEEPS, /* what comes after the Bind is being kept */
-    HEAL_CAN,   /* all up to its Sync is kept, and nothing was answered */
+/*
+ * How far it has come with what it was last asked.
+ *
+ *   LINKED --+        +---------------+
+ *            v        v               |
+ *   READY -> NAMED -> KEEPS -> KEPT --+-> BUSY -> READY
+ *
+ * Up to KEPT nothing of a transaction was done that could not be done once more; see relay_heal.c.
+ */
+enum progress {
+    PROGRESS_BUSY,
+    PROGRESS_READY,  /* it has answered all: ReadyForQuery was the last word */
+    PROGRESS_LINKED, /* its client has sent it nothing yet */
+    PROGRESS_NAMED,  /* in a new transaction, statements were only prepared, described, closed */
+    PROGRESS_KEEPS,  /* then one was used; that message, and what comes behind it, is being kept */
+    PROGRESS_KEPT,   /* all up to its Sync is kept, and the use was not answered yet */
 };
 
 struct server {
@@ -80,30 +92,28 @@ struct server {
     struct backend *backend;       /* owned; the connector's from CLOSING on */
     struct settings *settings;     /* a reference: what the server has reported */
     struct prepared_set *prepared; /* owned; NULL until it has a client's statement */
-    struct plan *plan; /* owned; what the unnamed statement does, if that matters; relay_sql.c */
+    struct plan *plan;  /* owned; what the unnamed statement does, if that matters; relay_sql.c */
     unsigned strangers; /* statements that it has got in this transaction in ways not recognised */
     struct requests requests;
     struct framer framer;
-    struct buf held;       /* a message of which only the beginning has come */
-    struct buf replay;     /* what is kept for heal */
-    struct task task;      /* the ask under way, but for a lookup's */
-    struct lookup *lookup; /* borrowed; NULL unless its query is the ask under way */
-    struct client *owner;  /* SETUP for a replication client: who that is; borrowed, else NULL */
+    struct buf held;              /* a message of which only the beginning has come */
+    struct buf replay;            /* what is KEPT */
+    struct prepared_name *taught; /* whose portal the client's next message describes, or NULL */
+    struct task task;             /* the ask under way, but for a lookup's */
+    struct lookup *lookup;        /* borrowed; NULL unless its query is the ask under way */
+    struct client *owner; /* SETUP for a replication client: who that is; borrowed, else NULL */
     enum replication_kind replication; /* whether it is such a client's, or the pool's */
     enum server_state state;
     enum ask ask;
-    enum heal heal;
+    enum progress progress;
     struct cancel_request cancel; /* the one under way, while cancelling */
     struct list cancel_told;      /* struct cancel_route: whose cancel that is */
     struct list cancel_asked;     /* the same: who asked when it was under way */
     bool cancelling;
-    bool is_described;     /* what is kept asks for the description of its rows */
     unsigned generation;   /* of the policy it was made with */
     unsigned barriers;     /* queries on their way that may forget any statement */
     char status;           /* of the last ReadyForQuery: I, T, E */
-    bool is_altered;       /* by a SET, say, in this transaction: texts may mean something else */
-    bool untouched;        /* its client has sent it nothing yet */
-    bool ready;            /* it has answered all: ReadyForQuery was the last word */
+    bool is_altered;       /* by a SET, say, in this transaction: a text may mean something else */
     bool skip_rest;        /* of the message under way: nobody is to see it */
     bool ask_failed;       /* the ask under way was answered by an error */
     bool syncing_settings; /* the first request of this link sets parameters */
@@ -130,6 +140,12 @@ int server_open(struct server *server, struct shard *shard, struct backend *back
                 unsigned generation, enum replication_kind replication, struct client *owner);
 /* polite if the protocol is between two messages. Idempotent. A linked client is told as well. */
 void server_close(struct server *server, enum close_reason reason);
+
+static inline bool
+server_is_ready(const struct server *server)
+{
+    return server->progress == PROGRESS_READY;
+}
 
 /* Whether it has one client for all its life, whatever the mode of the pool. */
 static inline bool

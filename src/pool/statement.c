@@ -14,6 +14,7 @@
 #include "pg.h"
 #include "ref.h"
 #include "settings.h"
+#include "sql.h"
 
 struct statement {
     struct map_node node;      /* in statements */
@@ -21,6 +22,7 @@ struct statement {
     struct ref ref;
     enum statement_kind kind;
     bool is_plain;
+    bool alters;
     uint64_t name_hash;
     char name[STATEMENT_NAME_MAX];
     size_t name_len;
@@ -46,7 +48,7 @@ static bool statement_has_name_hash(const struct map_node *node, const void *key
 static pthread_mutex_t table_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct map statements = {.equal = statement_equal};
 static struct map plain_names = {.equal = statement_has_name_hash};
-static uint64_t next_number;
+static uint64_t last_number;
 
 static bool
 statement_equal(const struct map_node *node, const void *key)
@@ -70,8 +72,7 @@ statement_has_name_hash(const struct map_node *node, const void *key)
 
 /* What decides how the text is read. */
 static int
-statement_context(const struct settings *settings, uint64_t owner, enum statement_kind kind,
-                  struct buf *context)
+statement_context(const struct settings *settings, enum statement_kind kind, struct buf *context)
 {
     static const char *const names[] = {
         "client_encoding",
@@ -91,7 +92,7 @@ statement_context(const struct settings *settings, uint64_t owner, enum statemen
     }
     if (r == 0 && kind == STATEMENT_SQL)
         r = buf_append_char(context, 'S');
-    return r == 0 && owner != 0 ? buf_append(context, &owner, sizeof owner) : r;
+    return r;
 }
 
 /* Under a key that everybody knows; a collision costs a longer name, no more. */
@@ -202,82 +203,104 @@ statement_free(struct statement *statement)
 }
 DEFINE_CLEANUP(struct statement *, statement_free);
 
+/* number is 0, or what makes the name of one differ whose hash is another's, too. */
 static struct statement *
-statement_build(const struct statement_key *key, const char *name, size_t name_len)
+statement_build(const struct statement_key *key, uint64_t number)
 {
     CLEANUP(statement_free) struct statement *built = calloc(1, sizeof *built + key->context_len);
-    char *context;
+    char *const name = built != NULL ? built->name : NULL;
 
     if (built == NULL)
         return NULL;
     ref_init(&built->ref);
     built->kind = key->kind;
-    memcpy(built->name, name, name_len + 1);
-    built->name_len = name_len;
-    context = (char *)(built + 1);
-    memcpy(context, key->context, key->context_len);
-    built->context = context;
+    built->is_plain = number == 0;
+    built->alters = key->kind == STATEMENT_PARSED && sql_may_alter(key->text);
+    built->name_hash = statement_name_hash(key);
+    built->name_len = (size_t)snprintf(name, sizeof built->name, STATEMENT_PREFIX "%016llx",
+                                       (unsigned long long)built->name_hash);
+    if (number != 0)
+        built->name_len +=
+            (size_t)snprintf(name + built->name_len, sizeof built->name - built->name_len, "_%llx",
+                             (unsigned long long)number);
+    built->context = memcpy(built + 1, key->context, key->context_len);
     built->context_len = key->context_len;
     built->text_len = key->text_len;
     return statement_put_messages(built, key) == 0 ? TAKE(built) : NULL;
 }
 
-/* A new one, entered in the table. With the mutex. */
+/* The one that is in the table; a reference, or NULL. With the mutex. */
 static struct statement *
-statement_new(const struct statement_key *key, uint64_t hash)
+statement_find(const struct statement_key *key, uint64_t hash)
 {
-    const uint64_t name_hash = statement_name_hash(key);
-    const bool is_plain = map_get(&plain_names, name_hash, &name_hash) == NULL;
-    CLEANUP(statement_free) struct statement *built = NULL;
-    char name[STATEMENT_NAME_MAX];
-    int len;
+    struct statement *const found =
+        map_entry(map_get(&statements, hash, key), struct statement, node);
 
-    if (is_plain)
-        len =
-            snprintf(name, sizeof name, STATEMENT_PREFIX "%016llx", (unsigned long long)name_hash);
-    else
-        len = snprintf(name, sizeof name, STATEMENT_PREFIX "%016llx_%llx",
-                       (unsigned long long)name_hash, (unsigned long long)next_number++);
-    built = statement_build(key, name, (size_t)len);
-    if (built == NULL)
-        return NULL;
-    built->name_hash = name_hash;
-    built->is_plain = is_plain;
+    return found != NULL ? statement_ref(found) : NULL;
+}
+
+/* 0, -ENOMEM, or -EEXIST: another's name is the bare hash. With the mutex. */
+static int
+statement_enter(struct statement *built, uint64_t hash)
+{
+    if (built->is_plain && map_get(&plain_names, built->name_hash, &built->name_hash) != NULL)
+        return -EEXIST;
     if (map_add(&statements, &built->node, hash) < 0)
-        return NULL;
-    if (is_plain && map_add(&plain_names, &built->name_node, name_hash) < 0) {
+        return -ENOMEM;
+    if (built->is_plain && map_add(&plain_names, &built->name_node, built->name_hash) < 0) {
         map_remove(&statements, &built->node);
-        return NULL;
+        return -ENOMEM;
     }
-    return TAKE(built);
+    return 0;
+}
+
+/* Nothing is copied with the mutex, which all workers share: a text may be long. */
+static int
+statement_add(const struct statement_key *key, uint64_t hash, struct statement **ret_statement)
+{
+    uint64_t number = 0;
+    int r;
+
+    do {
+        CLEANUP(statement_free) struct statement *built = statement_build(key, number);
+        struct statement *found;
+
+        if (built == NULL)
+            return -ENOMEM;
+        (void)pthread_mutex_lock(&table_mutex);
+        found = statement_find(key, hash); /* somebody else may have been faster */
+        r = found == NULL ? statement_enter(built, hash) : 0;
+        if (r == -EEXIST)
+            number = ++last_number;
+        (void)pthread_mutex_unlock(&table_mutex);
+        if (r == 0)
+            *ret_statement = found != NULL ? found : TAKE(built);
+    } while (r == -EEXIST);
+    return r;
 }
 
 int
-statement_get(const struct settings *settings, uint64_t owner, enum statement_kind kind,
-              const char *text, size_t len, struct statement **ret_statement)
+statement_get(const struct settings *settings, enum statement_kind kind, const char *text,
+              size_t len, struct statement **ret_statement)
 {
     CLEANUP(buf_done) struct buf context = BUF_INIT;
     struct statement_key key = {.kind = kind, .text = text, .text_len = len};
-    struct statement *statement;
+    struct statement *found;
     uint64_t hash;
     int r;
 
-    r = statement_context(settings, owner, kind, &context);
+    r = statement_context(settings, kind, &context);
     if (r < 0)
         return r;
     key.context = context.data;
     key.context_len = context.len;
     hash = hash_combine(hash_bytes(context.data, context.len), hash_bytes(text, len));
     (void)pthread_mutex_lock(&table_mutex);
-    statement = map_entry(map_get(&statements, hash, &key), struct statement, node);
-    if (statement != NULL)
-        ref_get(&statement->ref);
-    else
-        statement = statement_new(&key, hash);
+    found = statement_find(&key, hash);
     (void)pthread_mutex_unlock(&table_mutex);
-    if (statement == NULL)
-        return -ENOMEM;
-    *ret_statement = statement;
+    if (found == NULL)
+        return statement_add(&key, hash, ret_statement);
+    *ret_statement = found;
     return 0;
 }
 
@@ -317,6 +340,18 @@ statement_name(const struct statement *statement, size_t *ret_len)
     return statement->name;
 }
 
+bool
+statement_alters(const struct statement *statement)
+{
+    return statement->alters;
+}
+
+size_t
+statement_size(const struct statement *statement)
+{
+    return sizeof *statement + statement->context_len + statement->messages.len;
+}
+
 uint64_t
 statement_hash(const struct statement *statement)
 {
@@ -348,6 +383,25 @@ statement_messages(const struct statement *statement, size_t *ret_len)
 {
     *ret_len = statement->messages.len;
     return statement->messages.data;
+}
+
+bool
+statement_is_of(const struct statement *statement, const struct settings *settings)
+{
+    CLEANUP(buf_done) struct buf context = BUF_INIT;
+
+    return statement_context(settings, statement->kind, &context) == 0 &&
+           context.len == statement->context_len &&
+           memcmp(context.data, statement->context, context.len) == 0;
+}
+
+void
+statement_nowhere(char name[STATEMENT_NAME_MAX], size_t *ret_len)
+{
+    const uint64_t low = hash_str("nowhere"), high = hash_str("at all");
+
+    *ret_len = (size_t)snprintf(name, STATEMENT_NAME_MAX, STATEMENT_PREFIX "%016llx%016llx",
+                                (unsigned long long)high, (unsigned long long)low);
 }
 
 size_t

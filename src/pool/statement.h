@@ -20,6 +20,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,17 +42,18 @@ enum statement_kind {
 /*
  * text is what stands behind the name: in a Parse message the query with its NUL, how many types,
  * types; in a PREPARE all to its end.
- * owner is 0, or the client who alone may use it: what it means depends on more than is known here.
  * Returns 0 and a reference, or -ENOMEM.
  */
-int statement_get(const struct settings *settings, uint64_t owner, enum statement_kind kind,
-                  const char *text, size_t len, struct statement **ret_statement);
+int statement_get(const struct settings *settings, enum statement_kind kind, const char *text,
+                  size_t len, struct statement **ret_statement);
 struct statement *statement_ref(struct statement *statement);
 /* NULL is nothing. */
 void statement_unref(struct statement *statement);
 
 /* Its name on servers. */
 const char *statement_name(const struct statement *statement, size_t *ret_len);
+/* The memory that it takes. */
+size_t statement_size(const struct statement *statement);
 /* A good hash of its name. */
 uint64_t statement_hash(const struct statement *statement);
 /* The types of the messages that make it on a server, one character each. */
@@ -60,6 +62,18 @@ const char *statement_steps(const struct statement *statement);
 char statement_maker(const struct statement *statement);
 /* These messages, of which each is answered. */
 const char *statement_messages(const struct statement *statement, size_t *ret_len);
+
+/* Whether its text, read under these settings, is this statement; false also without memory. */
+bool statement_is_of(const struct statement *statement, const struct settings *settings);
+
+/* Whether it may alter what other texts mean: a SET, say. */
+bool statement_alters(const struct statement *statement);
+
+/*
+ * A name that no statement has, and that nobody can guess to give it one: so what is unknown here
+ * is unknown to the server, too. Not for others' eyes.
+ */
+void statement_nowhere(char name[STATEMENT_NAME_MAX], size_t *ret_len);
 
 /* Frees the table of all statements, which must be empty; returns how many were still held. */
 size_t statement_global_done(void);

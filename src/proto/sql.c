@@ -404,3 +404,23 @@ sql_recognise(const char *text, const struct sql_dialect *dialect, struct sql_co
         return;
     }
 }
+
+bool
+sql_may_alter(const char *text)
+{
+    static const char *const words[] = {"call",   "create", "discard", "do",
+                                        "import", "load",   "reset",   "set"};
+    const struct sql_dialect dialect = {.opaque = false};
+    struct walk walk = {.dialect = &dialect, .pos = text};
+
+    sql_step(&walk);
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+        if (sql_is(&walk, words[i]))
+            return true;
+    }
+    if (!sql_accept(&walk, "select"))
+        return false;
+    if (sql_accept(&walk, "pg_catalog"))
+        sql_step(&walk);
+    return sql_is(&walk, "set_config");
+}

@@ -152,7 +152,7 @@ test_name_stays_the_same(void **state)
 
     (void)state;
     assert_int_equal(settings_put(&settings, "client_encoding", "UTF8"), 0);
-    assert_int_equal(statement_get(settings, 0, STATEMENT_PARSED, "select 1\0\0", 11, &statement), 0);
+    assert_int_equal(statement_get(settings, STATEMENT_PARSED, "select 1\0\0", 11, &statement), 0);
     assert_string_equal(statement_name(statement, &len), "pgweir_2766fc31e0025035");
     assert_int_equal(len, NAME_SIZE - 1);
     statement_unref(statement);
@@ -169,10 +169,10 @@ test_same_text_is_one_statement(void **state)
     (void)state;
     assert_int_equal(settings_put(&iso, "DateStyle", "ISO"), 0);
     assert_int_equal(settings_put(&sql, "DateStyle", "SQL"), 0);
-    assert_int_equal(statement_get(iso, 0, STATEMENT_PARSED, "select\0\0", 9, &a), 0);
-    assert_int_equal(statement_get(iso, 0, STATEMENT_PARSED, "select\0\0", 9, &b), 0);
-    assert_int_equal(statement_get(sql, 0, STATEMENT_PARSED, "select\0\0", 9, &c), 0);
-    assert_int_equal(statement_get(iso, 0, STATEMENT_PARSED, "select\0\0\1\0\0\0\x17", 13, &d), 0);
+    assert_int_equal(statement_get(iso, STATEMENT_PARSED, "select\0\0", 9, &a), 0);
+    assert_int_equal(statement_get(iso, STATEMENT_PARSED, "select\0\0", 9, &b), 0);
+    assert_int_equal(statement_get(sql, STATEMENT_PARSED, "select\0\0", 9, &c), 0);
+    assert_int_equal(statement_get(iso, STATEMENT_PARSED, "select\0\0\1\0\0\0\x17", 13, &d), 0);
     assert_ptr_equal(a, b);
     assert_ptr_not_equal(a, c);
     assert_ptr_not_equal(a, d);
@@ -276,6 +276,19 @@ test_prepared_ahead_in_vain(void **state)
     finish(client, server, "12");
 }
 
+/* The server is asked for a statement that nobody can have made, and says so. */
+static void
+refuse_nowhere(struct peer *server, char type)
+{
+    char nowhere[STATEMENT_NAME_MAX], text[100];
+    size_t len;
+
+    statement_nowhere(nowhere, &len);
+    peer_expect(server, type, nowhere);
+    (void)snprintf(text, sizeof(text), "prepared statement \"%s\" does not exist", nowhere);
+    peer_send_error(server, "ERROR", "26000", text);
+}
+
 /* --- names -------------------------------------------------------------------------------------
  */
 
@@ -315,13 +328,10 @@ test_unknown_name_is_the_servers_to_refuse(void **state)
     send_describe(client, "s1");
     send_close(client, "s1");
     peer_send(client, 'S', NULL);
-    peer_expect(server, 'B', "s1");
-    peer_expect(server, 'D', "Ss1");
-    peer_expect(server, 'C', "Ss1");
-    peer_expect(server, 'S', NULL);
-    peer_send_error(server, "ERROR", "26000", "prepared statement \"s1\" does not exist");
+    refuse_nowhere(server, 'B');
+    peer_expect_types(server, "DCS");
     peer_send_ready(server, 'I');
-    peer_expect_error(client, "ERROR", "26000", "\"s1\"");
+    peer_expect_error(client, "ERROR", "26000", "prepared statement \"s1\" does not exist");
     peer_expect_ready(client, 'I');
 }
 
@@ -337,9 +347,14 @@ test_name_of_ours_is_not_passed_on(void **state)
     prepare(client, server, "s1", "select 1", name);
     other = fixture_login(f, "db", "alice");
     send_bind(other, name);
-    peer_expect(server, 'B', "PGWEIR_");
+    refuse_nowhere(server, 'B');
+    peer_send(other, 'S', NULL);
+    peer_expect(server, 'S', NULL);
+    peer_send_ready(server, 'I');
+    peer_expect_error(other, "ERROR", "26000", name);
+    peer_expect_ready(other, 'I');
     send_close(other, name);
-    peer_expect(server, 'C', "SPGWEIR_");
+    peer_expect(server, 'C', "Spgweir_");
 }
 
 static void
@@ -355,10 +370,9 @@ test_close_frees_the_name_only(void **state)
     send_bind(client, "s1");
     peer_send(client, 'S', NULL);
     peer_expect(server, 'C', "Spgweir_");
-    peer_expect(server, 'B', "s1");
-    peer_expect(server, 'S', NULL);
     peer_send(server, '3', NULL);
-    peer_send_error(server, "ERROR", "26000", "prepared statement \"s1\" does not exist");
+    refuse_nowhere(server, 'B');
+    peer_expect(server, 'S', NULL);
     peer_send_ready(server, 'I');
     peer_expect_types(client, "3EZ");
     assert_int_equal(prepared_count(list_entry(fixture_shard(f, "db", "alice")->servers.next,
@@ -429,9 +443,8 @@ test_deallocate_all(void **state)
         peer_expect_types(client, "CZ");
         send_bind(client, "s1");
         peer_send(client, 'S', NULL);
-        peer_expect(server, 'B', "s1");
+        refuse_nowhere(server, 'B');
         peer_expect(server, 'S', NULL);
-        peer_send_error(server, "ERROR", "26000", "prepared statement \"s1\" does not exist");
         peer_send_ready(server, 'I');
         peer_expect_types(client, "EZ");
     }
@@ -543,7 +556,7 @@ test_statement_of_an_altered_transaction(void **state)
 {
     struct fixture *f = *state;
     struct peer *client, *server, *other;
-    char one[NAME_SIZE], two[NAME_SIZE];
+    char one[NAME_SIZE];
 
     fixture_begin(f, "", &client, &server);
     peer_send(client, 'Q', "begin; set local datestyle = 'ISO, DMY'");
@@ -561,9 +574,21 @@ test_statement_of_an_altered_transaction(void **state)
     peer_expect_types(server, "Q");
     peer_send_complete(server, "COMMIT", 'I');
     peer_expect_types(client, "CZ");
+    /* Another client does not get that; and what it prepares there is everybody's again. */
     other = fixture_login(f, "db", "alice");
-    prepare(other, server, "s1", "select 1", two);
-    assert_string_not_equal(one, two);
+    for (unsigned turn = 0; turn < 2; turn++) {
+        send_parse(other, turn == 0 ? "s1" : "s2", "select 1");
+        peer_send(other, 'S', NULL);
+        peer_expect(server, 'C', turn == 0 ? one : "Spgweir_");
+        if (turn == 0)
+            peer_expect(server, 'P', one);
+        peer_expect_types(server, "S");
+        peer_send(server, '3', NULL);
+        if (turn == 0)
+            peer_send(server, '1', NULL);
+        peer_send_ready(server, 'I');
+        peer_expect_types(other, "1Z");
+    }
 }
 
 static const char stale_fields[] = "SERROR\0VERROR\0C0A000\0Mgeaendert\0RRevalidateCachedQuery\0";
@@ -680,14 +705,16 @@ test_stale_is_told_in_a_pipeline(void **state)
     peer_send_ready(server, 'I');
     peer_expect_types(client, "EZZ");
     send_message(client, 'P', "", "insert", "\0\0", 2);
+    send_bind(client, "");
     send_described(client, "s1");
     peer_expect(server, 'P', "insert");
-    peer_expect_types(server, "CPBDES");
+    peer_expect_types(server, "BCPBDES");
     peer_send(server, '1', NULL);
+    peer_send(server, '2', NULL);
     peer_send(server, '3', NULL);
     peer_send(server, '1', NULL);
     refuse_stale(server);
-    peer_expect_types(client, "1EZ");
+    peer_expect_types(client, "12EZ");
     peer_expect_silence(server);
 }
 
