@@ -90,11 +90,17 @@ client_gone(struct client_actor *client)
     buf_done(&client->rest);
 }
 
+/* One in a few wants a server of its own. */
 static void
 client_comes(struct havoc *h, struct client_actor *client)
 {
+    const char *const parameters[] = {
+        "user", "alice", "database", "db", "replication", one_in(h, 5) ? "database" : "off", NULL};
+
     *client = (struct client_actor){.id = ++h->next_id};
-    client->peer = fixture_knock(h->f, "db", "alice");
+    client->peer = fixture_connect(h->f);
+    fixture_send_startup(client->peer, PG_PROTOCOL_3_0, parameters);
+    fixture_settle(h->f);
 }
 
 static void
