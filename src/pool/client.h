@@ -148,4 +148,3 @@ client_is_mid_message(const struct client *client)
 {
     return client->passing && !framer_is_between(&client->framer);
 }
-
