@@ -30,7 +30,8 @@ def entries(primary, **settings):
 
 @pytest.fixture(scope="module")
 def pooler(primary):
-    with harness.Pgweir(primary, databases=entries(primary), auth=("postgres", "plain")) as pooler:
+    with harness.Pgweir(primary, databases=entries(primary), auth=("postgres", "plain"), worker_threads=2,
+                        pool_shards=2) as pooler:
         yield pooler
 
 
