@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <string.h>
 
 /* PostgreSQL's longest identifier, with its NUL. */
 #define SQL_WORD_MAX 64
@@ -56,12 +57,6 @@ struct sql_command {
 void sql_recognise(const char *text, const struct sql_dialect *dialect,
                    struct sql_command *ret_command);
 
-/*
- * Whether a text begins with a command that may alter how other texts are read: a setting, or what
- * a name means. What functions do cannot be seen, but for set_config() where a text begins with it.
- */
-bool sql_may_alter(const char *text);
-
 /* Whether text may be a command that sql_recognise knows, by its first letters. */
 static inline bool
 sql_may_matter(const char *text)
@@ -80,5 +75,32 @@ sql_may_matter(const char *text)
         return (text[1] | 0x20) == 'x';
     default:
         return *text > '\0' && *text <= '/';
+    }
+}
+
+/*
+ * Whether a text begins with a command that may alter how other texts are read: a setting, or what
+ * a name means. What functions do cannot be seen, but for set_config() where a text begins with it.
+ */
+bool sql_alters(const char *text);
+
+/* The same, for most texts without a look behind their first letters. */
+static inline bool
+sql_may_alter(const char *text)
+{
+    switch (*text | 0x20) {
+    case 's': /* of the SELECTs only that of a function like set_config */
+        return (text[1] | 0x20) == 'e' && text[2] != '\0' &&
+               ((text[2] | 0x20) == 't' ||
+                (strnlen(text, 8) == 8 && ((text[7] | 0x20) == 's' || (text[7] | 0x20) == 'p'))) &&
+               sql_alters(text);
+    case 'c':
+    case 'd':
+    case 'i':
+    case 'l':
+    case 'r':
+        return sql_alters(text);
+    default:
+        return *text > '\0' && *text <= '/' && sql_alters(text);
     }
 }

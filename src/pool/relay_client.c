@@ -14,6 +14,7 @@
 #include "pg.h"
 #include "policy.h"
 #include "pool.h"
+#include "prepared.h"
 #include "relay.h"
 #include "relay_int.h"
 #include "server.h"
@@ -119,6 +120,23 @@ static enum verdict
 relay_enter(struct client *client, char type)
 {
     if (requests_push(&client->server->requests, type, REQUEST_FORWARD) < 0)
+        return relay_closed(client, CLOSE_NO_MEMORY);
+    relay_note_work(client, type);
+    return VERDICT_SEND;
+}
+
+/* A message too long to be looked at: what an SQL does is known only when it was answered. */
+static enum verdict
+relay_enter_long(struct client *client, char type)
+{
+    struct server *const server = client->server;
+
+    relay_keep_no_more(server);
+    relay_forget_plan(server);
+    server->is_altered = server->is_altered || type == FRONTEND_QUERY || type == FRONTEND_PARSE;
+    if (type != FRONTEND_QUERY || !relay_maps(client, type))
+        return relay_enter(client, type);
+    if (prepared_push_barrier(&server->requests, type, &server->barriers) < 0)
         return relay_closed(client, CLOSE_NO_MEMORY);
     relay_note_work(client, type);
     return VERDICT_SEND;
@@ -287,11 +305,8 @@ relay_cut_message(struct client *client, struct span *span, const struct frame *
     if (kind != FRAME_BODY) {
         enum verdict verdict = relay_admit(client, frame->type, frame->len);
 
-        if (verdict == VERDICT_SEND) {
-            relay_keep_no_more(client->server);
-            relay_forget_plan(client->server);
-            verdict = relay_enter(client, frame->type);
-        }
+        if (verdict == VERDICT_SEND)
+            verdict = relay_enter_long(client, frame->type);
         if (verdict == VERDICT_QUEUE) {
             /* Too large to be kept: it is taken up again from here when there is a server. */
             char header[PG_HEADER_SIZE];

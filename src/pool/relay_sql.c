@@ -257,22 +257,41 @@ static enum mapped (*const effects[])(const struct mapping *m,
     [SQL_FORGETS_MORE] = relay_map_barrier,
 };
 
+static enum mapped
+relay_map_command(const struct mapping *m, const char *text)
+{
+    const struct sql_dialect dialect = relay_dialect(m->client->settings);
+    struct sql_command command;
+
+    sql_recognise(text, &dialect, &command);
+    return effects[command.effect] != NULL ? effects[command.effect](m, &command) : MAPPED_NOTHING;
+}
+
+/* Whether a Query holds several commands, any of which may do what is not seen here. */
+static bool
+relay_is_several(const struct mapping *m, const char *text)
+{
+    const char *const end = m->data + m->avail - 1;
+    const char *const more = memchr(text, ';', (size_t)(end - text));
+
+    return more != NULL && more[strspn(more, "; \t\r\n")] != '\0';
+}
+
 enum mapped
 relay_map_sql(const struct mapping *m, const char *text)
 {
-    struct sql_dialect dialect;
-    struct sql_command command;
+    enum mapped mapped = MAPPED_NOTHING;
 
     relay_forget_plan(m->server);
-    if (m->avail <= PG_HEADER_SIZE || !sql_may_matter(text))
+    if (m->avail <= PG_HEADER_SIZE || m->avail != m->len || m->data[m->avail - 1] != '\0')
         return MAPPED_NOTHING;
-    if (m->data[m->avail - 1] != '\0' || m->avail != m->len)
-        return MAPPED_NOTHING;
-    dialect = relay_dialect(m->client->settings);
-    sql_recognise(text, &dialect, &command);
-    if (effects[command.effect] == NULL)
-        return MAPPED_NOTHING;
-    return effects[command.effect](m, &command);
+    if (sql_may_alter(text))
+        m->server->is_altered = true;
+    if (sql_may_matter(text))
+        mapped = relay_map_command(m, text);
+    if (mapped == MAPPED_NOTHING && *m->data == FRONTEND_QUERY && relay_is_several(m, text))
+        mapped = relay_send_barrier(m);
+    return mapped;
 }
 
 enum mapped

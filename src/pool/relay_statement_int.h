@@ -41,9 +41,6 @@ void relay_leave_span(const struct mapping *m);
 void relay_send(const struct mapping *m, const char *data, size_t len);
 /* Sends the message with another text in the place of old, if that is anywhere. */
 void relay_send_renamed(const struct mapping *m, struct name_at old, const char *text, size_t len);
-/* A Close of a statement of the server, or of what nobody has. */
-int relay_send_close(const struct mapping *m, const char *name, size_t name_len,
-                     enum request_action action, const struct prepared_change *change);
 /*
  * A message that gives statement the name text (as PostgreSQL sees it), which stands at `at` in the
  * message, or nowhere (NULL).
@@ -59,6 +56,20 @@ enum mapped relay_map_unknown(const struct mapping *m, struct name_at at, const 
 
 /* Of a change that goes ahead of the message: what waits for it. */
 unsigned *relay_barriers(const struct mapping *m);
+
+/* ---- relay_prepare.c */
+
+/* A Close of a statement of the server, or of what nobody has. */
+int relay_send_close(const struct mapping *m, const char *name, size_t name_len,
+                     enum request_action action, const struct prepared_change *change);
+/*
+ * There is room for statement, and nothing in its place: a Close goes ahead of what may be there.
+ * MAPPED_SENT, and the change that its making will be; or why not.
+ */
+enum mapped relay_make_place(const struct mapping *m, struct statement *statement,
+                             struct prepared_change *ret_change);
+/* The server has statement from here on: MAPPED_SENT; or why not. */
+enum mapped relay_ensure(const struct mapping *m, struct statement *statement);
 
 /* ---- relay_rows.c */
 

@@ -406,7 +406,7 @@ sql_recognise(const char *text, const struct sql_dialect *dialect, struct sql_co
 }
 
 bool
-sql_may_alter(const char *text)
+sql_alters(const char *text)
 {
     static const char *const words[] = {"call",   "create", "discard", "do",
                                         "import", "load",   "reset",   "set"};
