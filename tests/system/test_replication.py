@@ -3,13 +3,16 @@ Replication through the pooler, with PostgreSQL's own tools: a base backup, arch
 and a subscription. The pool is in transaction mode, and whoever else uses it must notice nothing but the permits.
 """
 
+import asyncio
 import os
 import signal
+import struct
 import subprocess
 
 import pytest
 
 import harness
+import wire
 
 LIMIT = 60  # seconds for what a loaded machine may take its time for
 
@@ -179,7 +182,23 @@ def test_subscription(primary, pooler, directory):
     assert primary.psql("SELECT count(*) FROM pg_replication_slots") == "0"
 
 
-# One connection that speaks the protocol of replication by hand ---------------------------------------------------
+def test_base_backup_with_passwords_over_tls(tmp_path_factory):
+    """TLS and SCRAM on both sides, as it is where backups cross a network."""
+    hba = ["hostssl replication backup 127.0.0.1/32 scram-sha-256", "host all all 127.0.0.1/32 reject"]
+    with harness.Postgres(ssl=True, hba=hba) as primary:
+        primary.create_user("backup", "secret")
+        primary.psql("ALTER ROLE backup REPLICATION", host=primary.dir)
+        pair = primary.certs.server
+        with harness.Pgweir(primary, databases=entries(primary), auth={"backup": "secret"}, pgpass=None,
+                            auth_type="scram-sha-256", server_tls_sslmode="require", client_tls_sslmode="require",
+                            client_tls_cert_file=pair.cert, client_tls_key_file=pair.key) as pooler:
+            target = pooler.conninfo("replication", "backup", sslmode="require", sslcert="/nowhere")
+            tool(primary, primary.dir, "pg_basebackup", "--pgdata", "copy", "--checkpoint=fast", "--no-sync",
+                 "--dbname", f"{target} password=secret")
+            tool(primary, primary.dir, "pg_verifybackup", "copy")
+
+
+# Single connections -----------------------------------------------------------------------------------------------
 
 
 def replicate(pooler, sql, dbname="postgres", **options):
@@ -270,3 +289,51 @@ def test_the_end(primary, directory, end):
     if end == "shutdown":
         pooler.ends()
     pooler.stop()
+
+
+def test_cancel(primary, pooler, directory):
+    """A query of a logical connection is cancelled like any other."""
+    with Tool(primary, "psql", "-At", "-c", "SELECT pg_sleep(600)",
+              pooler.conninfo(replication="database"), cwd=directory) as psql:
+        harness.wait_for(lambda: primary.psql("SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' "
+                                              "AND backend_type = 'walsender'") == "1", LIMIT, "the query")
+        psql.process.kill(signal.SIGINT)
+        assert psql.process.wait(LIMIT) == 1
+        assert "canceling statement due to user request" in psql.text()
+
+
+async def stream_slowly(pooler, primary, start):
+    """Asks for WAL from start on, takes none while more comes than fits anywhere, then takes all of it."""
+    connection = await wire.Connection.open(harness.HOST, pooler.port, receive_buffer=32768)
+    try:
+        await connection.send(wire.startup(user="postgres", database="replication", replication="true"))
+        async with asyncio.timeout(LIMIT):
+            while (await connection.receive())[0] != "Z":
+                pass
+            await connection.send(wire.query(f"START_REPLICATION PHYSICAL {start}"))
+            before = pooler.process.memory()
+            end = await asyncio.to_thread(write_some, primary, 100000)
+            grown = pooler.process.memory() - before
+            while True:
+                kind, body = await connection.receive()
+                assert kind in "Wd"
+                if kind == "d" and body[:1] == b"w" and position(body) >= number(end):
+                    return grown
+    finally:
+        connection.close()
+
+
+def number(lsn):
+    high, low = lsn.split("/")
+    return int(high, 16) << 32 | int(low, 16)
+
+
+def position(body):
+    """The place in the WAL behind the data of a message."""
+    return struct.unpack_from("!Q", body, 1)[0] + len(body) - 25
+
+
+def test_a_slow_reader_slows_the_sender(primary, pooler):
+    """50 MB that nobody takes wait where they are: not in the pooler's memory."""
+    start = primary.psql("SELECT pg_current_wal_flush_lsn()")
+    assert asyncio.run(stream_slowly(pooler, primary, start)) < 10 << 20
