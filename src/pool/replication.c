@@ -248,5 +248,6 @@ replication_link(struct replication *replication)
 
     server->owner = NULL;
     relay_begin(replication->client, server);
-    server->progress = PROGRESS_READY; /* unlike others, it is linked before it is asked for anything */
+    /* Unlike others, it is linked before it is asked for anything. */
+    server->progress = PROGRESS_READY;
 }

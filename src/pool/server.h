@@ -131,10 +131,10 @@ struct server {
 };
 
 /*
- * Takes over server, which is zeroed memory, and backend, also on failure: so there is no connection
- * that could not be kept until its process has gone. Then the server says SETUP, and comes to
- * pool_put by itself; or to its owner, a replication client (NULL: who has left, and the server will
- * be closed).
+ * Takes over server, which is zeroed memory, and backend, also on failure: so there is no
+ * connection that could not be kept until its process has gone. Then the server says SETUP, and
+ * comes to pool_put by itself; or to its owner, a replication client (NULL: who has left, and the
+ * server will be closed).
  */
 int server_open(struct server *server, struct shard *shard, struct backend *backend,
                 unsigned generation, enum replication_kind replication, struct client *owner);
