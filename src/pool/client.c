@@ -213,6 +213,7 @@ client_granted(struct waiter *waiter, struct server *server)
     relay_begin(client, server);
     if (client->state != CLIENT_ACTIVE)
         return;
+    server_cancel_delay(server);
     relay_client_pending(client);
     if (client->state != CLIENT_CLOSING)
         stream_set_reading(&client->stream, true);

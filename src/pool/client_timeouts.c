@@ -57,6 +57,8 @@ client_check_timeouts(void *arg)
         login_timed_out(client);
         return;
     }
+    if (client->server != NULL)
+        server_cancel_next(client->server);
     next = client_next_timeout(client, &reason);
     if (next <= loop_now(client->worker->loop))
         client_close(client, reason);

@@ -111,7 +111,7 @@ relay_ready(struct server *server, const struct frame *frame, enum request_actio
         server->is_altered = false;
     if (action == REQUEST_SKIP)
         return !server->syncing_settings || relay_settings_done(server);
-    if (unlikely(server->cancelling))
+    if (unlikely(server->cancelling || !list_empty(&server->cancel_asked)))
         server_cancel_drop(server);
     relay_count_ready(server, server->client);
     if (unlikely(relay_refuses(server, (enum ready_status)server->status))) {

@@ -356,6 +356,7 @@ server_link(struct server *server, struct client *client)
     assert(requests_empty(&server->requests) && !server->cancelling);
     server->client = client;
     server->was_canceled = false;
+    server->cancel_from = 0;
     server->said_fatal = false;
     server->progress = PROGRESS_LINKED;
     server->taught = NULL;

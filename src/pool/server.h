@@ -110,6 +110,7 @@ struct server {
     struct list cancel_told;      /* struct cancel_route: whose cancel that is */
     struct list cancel_asked;     /* the same: who asked when it was under way */
     bool cancelling;
+    usec_t cancel_from; /* not before; 0: any time */
     unsigned generation;   /* of the policy it was made with */
     unsigned barriers;     /* queries on their way that may forget any statement */
     char status;           /* of the last ReadyForQuery: I, T, E */
@@ -171,6 +172,8 @@ void server_fence(struct server *server);
 void server_cancel(struct server *server, struct cancel_route *route);
 /* Whoever is still waiting comes next. */
 void server_cancel_next(struct server *server);
+/* ACTIVE, with a request that has waited and is on its way: a cancel must not overtake it. */
+void server_cancel_delay(struct server *server);
 /* What it was doing has come to its end: a cancel would hit something else. */
 void server_cancel_drop(struct server *server);
 /* CLOSING: to the connector; polite if the protocol is between two messages. */

@@ -1,6 +1,9 @@
 /*
  * server_cancel.c - cancels of what a server is doing.
  *
+ * A cancel that comes before its query has no effect. Who has waited in the queue does not know
+ * that the query was sent only now, so that has a head start.
+ *
  * One is under way at a time. Who asks meanwhile may mean more than that one will do: it may come
  * before their query, or hit the one before. So if the server is still at the same work when it has
  * ended, another one follows; whatever they asked for is over with the next ReadyForQuery.
@@ -11,6 +14,7 @@
 #include <errno.h>
 
 #include "cancel.h"
+#include "client.h"
 #include "config.h"
 #include "engine_int.h"
 #include "log.h"
@@ -20,6 +24,8 @@
 
 /* More of them would do no more than these. */
 #define ASKED_MAX 16
+/* What a busy machine may need until a server process has read what was sent to it. */
+#define HEAD_START (50 * MSEC)
 
 static struct connector *
 server_connector(const struct server *server)
@@ -75,6 +81,10 @@ server_cancel_next(struct server *server)
 
     if (server->cancelling || server->syncing_settings || list_empty(&server->cancel_asked))
         return;
+    if (loop_now(server->shard->worker->loop) < server->cancel_from) {
+        client_schedule(server->client, server->cancel_from);
+        return;
+    }
     while ((link = list_pop(&server->cancel_asked)) != NULL)
         list_push_back(&server->cancel_told, link);
     server->cancelling = true;
@@ -94,6 +104,12 @@ server_cancel(struct server *server, struct cancel_route *route)
     }
     list_push_back(&server->cancel_asked, &route->link);
     server_cancel_next(server);
+}
+
+void
+server_cancel_delay(struct server *server)
+{
+    server->cancel_from = loop_now(server->shard->worker->loop) + HEAD_START;
 }
 
 void

@@ -422,6 +422,53 @@ test_asker_hangs_up(void **state)
     fixture_settle(f);
 }
 
+/* Who has waited does not know that the query is on its way only now: it must not be overtaken. */
+static void
+test_cancel_behind_a_wait(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *first, *client, *server, *asker;
+
+    begin_queued(f, "default_pool_size = 1\nquery_timeout = 100\n", &first, &client, &server);
+    peer_send(client, 'Q', "select 1");
+    fixture_settle(f);
+    end_first(first, server);
+    peer_expect(server, 'Q', "select 1");
+    asker = fixture_cancel(client);
+    assert_int_equal(fake_connector_cancelling(f->connector), 0);
+    fixture_advance(f, 50 * MSEC - 1);
+    peer_expect_silence(asker);
+    assert_int_equal(fake_connector_cancelling(f->connector), 0);
+    fixture_advance(f, 1);
+    assert_int_equal(fake_connector_cancelling(f->connector), 1);
+    fake_connector_finish_cancel(f->connector, 0);
+    peer_expect_end(asker);
+    fixture_advance(f, 100 * SEC); /* the other time limits are still there */
+    peer_expect_error(client, "FATAL", "57014", "query timeout");
+}
+
+/* It has its answer before. */
+static void
+test_cancel_behind_a_wait_is_dropped(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *first, *client, *server, *asker;
+
+    begin_queued(f, one, &first, &client, &server);
+    peer_send(client, 'Q', "select 1");
+    fixture_settle(f);
+    end_first(first, server);
+    peer_expect(server, 'Q', "select 1");
+    asker = fixture_cancel(client);
+    peer_send_complete(server, "SELECT 1", 'I');
+    peer_expect_types(client, "CZ");
+    peer_expect_end(asker);
+    peer_send(client, 'Q', "select 2");
+    peer_expect(server, 'Q', "select 2");
+    fixture_advance(f, SEC);
+    assert_int_equal(fake_connector_counts(f->connector).cancels, 0);
+}
+
 /* Its own time limits are not those of a login. */
 static void
 test_asker_outlives_the_time_for_logins(void **state)
@@ -647,6 +694,8 @@ main(void)
         TEST(test_cancel_waits_too_long),
         TEST(test_cancel_while_settings_are_set),
         TEST(test_asker_hangs_up),
+        TEST(test_cancel_behind_a_wait),
+        TEST(test_cancel_behind_a_wait_is_dropped),
         TEST(test_asker_outlives_the_time_for_logins),
         TEST(test_failed_cancel_costs_the_server),
         TEST(test_cancel_in_a_transaction),

@@ -176,6 +176,7 @@ test_cancel_across_workers(void **state)
         peer_send(clients[i], 'Q', "select pg_sleep(60)");
         peer_expect_types(server, "Q");
         (void)fixture_cancel(clients[i]);
+        fixture_advance(f, 50 * MSEC); /* the second has waited for a server */
         assert_int_equal(fake_connector_cancelled_pid(f->connector), server->pid);
         peer_send_error(server, "ERROR", "57014", "canceling statement");
         peer_send_ready(server, 'I');
