@@ -21,8 +21,8 @@ struct peer {
     struct fixture *fixture; /* borrowed: whose loops are settled */
     int fd;                  /* owned; -1 when closed */
     struct buf input;
-    bool ended;      /* the daemon has closed the connection */
-    uint32_t pid;    /* of a server: its process */
+    bool ended;                                       /* the daemon has closed the connection */
+    uint32_t pid;                                     /* of a server: its process */
     char key[PG_CANCEL_PID_SIZE + PG_CANCEL_KEY_MAX]; /* of a client: its BackendKeyData */
     size_t key_len;
 };
