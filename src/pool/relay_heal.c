@@ -97,13 +97,17 @@ relay_is_at_rest(const struct client *client)
            framer_is_between(&client->framer);
 }
 
-/* Whether it is what was kept that is being answered, and not what went ahead of it. */
+/*
+ * Whether it is what was kept that is being answered, or the Describe that went ahead of it; but
+ * not what made the statement.
+ */
 static bool
 relay_is_for_kept(const struct server *server)
 {
-    return server->progress == PROGRESS_KEPT &&
-           requests_action(&server->requests) == REQUEST_FORWARD &&
-           requests_head_type(&server->requests) == *server->replay.data;
+    const char type = requests_head_type(&server->requests);
+
+    return server->progress == PROGRESS_KEPT && type == *server->replay.data &&
+           (type == FRONTEND_DESCRIBE || requests_action(&server->requests) == REQUEST_FORWARD);
 }
 
 /* It is in doubt, or only that which was to be used. */

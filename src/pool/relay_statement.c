@@ -191,16 +191,41 @@ relay_keep_use(const struct mapping *m, const struct prepared_name *name)
         relay_begin_keep(m->server, m->data, m->len);
 }
 
+/*
+ * PostgreSQL describes the parameters before it looks whether the statement is out of date; then it
+ * would be too late. So a Describe of what was not made just now goes ahead, which nobody sees.
+ */
+static int
+relay_describe_ahead(const struct mapping *m, struct name_at at, struct statement *statement)
+{
+    const struct prepared_entry *const entry = prepared_get(m->server->prepared, statement);
+    const char *text;
+    size_t len;
+    int r;
+
+    if (m->server->progress != PROGRESS_NAMED || entry->changes.count > 0)
+        return 0;
+    r = requests_push(&m->server->requests, FRONTEND_DESCRIBE, REQUEST_QUIET);
+    text = statement_name(statement, &len);
+    if (r == 0)
+        relay_send_renamed(m, at, text, len);
+    return r;
+}
+
 /* The server has the statement, and what it says of it is what the client takes it for. */
 static enum mapped
 relay_send_use(const struct mapping *m, struct name_at at, struct prepared_name *name)
 {
     const char *text;
     size_t len;
-    const int r = *m->data == FRONTEND_DESCRIBE
-                      ? relay_push_description(m, name)
-                      : requests_push(&m->server->requests, *m->data, REQUEST_FORWARD);
+    int r = 0;
 
+    if (*m->data == FRONTEND_DESCRIBE)
+        r = relay_describe_ahead(m, at, name->then);
+    if (r == 0)
+        r = *m->data == FRONTEND_DESCRIBE
+                ? relay_push_description(m, name)
+                : requests_push(&m->server->requests, *m->data, REQUEST_FORWARD);
     if (r < 0)
         return MAPPED_FAILED;
     m->server->is_altered = m->server->is_altered || statement_alters(name->then);
