@@ -8,10 +8,11 @@
  *
  *     Bind, Describe    it is told each time, nothing can go wrong
  *     the same          it goes on
- *     another           it is refused, in PostgreSQL's words; drivers prepare it anew then
+ *     another           one of the two is out of date, so the server prepares it anew
  *     not known         the server is asked, and the client's messages wait for the answer
+ *     another even so   it is refused, in PostgreSQL's words; drivers prepare it anew then
  *
- * The last is needed only when a server gets a statement that others have described.
+ * A question is needed only when a server gets a statement that its client has had described.
  */
 #include <string.h>
 
@@ -62,7 +63,7 @@ relay_expect_description(const struct mapping *m, struct prepared_name *name,
 enum prepared_state
 relay_can_read(const struct mapping *m, struct prepared_name *name)
 {
-    const struct prepared_entry *const entry = prepared_get(m->server->prepared, name->then);
+    struct prepared_entry *const entry = prepared_get(m->server->prepared, name->then);
 
     m->server->taught = NULL;
     if (relay_is_described(m, name)) {
@@ -71,7 +72,10 @@ relay_can_read(const struct mapping *m, struct prepared_name *name)
     }
     if (!shape_has_rows(name->shape) || name->shape == entry->shape)
         return PREPARED_IS;
-    return entry->shape == SHAPE_UNKNOWN ? PREPARED_UNSURE : PREPARED_NOT;
+    if (entry->shape != SHAPE_UNKNOWN && entry->changes.segment == m->server->requests.segment)
+        return PREPARED_NOT; /* although it was made just now */
+    entry->is_stale = entry->shape != SHAPE_UNKNOWN;
+    return PREPARED_UNSURE;
 }
 
 bool
@@ -84,15 +88,18 @@ enum mapped
 relay_ask_rows(const struct mapping *m, const struct prepared_name *name)
 {
     static const char flush[] = {FRONTEND_FLUSH, 0, 0, 0, 4};
-    struct prepared_set *const set = m->server->prepared;
-    struct prepared_entry *const entry = prepared_get(set, name->then);
+    const enum mapped ensured = relay_ensure(m, name->then);
+    struct prepared_entry *const entry = prepared_get(m->server->prepared, name->then);
     char message[PG_HEADER_SIZE + 1 + STATEMENT_NAME_MAX];
     const char *text;
     size_t len;
 
+    if (ensured != MAPPED_SENT)
+        return ensured;
     if (entry->is_asked)
         return MAPPED_WAIT;
-    if (lesson_push(&m->server->requests, REQUEST_QUIET, set, entry, NULL, NULL) < 0)
+    if (lesson_push(&m->server->requests, REQUEST_QUIET, m->server->prepared, entry, NULL, NULL) <
+        0)
         return MAPPED_FAILED;
     text = statement_name(name->then, &len);
     pg_put_header(message, FRONTEND_DESCRIBE, (uint32_t)(1 + len + 1));

@@ -399,6 +399,48 @@ test_server_that_has_other_rows(void **state)
     expect_changed(client);
 }
 
+/* What another client has prepared there is out of date. */
+static void
+test_server_that_had_other_rows(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server, *other, *second;
+    char name[NAME_SIZE];
+
+    fixture_begin(f, "", &client, &server);
+    prepare_described(client, server, "old", name);
+    other = fixture_login(f, "db", "alice");
+    peer_send(client, 'Q', "begin");
+    peer_expect(server, 'Q', "begin");
+    peer_send_complete(server, "BEGIN", 'T');
+    peer_expect_types(client, "CZ");
+    send_parse(other, "s1", "select *");
+    send_describe(other, "s1");
+    peer_send(other, 'S', NULL);
+    second = fixture_serve(f);
+    peer_expect_types(second, "PDS");
+    peer_send(second, '1', NULL);
+    peer_send(second, 't', "");
+    send_rows(second, "new");
+    peer_send_ready(second, 'I');
+    peer_expect_types(other, "1tTZ");
+    peer_send(client, 'Q', "commit");
+    peer_expect(server, 'Q', "commit");
+    peer_send_complete(server, "COMMIT", 'I');
+    peer_expect_types(client, "CZ");
+    /* The first one was used last, so it is the next. */
+    send_used(other, "s1");
+    peer_expect(server, 'C', name);
+    peer_expect_types(server, "PDH");
+    peer_send(server, '3', NULL);
+    peer_send(server, '1', NULL);
+    peer_send(server, 't', "");
+    send_rows(server, "new");
+    peer_expect(server, 'B', name);
+    peer_expect_types(server, "ES");
+    finish(other, server, "2");
+}
+
 /* The server has no such table any more: its error is the client's, in the place of the Bind's. */
 static void
 test_server_that_cannot_prepare_it(void **state)
@@ -629,6 +671,7 @@ main(void)
         TEST(test_other_rows_are_refused),
         TEST(test_server_that_lacks_it_is_asked),
         TEST(test_server_that_has_other_rows),
+        TEST(test_server_that_had_other_rows),
         TEST(test_server_that_cannot_prepare_it),
         TEST(test_no_rows_need_no_question),
         TEST(test_described_by_portal),
