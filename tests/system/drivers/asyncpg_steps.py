@@ -152,7 +152,7 @@ class Client:
 
     async def changing(self):
         row = await self.connection.fetchrow("SELECT * FROM changing WHERE id = $1", self.number)
-        unchanged(self.number, row.keys(), row.values())
+        unchanged(self.number, list(row.keys()), list(row.values()))
 
 
 asyncio.run(run(f"asyncpg {asyncpg.__version__}", Client))

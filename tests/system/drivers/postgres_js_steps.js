@@ -14,6 +14,7 @@ class Client {
 
   async open() {
     this.sql = postgres(this.options)
+    await this.sql`SELECT 1` // a query that is cancelled while the driver connects leaves it without a connection
   }
 
   async close() {
