@@ -433,6 +433,14 @@ prepared_push(struct requests *requests, char type, int action,
     return r;
 }
 
+bool
+prepared_changes_now(const struct requests *requests)
+{
+    return requests_head_has_op(requests) &&
+           list_entry(list_first(&requests->ops), struct request_op, link)->resolve ==
+               prepared_resolve;
+}
+
 struct prepared_barrier {
     struct request_op request;
     unsigned *barriers;

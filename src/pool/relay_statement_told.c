@@ -56,7 +56,7 @@ static void
 relay_count_stranger(struct server *server, enum tag_effect effect)
 {
     if (server->client == NULL || server->shard->policy->max_prepared == 0 ||
-        requests_head_has_op(&server->requests))
+        prepared_changes_now(&server->requests))
         return;
     if (effect == TAG_ADDS)
         server->strangers++;
