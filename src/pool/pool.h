@@ -31,6 +31,7 @@
 
 struct credential;
 struct engine;
+struct familiar;
 struct opening;
 struct policy;
 struct replication;
@@ -113,8 +114,9 @@ struct shard {
     struct list openings;           /* struct opening */
     struct list replications;       /* struct replication, oldest first */
     struct lookups lookups;
-    unsigned opening;  /* for whoever wants one, as the next */
-    unsigned checking; /* servers being checked or reset: they come back soon */
+    struct familiar *familiar; /* owned; NULL until it is needed */
+    unsigned opening;          /* for whoever wants one, as the next */
+    unsigned checking;         /* servers being checked or reset: they come back soon */
     unsigned dedicated_opening;
     unsigned server_count;
     unsigned dedicated_count; /* how many of them are those of replication clients */

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cleanup.h"
 #include "hash.h"
 #include "pg.h"
 #include "requests.h"
@@ -156,6 +157,22 @@ prepared_settle_name(struct prepared_names *names, struct prepared_name *name)
     prepared_drop_name(names, name);
 }
 
+static void
+prepared_forget_name(struct prepared_names *names, struct prepared_name *name)
+{
+    prepared_set_name(&name->now, NULL);
+    prepared_settle_name(names, name);
+}
+
+void
+prepared_forget_unnamed(struct prepared_names *names)
+{
+    struct prepared_name *const name = prepared_find(names, "", 0);
+
+    if (name != NULL)
+        prepared_forget_name(names, name);
+}
+
 void
 prepared_forget_names(struct prepared_names *names)
 {
@@ -167,8 +184,7 @@ prepared_forget_names(struct prepared_names *names)
         struct prepared_name *const name = container_of(node, struct prepared_name, node);
 
         next = map_next(&names->map, node);
-        prepared_set_name(&name->now, NULL);
-        prepared_settle_name(names, name);
+        prepared_forget_name(names, name);
     }
 }
 
@@ -182,7 +198,9 @@ prepared_is_full(const struct prepared_names *names, const struct statement *sta
 unsigned
 prepared_count_names(const struct prepared_names *names)
 {
-    return names != NULL ? (unsigned)map_count(&names->map) : 0;
+    const unsigned unnamed = prepared_find(names, "", 0) != NULL ? 1 : 0;
+
+    return names != NULL ? (unsigned)map_count(&names->map) - unnamed : 0;
 }
 
 void
@@ -197,6 +215,7 @@ prepared_free_names(struct prepared_names *names)
         prepared_free_name(container_of(node, struct prepared_name, node));
     }
     map_done(&names->map);
+    free(names->spare);
     free(names);
 }
 
@@ -364,6 +383,24 @@ prepared_begin(struct prepared_changes *changes, const struct requests *requests
     changes->segment = requests->segment;
 }
 
+/* One is kept for each client: so a change now and then needs no memory. */
+static struct prepared_op *
+prepared_new_op(struct prepared_names *names)
+{
+    if (names != NULL && names->spare != NULL)
+        return TAKE(names->spare);
+    return malloc(sizeof(struct prepared_op));
+}
+
+static void
+prepared_free_op(struct prepared_names *names, struct prepared_op *op)
+{
+    if (names != NULL && names->spare == NULL)
+        names->spare = op;
+    else
+        free(op);
+}
+
 static void
 prepared_make(struct prepared_entry *entry, uint64_t owner)
 {
@@ -392,19 +429,25 @@ prepared_resolve(struct request_op *request, enum request_outcome outcome)
         change->name->changes.count--;
         if (outcome == REQUEST_DONE)
             prepared_set_name(&change->name->now, change->statement);
+        else if (outcome == REQUEST_FAILED && change->name->len == 0)
+            prepared_set_name(&change->name->now, NULL); /* the unnamed one went first */
         prepared_settle_name(change->names, change->name);
+    }
+    if (change->unnamed != NULL && outcome != REQUEST_DONE) {
+        statement_unref(*change->unnamed);
+        *change->unnamed = NULL;
     }
     if (change->barriers != NULL)
         (*change->barriers)--;
     statement_unref(change->statement);
-    free(op);
+    prepared_free_op(change->names, op);
 }
 
 int
 prepared_push(struct requests *requests, char type, int action,
               const struct prepared_change *change)
 {
-    struct prepared_op *const op = malloc(sizeof *op);
+    struct prepared_op *const op = prepared_new_op(change->names);
     int r;
 
     if (op == NULL)

@@ -29,6 +29,7 @@
 #include "list.h"
 #include "map.h"
 
+struct prepared_op;
 struct requests;
 struct statement;
 
@@ -62,7 +63,8 @@ struct prepared_name {
 /* All names of a client. */
 struct prepared_names {
     struct map map;
-    size_t bytes; /* of all statements as they will be */
+    size_t bytes;              /* of all statements as they will be */
+    struct prepared_op *spare; /* owned, or NULL: for the next change */
 };
 
 /* A client that has more than any application needs is told so. */
@@ -109,6 +111,8 @@ int prepared_add_name(struct prepared_names **names, const char *text, size_t le
                       struct prepared_name **ret_name);
 /* Forgets a name that was added, if nothing has become of it. */
 void prepared_drop_name(struct prepared_names *names, struct prepared_name *name);
+/* The client has no unnamed statement any more. names may be NULL. */
+void prepared_forget_unnamed(struct prepared_names *names);
 /* What the client calls the statement with this name on servers, or NULL. */
 const struct prepared_name *prepared_name_of(const struct prepared_names *names,
                                              const char *server_name, size_t len);
@@ -116,6 +120,7 @@ const struct prepared_name *prepared_name_of(const struct prepared_names *names,
 void prepared_forget_names(struct prepared_names *names);
 /* Whether the client may not name another statement, namely this one. names may be NULL. */
 bool prepared_is_full(const struct prepared_names *names, const struct statement *statement);
+/* Without the unnamed one. */
 unsigned prepared_count_names(const struct prepared_names *names);
 void prepared_free_names(struct prepared_names *names);
 
@@ -163,8 +168,9 @@ struct prepared_change {
     struct prepared_set *set;
     struct prepared_entry *entry; /* is there, or not */
     bool adds;
-    uint64_t owner;     /* of what is added */
-    unsigned *barriers; /* one more, until the request is answered */
+    uint64_t owner;             /* of what is added */
+    struct statement **unnamed; /* NULL if the server has not done it; a reference */
+    unsigned *barriers;         /* one more, until the request is answered */
 };
 
 /*

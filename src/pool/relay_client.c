@@ -69,6 +69,8 @@ relay_skip(struct client *client, char type)
 
     if (client->skip == SKIP_MESSAGE) {
         client->skip = SKIP_NOTHING;
+        if (type == FRONTEND_QUERY)
+            prepared_forget_unnamed(client->names);
         return VERDICT_DROP;
     }
     if (type != FRONTEND_SYNC)
@@ -130,13 +132,18 @@ static enum verdict
 relay_enter_long(struct client *client, char type)
 {
     struct server *const server = client->server;
+    int r;
 
     relay_keep_no_more(server);
     relay_forget_plan(server);
     server->is_altered = server->is_altered || type == FRONTEND_QUERY || type == FRONTEND_PARSE;
-    if (type != FRONTEND_QUERY || !relay_maps(client, type))
+    if ((type != FRONTEND_QUERY && type != FRONTEND_PARSE) || !relay_maps(client, type))
         return relay_enter(client, type);
-    if (prepared_push_barrier(&server->requests, type, &server->barriers) < 0)
+    if (type == FRONTEND_PARSE)
+        r = relay_push_long_unnamed(client);
+    else
+        r = prepared_push_barrier(&server->requests, type, &server->barriers);
+    if (r < 0)
         return relay_closed(client, CLOSE_NO_MEMORY);
     relay_note_work(client, type);
     return VERDICT_SEND;

@@ -110,6 +110,13 @@ struct prepared_entry *relay_entry_of(const struct server *server, const char *d
 /* What the unnamed statement was going to do is not known any more. */
 void relay_forget_plan(struct server *server);
 
+/* ---- relay_unnamed.c: the unnamed statement -------------------------------------------------- */
+
+/* The server's unnamed statement may be anybody's. */
+void relay_leave_unnamed(struct server *server);
+/* Enters an unnamed Parse that is too long to be remembered. 0 or -ENOMEM. */
+int relay_push_long_unnamed(struct client *client);
+
 /* ---- relay_heal.c: what is refused, and can be sent once more ------------------------------- */
 
 /* Something goes to the server on its client's account. */

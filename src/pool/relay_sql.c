@@ -163,11 +163,13 @@ relay_map_deallocate(const struct mapping *m, const struct sql_command *command)
 {
     const size_t len = strlen(command->name);
     struct prepared_name *const name = prepared_find(m->client->names, command->name, len);
+    const enum prepared_state state = prepared_name_state(name, &m->server->requests);
 
-    switch (prepared_name_state(name, &m->server->requests)) {
+    if (*m->data == FRONTEND_PARSE && (state != PREPARED_NOT || m->server->strangers == 0))
+        return relay_plan_deallocate(m, command);
+    switch (state) {
     case PREPARED_IS:
-        return *m->data == FRONTEND_QUERY ? relay_deallocate(m, relay_token(command), name)
-                                          : relay_plan_deallocate(m, command);
+        return relay_deallocate(m, relay_token(command), name);
     case PREPARED_UNSURE:
         return MAPPED_WAIT;
     default:
@@ -257,14 +259,38 @@ static enum mapped (*const effects[])(const struct mapping *m,
     [SQL_FORGETS_MORE] = relay_map_barrier,
 };
 
-static enum mapped
-relay_map_command(const struct mapping *m, const char *text)
+static int
+relay_send_unchanged(const struct mapping *m)
 {
-    const struct sql_dialect dialect = relay_dialect(m->client->settings);
-    struct sql_command command;
+    relay_leave_span(m);
+    if (requests_push(&m->server->requests, *m->data, REQUEST_FORWARD) < 0)
+        return -ENOMEM;
+    relay_send(m, m->data, m->avail);
+    return 0;
+}
 
-    sql_recognise(text, &dialect, &command);
-    return effects[command.effect] != NULL ? effects[command.effect](m, &command) : MAPPED_NOTHING;
+static bool
+relay_is_command(const struct mapping *m, const char *text, struct sql_command *ret_command)
+{
+    struct sql_dialect dialect;
+
+    if (!sql_may_matter(text))
+        return false;
+    dialect = relay_dialect(m->client->settings);
+    sql_recognise(text, &dialect, ret_command);
+    return effects[ret_command->effect] != NULL;
+}
+
+static enum mapped
+relay_map_command(const struct mapping *m, const struct sql_command *command)
+{
+    const enum mapped mapped = effects[command->effect](m, command);
+
+    if (*m->data == FRONTEND_QUERY || mapped == MAPPED_WAIT || mapped == MAPPED_FAILED)
+        return mapped;
+    if (mapped == MAPPED_NOTHING && relay_send_unchanged(m) < 0)
+        return MAPPED_FAILED;
+    return relay_end_unnamed_command(m);
 }
 
 /* Whether a Query holds several commands, any of which may do what is not seen here. */
@@ -277,21 +303,33 @@ relay_is_several(const struct mapping *m, const char *text)
     return more != NULL && more[strspn(more, "; \t\r\n")] != '\0';
 }
 
+/* A text that is no command which matters by itself. */
+static enum mapped
+relay_map_other(const struct mapping *m, const char *text)
+{
+    if (*m->data == FRONTEND_PARSE)
+        return relay_map_unnamed_parse(m, text);
+    return relay_is_several(m, text) ? relay_send_barrier(m) : MAPPED_NOTHING;
+}
+
 enum mapped
 relay_map_sql(const struct mapping *m, const char *text)
 {
-    enum mapped mapped = MAPPED_NOTHING;
+    struct sql_command command;
+    bool is_command;
+    enum mapped mapped;
 
     relay_forget_plan(m->server);
-    if (m->avail <= PG_HEADER_SIZE || m->avail != m->len || m->data[m->avail - 1] != '\0')
+    if (m->avail <= PG_HEADER_SIZE || m->avail != m->len ||
+        memchr(text, '\0', (size_t)(m->data + m->avail - text)) == NULL)
         return MAPPED_NOTHING;
     if (sql_may_alter(text))
         m->server->is_altered = true;
-    if (sql_may_matter(text))
-        mapped = relay_map_command(m, text);
-    if (mapped == MAPPED_NOTHING && *m->data == FRONTEND_QUERY && relay_is_several(m, text))
-        mapped = relay_send_barrier(m);
-    return mapped;
+    is_command = relay_is_command(m, text, &command);
+    if ((is_command || *m->data == FRONTEND_QUERY) && relay_forget_unnamed(m) == MAPPED_FAILED)
+        return MAPPED_FAILED;
+    mapped = is_command ? relay_map_command(m, &command) : MAPPED_NOTHING;
+    return mapped == MAPPED_NOTHING ? relay_map_other(m, text) : mapped;
 }
 
 enum mapped
@@ -345,6 +383,7 @@ relay_execute_prepare(const struct mapping *m, const struct plan *plan)
 static enum mapped
 relay_execute_deallocate(const struct mapping *m, const struct plan *plan)
 {
+    const struct prepared_change nothing = {.adds = false};
     const struct name_at nowhere = {NULL, 0};
     const size_t len = strlen(plan->name);
     struct prepared_name *const name = prepared_find(m->client->names, plan->name, len);
@@ -355,6 +394,10 @@ relay_execute_deallocate(const struct mapping *m, const struct plan *plan)
     case PREPARED_UNSURE:
         return MAPPED_WAIT;
     default:
+        /* In a failed transaction it may have stayed. */
+        relay_leave_span(m);
+        if (relay_send_close(m, GONE, sizeof GONE - 1, REQUEST_QUIET, &nothing) < 0)
+            return MAPPED_FAILED;
         return relay_execute_unknown(m, plan);
     }
 }

@@ -235,7 +235,7 @@ relay_send_use(const struct mapping *m, struct name_at at, struct prepared_name 
     return MAPPED_SENT;
 }
 
-static enum mapped
+enum mapped
 relay_map_use(const struct mapping *m, struct name_at at, struct prepared_name *name)
 {
     enum mapped ensured;
@@ -293,8 +293,10 @@ relay_map_reference(const struct mapping *m, struct name_at at, const char *name
 static enum mapped
 relay_map_named(const struct mapping *m, struct name_at at)
 {
-    if (at.text == NULL || at.len == 0)
+    if (at.text == NULL)
         return MAPPED_NOTHING;
+    if (at.len == 0)
+        return relay_map_unnamed_use(m, at);
     return relay_map_reference(m, at, at.text, at.len);
 }
 
@@ -307,7 +309,7 @@ relay_map_bind(const struct mapping *m)
     if (unlikely(m->server->plan != NULL) && at.text != NULL)
         relay_plan_bind(m->server, m->data + PG_HEADER_SIZE, at.text);
     mapped = relay_map_named(m, at);
-    if (mapped == MAPPED_SENT)
+    if (mapped == MAPPED_SENT && at.len > 0)
         m->client->shard->stats.binds++;
     return mapped;
 }
@@ -340,8 +342,10 @@ relay_map_close(const struct mapping *m)
     const struct name_at at = relay_statement_at(m);
     struct prepared_change change = {.names = m->client->names};
 
-    if (at.text == NULL || at.len == 0)
+    if (at.text == NULL)
         return MAPPED_NOTHING;
+    if (at.len == 0)
+        return relay_map_unnamed_close(m);
     change.name = prepared_find(m->client->names, at.text, at.len);
     switch (prepared_name_state(change.name, &m->server->requests)) {
     case PREPARED_IS:
@@ -378,7 +382,7 @@ relay_parse_is_sound(const struct mapping *m, const char *text)
 }
 
 /* The server makes what the client has asked for. */
-static enum mapped
+enum mapped
 relay_map_first(const struct mapping *m, struct name_at at, struct statement *statement,
                 struct prepared_name *name)
 {
@@ -400,7 +404,7 @@ relay_map_first(const struct mapping *m, struct name_at at, struct statement *st
 }
 
 /* The server has it already. */
-static enum mapped
+enum mapped
 relay_map_again(const struct mapping *m, struct statement *statement, struct prepared_name *name,
                 struct prepared_entry *entry)
 {

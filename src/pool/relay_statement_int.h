@@ -16,6 +16,7 @@
 
 struct client;
 struct prepared_change;
+struct prepared_name;
 struct server;
 struct statement;
 
@@ -57,6 +58,15 @@ enum mapped relay_map_unknown(const struct mapping *m, struct name_at at, const 
 /* Of a change that goes ahead of the message: what waits for it. */
 unsigned *relay_barriers(const struct mapping *m);
 
+/* The message, with the server's name for what has the name. */
+enum mapped relay_map_use(const struct mapping *m, struct name_at at, struct prepared_name *name);
+/* A definition of a name: the server makes what the client has asked for, */
+enum mapped relay_map_first(const struct mapping *m, struct name_at at, struct statement *statement,
+                            struct prepared_name *name);
+/* or has it already. */
+enum mapped relay_map_again(const struct mapping *m, struct statement *statement,
+                            struct prepared_name *name, struct prepared_entry *entry);
+
 /* ---- relay_prepare.c */
 
 /* A Close of a statement of the server, or of what nobody has. */
@@ -68,8 +78,22 @@ int relay_send_close(const struct mapping *m, const char *name, size_t name_len,
  */
 enum mapped relay_make_place(const struct mapping *m, struct statement *statement,
                              struct prepared_change *ret_change);
+/* Whether what the server has under this name is what the client means. */
+bool relay_is_usable(const struct mapping *m, const struct prepared_entry *entry);
 /* The server has statement from here on: MAPPED_SENT; or why not. */
 enum mapped relay_ensure(const struct mapping *m, struct statement *statement);
+
+/* ---- relay_unnamed.c */
+
+/* A Parse without a name, which is no command that matters; text is what is behind the name. */
+enum mapped relay_map_unnamed_parse(const struct mapping *m, const char *text);
+/* One that is, behind it. */
+enum mapped relay_end_unnamed_command(const struct mapping *m);
+/* A Bind or Describe of the unnamed statement. */
+enum mapped relay_map_unnamed_use(const struct mapping *m, struct name_at at);
+enum mapped relay_map_unnamed_close(const struct mapping *m);
+/* Ahead of a message with which the unnamed statement goes. MAPPED_NOTHING or _FAILED. */
+enum mapped relay_forget_unnamed(const struct mapping *m);
 
 /* ---- relay_rows.c */
 

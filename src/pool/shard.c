@@ -7,6 +7,7 @@
 
 #include "client.h"
 #include "engine_int.h"
+#include "familiar.h"
 #include "policy.h"
 #include "pool.h"
 #include "server.h"
@@ -309,6 +310,7 @@ shard_free(struct shard *shard)
     if (shard == NULL)
         return;
     lookups_done(&shard->lookups);
+    familiar_free(shard->familiar);
     policy_unref(shard->policy);
     policy_unref(shard->next_policy);
     welcome_done(&shard->welcome);

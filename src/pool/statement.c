@@ -364,7 +364,14 @@ static const struct {
 } kinds[] = {
     [STATEMENT_PARSED] = {"P", FRONTEND_PARSE},
     [STATEMENT_SQL] = {"CPBECC", FRONTEND_EXECUTE},
+    [STATEMENT_COMMAND] = {"", 0},
 };
+
+enum statement_kind
+statement_kind(const struct statement *statement)
+{
+    return statement->kind;
+}
 
 const char *
 statement_steps(const struct statement *statement)
@@ -376,6 +383,13 @@ char
 statement_maker(const struct statement *statement)
 {
     return kinds[statement->kind].maker;
+}
+
+bool
+statement_has_text(const struct statement *statement, const char *text, size_t len)
+{
+    return statement->kind == STATEMENT_PARSED && statement->text_len == len &&
+           memcmp(statement->text, text, len) == 0;
 }
 
 const char *

@@ -35,8 +35,9 @@ struct statement;
 
 /* How it is made on a server. */
 enum statement_kind {
-    STATEMENT_PARSED, /* by a Parse */
-    STATEMENT_SQL,    /* by the command PREPARE, in messages that leave nothing else behind */
+    STATEMENT_PARSED,  /* by a Parse */
+    STATEMENT_SQL,     /* by the command PREPARE, in messages that leave nothing else behind */
+    STATEMENT_COMMAND, /* not at all: an unnamed one that is good for one server only */
 };
 
 /*
@@ -56,6 +57,9 @@ const char *statement_name(const struct statement *statement, size_t *ret_len);
 size_t statement_size(const struct statement *statement);
 /* A good hash of its name. */
 uint64_t statement_hash(const struct statement *statement);
+/* Whether it was made from this text by statement_get, as one that is PARSED. */
+bool statement_has_text(const struct statement *statement, const char *text, size_t len);
+enum statement_kind statement_kind(const struct statement *statement);
 /* The types of the messages that make it on a server, one character each. */
 const char *statement_steps(const struct statement *statement);
 /* The one of them that does it. */

@@ -343,6 +343,8 @@ run(struct model *model, struct model_portal *portal, unsigned max, bool is_quer
 static bool
 on_parse(struct model *model, const char *name, const char *text)
 {
+    if (*name == '\0') /* it goes, whatever comes of this */
+        forget(model, &model->statements[0]);
     if (str_starts_with(text, "bad"))
         return fail_with(model, "42601", text, NULL);
     if (is_refused(model, text))
@@ -547,6 +549,8 @@ model_cancelled_message(struct model *model, const char *data, size_t len)
         msg_error(&model->output, "ERROR", "57014", "canceling statement due to user request",
                   "The statement was waiting for a server and has not been sent.", NULL),
         0);
+    if (*data == 'Q') /* as any other query */
+        forget(model, &model->statements[0]);
     if (*data == 'Q' || *data == 'F') {
         say_ready(model);
         return;

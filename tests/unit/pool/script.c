@@ -159,7 +159,7 @@ static void
 write_bind(struct script *script)
 {
     append_bind(script, "",
-                script->style.has_session && roll(script, 4) == 0 ? "" : some_name(script));
+                script->style.keeps_unnamed && roll(script, 4) == 0 ? "" : some_name(script));
     if (roll(script, 4) == 0)
         append_named(script, 'D', 'P', "");
     if (roll(script, 4) > 0)
@@ -240,10 +240,16 @@ write_deallocate(struct script *script)
     char text[MODEL_TEXT];
 
     (void)snprintf(text, sizeof(text), "DEALLOCATE %s", some_name(script));
-    if (roll(script, 4) > 0)
-        write_command(script, text);
-    else
+    if (roll(script, 4) == 0) {
         append_str(script, 'Q', roll(script, 2) == 0 ? "DEALLOCATE ALL" : "DISCARD ALL");
+        return;
+    }
+    write_command(script, text);
+    /* In later transactions that unnamed statement is not known. */
+    if (!script->style.keeps_unnamed || script->style.has_own_names)
+        return;
+    append_sync(script);
+    append_str(script, 'Q', marked(script, "after the command"));
 }
 
 static void
@@ -318,7 +324,7 @@ write_copy(struct script *script)
     if (with_sync || script->style.is_careless)
         append_gate(script);
     /* Nobody is to use that unnamed statement again. */
-    if (script->style.has_session)
+    if (script->style.keeps_unnamed)
         append_str(script, 'Q', marked(script, "after the copy"));
 }
 

@@ -23,7 +23,7 @@
 #define SERVERS   3 /* at most */
 #define MOST      3 /* max_prepared_statements */
 #define SEQUENCES 25
-#define KINDS     6 /* of plays */
+#define KINDS     7 /* of plays */
 
 struct client_side {
     struct peer *peer;
@@ -481,10 +481,10 @@ play_kind(struct fixture *f, const char *how, struct script_style style)
     assert_true(plays < 10 || style.has_session || totals.queue_cancels > 0);
 }
 
-static const struct script_style plain = {.has_transactions = true};
-static const struct script_style single = {.has_transactions = false};
+static const struct script_style plain = {.has_transactions = true, .keeps_unnamed = true};
+static const struct script_style single = {.has_transactions = false, .keeps_unnamed = true};
 static const struct script_style session = {
-    .has_transactions = true, .has_session = true, .has_own_names = true};
+    .has_transactions = true, .has_session = true, .keeps_unnamed = true, .has_own_names = true};
 
 static void
 test_one_worker(void **state)
@@ -496,6 +496,13 @@ static void
 test_one_server(void **state)
 {
     play_kind(*state, "default_pool_size = 1\n", plain);
+}
+
+/* Where a text that comes again is a named statement. */
+static void
+test_prepare_unnamed(void **state)
+{
+    play_kind(*state, "default_pool_size = 2\nprepare_unnamed = 1\n", plain);
 }
 
 static void
@@ -589,6 +596,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_one_worker),
         TEST(test_one_server),
+        TEST(test_prepare_unnamed),
         TEST(test_two_shards),
         TEST(test_statement_mode),
         TEST(test_session_mode),

@@ -378,7 +378,8 @@ test_skipped_close_closes_nothing(void **state)
     send_message(client, 'B', "", "", "\0\0\0\0\0\0", 6);
     send_parse(client, "s2", "select 2");
     peer_send(client, 'S', NULL);
-    peer_expect_types(server, "BCPS");
+    peer_expect_types(server, "CBCPS"); /* the unnamed one of others goes first */
+    peer_send(server, '3', NULL);
     peer_send_error(server, "ERROR", "26000", "unnamed prepared statement does not exist");
     peer_send_ready(server, 'I');
     peer_expect_types(client, "EZ");

@@ -13,11 +13,13 @@ static const char refusal[] = "transaction blocks not allowed in statement pooli
 static void
 send_extended(struct peer *client, const char *types)
 {
+    static const char nothing[8];
+
     for (const char *type = types; *type != '\0'; type++) {
         if (*type == 'S')
             peer_send(client, *type, NULL);
         else
-            peer_send_body(client, *type, "\0\0\0\0\0\0\0\0", *type == 'E' ? 5 : 8);
+            peer_send_body(client, *type, nothing, *type == 'P' ? 4 : *type == 'E' ? 5 : 8);
     }
 }
 
