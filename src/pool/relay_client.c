@@ -14,6 +14,7 @@
 #include "pg.h"
 #include "policy.h"
 #include "pool.h"
+#include "prepared.h"
 #include "relay.h"
 #include "relay_int.h"
 #include "server.h"
@@ -68,6 +69,8 @@ relay_skip(struct client *client, char type)
 
     if (client->skip == SKIP_MESSAGE) {
         client->skip = SKIP_NOTHING;
+        if (type == FRONTEND_QUERY)
+            prepared_forget_unnamed(client->names);
         return VERDICT_DROP;
     }
     if (type != FRONTEND_SYNC)
@@ -109,8 +112,7 @@ relay_note_work(struct client *client, char type)
     /* The rest of a COPY that has failed, say, is nothing that the server is busy with. */
     if (requests_empty(&client->server->requests))
         return;
-    client->server->ready = false;
-    client->server->untouched = false;
+    relay_progress(client->server, type);
     if (type != FRONTEND_COPY_DATA)
         relay_begin_query(client);
 }
@@ -120,6 +122,28 @@ static enum verdict
 relay_enter(struct client *client, char type)
 {
     if (requests_push(&client->server->requests, type, REQUEST_FORWARD) < 0)
+        return relay_closed(client, CLOSE_NO_MEMORY);
+    relay_note_work(client, type);
+    return VERDICT_SEND;
+}
+
+/* A message too long to be looked at: what an SQL does is known only when it was answered. */
+static enum verdict
+relay_enter_long(struct client *client, char type)
+{
+    struct server *const server = client->server;
+    int r;
+
+    relay_keep_no_more(server);
+    relay_forget_plan(server);
+    server->is_altered = server->is_altered || type == FRONTEND_QUERY || type == FRONTEND_PARSE;
+    if ((type != FRONTEND_QUERY && type != FRONTEND_PARSE) || !relay_maps(client, type))
+        return relay_enter(client, type);
+    if (type == FRONTEND_PARSE)
+        r = relay_push_long_unnamed(client);
+    else
+        r = prepared_push_barrier(&server->requests, type, &server->barriers);
+    if (r < 0)
         return relay_closed(client, CLOSE_NO_MEMORY);
     relay_note_work(client, type);
     return VERDICT_SEND;
@@ -167,8 +191,8 @@ relay_judge(struct client *client, struct span *span, const char *data, size_t a
     if (!had_server)
         span->start = data;
     span->to = &client->server->stream;
-    if (unlikely(client->server->heal != HEAL_NOT))
-        relay_note_for_heal(client->server, data, avail);
+    if (unlikely(relay_is_keeping(client->server)))
+        relay_keep_more(client->server, data, avail);
     if (relay_maps(client, type))
         return relay_judge_statement(client, span, data, avail, len);
     return relay_enter(client, type);
@@ -253,7 +277,7 @@ static void
 relay_pass_piece(struct client *client, const struct span *span, const struct frame *frame,
                  enum frame_kind kind)
 {
-    const struct span piece = {span->to, frame->data, span->borrowed, span->glued};
+    const struct span piece = {span->to, frame->data, NULL, span->borrowed, span->glued};
     char header[PG_HEADER_SIZE];
 
     if (!client->passing)
@@ -288,10 +312,8 @@ relay_cut_message(struct client *client, struct span *span, const struct frame *
     if (kind != FRAME_BODY) {
         enum verdict verdict = relay_admit(client, frame->type, frame->len);
 
-        if (verdict == VERDICT_SEND) {
-            client->server->heal = HEAL_NOT;
-            verdict = relay_enter(client, frame->type);
-        }
+        if (verdict == VERDICT_SEND)
+            verdict = relay_enter_long(client, frame->type);
         if (verdict == VERDICT_QUEUE) {
             /* Too large to be kept: it is taken up again from here when there is a server. */
             char header[PG_HEADER_SIZE];
@@ -320,8 +342,8 @@ relay_client_input(struct client *client, const char *data, size_t len, bool bor
 {
     const char *const end = data + len;
     const char *pos = data;
-    struct span span = {client->server != NULL ? &client->server->stream : NULL, data, borrowed,
-                        false};
+    struct span span = {client->server != NULL ? &client->server->stream : NULL, data, end,
+                        borrowed, false};
     struct frame frame;
     enum frame_kind kind;
 

@@ -35,6 +35,7 @@ requests_reset(struct requests *requests)
     requests->skipping = false;
     requests->copy_in = false;
     requests->fence_answered = false;
+    requests->owes_ready = false;
     requests->doubt = REQUESTS_CERTAIN;
 }
 
@@ -258,7 +259,7 @@ requests_is_extended(char type)
 
 /* The head has failed. Drops all up to the next Sync, as the server does. */
 static void
-requests_skip(struct requests *requests)
+requests_skip_rest(struct requests *requests)
 {
     enum request_outcome outcome = REQUEST_FAILED;
 
@@ -271,6 +272,24 @@ requests_skip(struct requests *requests)
         requests_drop(requests, outcome);
         outcome = REQUEST_SKIPPED;
     }
+}
+
+/* Whether what has failed was put ahead of a query, which knows of no Sync. */
+static bool
+requests_is_ahead_of_query(const struct requests *requests)
+{
+    uint32_t i = 0;
+
+    while (i < requests->count && requests_at(requests, i)->action == REQUEST_QUIET)
+        i++;
+    return i > 0 && i < requests->count && requests_at(requests, i)->type == FRONTEND_QUERY;
+}
+
+static void
+requests_skip(struct requests *requests)
+{
+    requests->owes_ready = requests_is_ahead_of_query(requests);
+    requests_skip_rest(requests);
 }
 
 /*
@@ -302,7 +321,7 @@ requests_fail(struct requests *requests)
 
 /*
  * The server begins to read COPY data. Syncs that were sent before the end of the data are part of
- * what it passes over.
+ * what it passes over; anything else makes the COPY fail, and is used up by that.
  */
 static void
 requests_begin_copy_in(struct requests *requests)
@@ -322,6 +341,7 @@ requests_begin_copy_in(struct requests *requests)
             requests->readies -= requests_is_ready(&request);
             requests_be_in_doubt(requests, FRONTEND_SYNC);
         } else {
+            requests_be_in_doubt(requests, request.type);
             *requests_at(requests, kept++) = request;
         }
     }

@@ -24,7 +24,7 @@ enum request_action {
     REQUEST_SKIP,    /* the daemon asked: it is swallowed */
     REQUEST_FENCE, /* an empty query of the daemon; what comes before its answer is the client's */
     /*
-     * Parse and Close of named statements. Their success is shown so, their failure, and what else
+     * About prepared statements. Their success is shown so, their failure, and what else
      * the server says meanwhile, is the client's.
      */
     REQUEST_QUIET,    /* the daemon's, ahead of a message of the client: nobody sees it */
@@ -69,6 +69,7 @@ struct requests {
     bool skipping;       /* an error was answered: all up to the next Sync is dropped */
     bool copy_in;        /* the server reads COPY data */
     bool fence_answered; /* of the fence at the head: only its ReadyForQuery is to come */
+    bool owes_ready; /* a query was passed over, for what was ahead of it: a Sync is to be sent */
     enum requests_doubt doubt;
     struct list ops;   /* struct request_op, in the order of their requests */
     uint32_t resolved; /* how many ops were told, ever */
@@ -130,6 +131,13 @@ requests_action(const struct requests *requests)
     if (action == REQUEST_FENCE)
         return requests->fence_answered ? REQUEST_SKIP : REQUEST_FORWARD;
     return action;
+}
+
+/* Whether what is being answered has an op. */
+static inline bool
+requests_head_has_op(const struct requests *requests)
+{
+    return requests->count > 0 && requests->ring[requests->head].has_op;
 }
 
 /* Whether the server's next own answer is that of a fence. */

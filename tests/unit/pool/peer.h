@@ -12,6 +12,7 @@
 
 #include "buf.h"
 #include "list.h"
+#include "pg.h"
 
 struct fixture;
 
@@ -20,9 +21,10 @@ struct peer {
     struct fixture *fixture; /* borrowed: whose loops are settled */
     int fd;                  /* owned; -1 when closed */
     struct buf input;
-    bool ended;      /* the daemon has closed the connection */
-    uint32_t pid;    /* of a server: its process; of a client: what its BackendKeyData said */
-    uint32_t secret; /* of a client */
+    bool ended;                                       /* the daemon has closed the connection */
+    uint32_t pid;                                     /* of a server: its process */
+    char key[PG_CANCEL_PID_SIZE + PG_CANCEL_KEY_MAX]; /* of a client: its BackendKeyData */
+    size_t key_len;
 };
 
 /* Takes fd over. The peer is freed by the fixture. */
@@ -60,7 +62,7 @@ void peer_send_parameter(struct peer *peer, const char *name, const char *value)
 #define peer_expect_silence(peer) peer_expect_silence_at(peer, __FILE__, __LINE__)
 /* The connection was closed, and nothing came before. */
 #define peer_expect_end(peer) peer_expect_end_at(peer, __FILE__, __LINE__)
-/* A client's answer to its login: pid and secret are kept. */
+/* A client's answer to its login: the key is kept. */
 #define peer_expect_login(peer) peer_expect_login_at(peer, __FILE__, __LINE__)
 /* Exactly these bytes come next. */
 #define peer_expect_bytes(peer, data, len) peer_expect_bytes_at(peer, data, len, __FILE__, __LINE__)

@@ -344,6 +344,7 @@ test_shutdown_and_a_query_afterwards(void **state)
     peer_send(idle, 'Q', "select 1");
     peer_expect_error(idle, "FATAL", "57P01", "server shutting down");
     peer_expect_end(idle);
+    fixture_stop(f); /* counts, too */
 }
 
 static void
@@ -386,6 +387,7 @@ test_shutdown_gets_harder(void **state)
     peer_expect_end(client);
     assert_int_equal(done, 0);
     assert_true(now >= 1);
+    fixture_stop(f); /* counts, too */
 }
 
 /* Clients, servers and attempts in every state; the fixture checks that nothing is left. */

@@ -175,7 +175,8 @@ test_cancel_across_workers(void **state)
     for (unsigned i = 0; i < 2; i++) {
         peer_send(clients[i], 'Q', "select pg_sleep(60)");
         peer_expect_types(server, "Q");
-        fixture_cancel(clients[i]);
+        (void)fixture_cancel(clients[i]);
+        fixture_advance(f, 50 * MSEC); /* the second has waited for a server */
         assert_int_equal(fake_connector_cancelled_pid(f->connector), server->pid);
         peer_send_error(server, "ERROR", "57014", "canceling statement");
         peer_send_ready(server, 'I');
@@ -209,7 +210,7 @@ test_pool_is_spread(void **state)
     end_transaction(clients[0], server);
     for (unsigned i = 0; i < 8; i++) {
         begin_transaction(clients[i], server);
-        fixture_cancel(clients[i]); /* finds nothing to do, but the client */
+        (void)fixture_cancel(clients[i]); /* finds nothing to do, but the client */
         end_transaction(clients[i], server);
     }
     assert_int_equal(fake_connector_counts(f->connector).connects, 1);
