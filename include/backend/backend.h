@@ -199,6 +199,39 @@ void connector_cancel(struct connector *connector, struct cancel_request *reques
 /* Wants it no more: done still comes, with -ECANCELED unless its turn has come. */
 void connector_withdraw(struct connector *connector, struct cancel_request *request);
 
+/* The longest packet that is passed on: a cancel request of protocol 3.2. */
+#define FORWARD_PACKET_MAX 44
+
+/* A cancel request for another pooler; what is not the connector's is the asker's to set. */
+struct forward_request {
+    struct message message;      /* the connector's */
+    struct connector *connector; /* the connector's */
+    struct loop *loop;           /* where done is called */
+    const char *host;            /* a name, an address, a /directory, an @abstract socket */
+    int port;
+    int peer;        /* its id: requests for one peer share the limit */
+    unsigned limit;  /* so many are under way at once; 0: any number */
+    usec_t patience; /* until it is connected, its turn included; 0: without end */
+    char packet[FORWARD_PACKET_MAX];
+    size_t len;
+    void (*done)(struct forward_request *request, int error, const char *text);
+    int error;
+    char text[128];
+};
+
+/*
+ * Sends the packet over a connection of its own, once and in plain text. done is called when the
+ * other has closed that connection, or it came to nothing: -ETIMEDOUT, -EAGAIN when too many wait.
+ */
+void connector_forward(struct connector *connector, struct forward_request *request);
+
+/* Requests for one peer, for SHOW; any thread. */
+struct forward_load {
+    unsigned waiting, connecting, sent;
+};
+void connector_get_forward_load(struct connector *connector, int peer,
+                                struct forward_load *ret_load);
+
 /* Counters of the connector, for SHOW; any thread. */
 struct connector_stats {
     uint64_t attempts, successes, failures, cancels, retired;

@@ -91,7 +91,7 @@ struct config_peer {
     char *name; /* its peer_id, as written */
     char *host; /* never NULL: a name, an address, a /directory or an @abstract socket */
     int id, port;
-    int pool_size; /* PgBouncer's limit of cancels under way; 0 is no other than ours */
+    int pool_size; /* so many cancels may be under way to it; 0: default_pool_size */
 };
 
 /* A line of auth_file. */

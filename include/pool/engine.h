@@ -183,3 +183,9 @@ struct snapshot_request {
 /* Each worker copies its rows at its next turn. Never cancelled: done comes before engine_stop
  * returns. */
 void engine_snapshot(struct engine *engine, struct snapshot_request *request);
+
+/* Cancel requests on their way to another pooler, by its peer_id. */
+struct engine_peer_load {
+    unsigned waiting, connecting, sent;
+};
+void engine_get_peer_load(struct engine *engine, int peer, struct engine_peer_load *ret_load);

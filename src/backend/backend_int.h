@@ -9,6 +9,7 @@
  *        handoff.c   from a PGconn to a struct backend
  *        retire.c    from a struct backend to nothing      drain.c  waits for the server's end
  *        cancel.c    cancels                               features.c  what this libpq can do
+ *        forward.c   cancels that are for other poolers
  *
  * Thread: the connector's, but for what says otherwise.
  */
@@ -181,6 +182,12 @@ struct cancels {
     bool going_on;
 };
 
+/* What is passed on to other poolers. */
+struct forwards {
+    struct list peers;     /* struct peer; changed by the connector's thread, */
+    pthread_mutex_t mutex; /* under this; others look at the loads */
+};
+
 /* ---- connector.c */
 
 struct connector {
@@ -191,6 +198,7 @@ struct connector {
     struct task_group *endings;  /* owned; retirements and cancels, seen through at the close */
     struct list attempt_list;    /* struct attempt, not done yet */
     struct cancels cancels;
+    struct forwards forwards;
     struct gates gates;
     struct rng rng;
     pthread_t thread;
@@ -282,3 +290,13 @@ int cancelling_start(struct connector *connector, struct backend_cancel *cancel,
 void cancels_reap(struct connector *connector);
 /* Told by cancel.c: cancel->in_flight has become 0. */
 void retire_continue(struct server *server);
+
+/* ---- forward.c */
+
+void forwards_init(struct forwards *forwards);
+/* When none is under way any more. */
+void forwards_done(struct forwards *forwards);
+/* The request is answered later; or it is not, when this fails. */
+int forward_start(struct connector *connector, struct forward_request *request);
+/* Any thread. */
+void forward_answer(struct forward_request *request, int error, const char *text);

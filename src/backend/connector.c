@@ -105,6 +105,7 @@ connector_init(struct connector *connector, struct executor *executor)
     list_init(&connector->attempt_list);
     list_init(&connector->cancels.waiting);
     gates_init(&connector->gates, &connector->rng);
+    forwards_init(&connector->forwards);
     r = entropy_fill(&seed, sizeof(seed));
     if (r < 0)
         return r;
@@ -161,6 +162,7 @@ connector_free(struct connector *connector)
     task_group_free(connector->attempts);
     task_group_free(connector->endings);
     gates_done(&connector->gates);
+    forwards_done(&connector->forwards);
     free(connector);
 }
 
@@ -352,6 +354,26 @@ connector_withdraw(struct connector *connector, struct cancel_request *request)
 {
     if (!atomic_exchange(&request->withdrawn, true))
         connector_do_poke(connector);
+}
+
+static void
+forward_arrived(struct message *message)
+{
+    struct forward_request *request = container_of(message, struct forward_request, message);
+    int r = -ESHUTDOWN;
+
+    if (request->connector->state == CONNECTOR_OPEN)
+        r = forward_start(request->connector, request);
+    if (r < 0)
+        forward_answer(request, r, strerror(-r));
+}
+
+void
+connector_forward(struct connector *connector, struct forward_request *request)
+{
+    request->connector = connector;
+    request->message.fn = forward_arrived;
+    loop_post(connector->loop, &request->message);
 }
 
 void

@@ -95,7 +95,7 @@ static const struct option peer_rows[] = {
     { KEY(config_peer, host), .type = OPT_STRING,
       .help = "Its name, address, /directory or @abstract socket." },
     { KEY(config_peer, pool_size), .type = OPT_INT, .def = "0",
-      .help = "Accepted, as PgBouncer has it; cancel requests have a limit of their own." },
+      .help = "Cancel requests that may be under way to it at once; 0 means default_pool_size." },
     { KEY(config_peer, port), .type = OPT_INT, .def = "6432", .min = 1, .max = 65535,
       .help = "Its port." },
 };

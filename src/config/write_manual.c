@@ -249,7 +249,8 @@ config_write_manual(FILE *file)
     write_entry_keys(file, &user_table);
     (void)fputs(".Sh PEERS\nAn entry of\n.Ql [peers]\nis another process, by its peer_id, that "
                 "clients reach by the same address: cancel requests that belong to it are passed "
-                "on to it.\n",
+                "on to it.\nIts line says where it can be reached alone, by its unix socket, say. "
+                "PgBouncer, from 1.19 on, may be among them.\nRequests go in plain text.\n",
                 file);
     write_entry_keys(file, &peer_table);
     (void)fputs(tail, file);

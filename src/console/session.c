@@ -16,6 +16,7 @@
 #include "fd.h"
 #include "log.h"
 #include "outbox.h"
+#include "peer_key.h"
 #include "pg.h"
 #include "timer.h"
 
@@ -427,7 +428,7 @@ static struct session *
 session_new(struct console *console, struct console_visitor *visitor)
 {
     struct session *session = calloc(1, sizeof(*session));
-    uint32_t key[2];
+    char key[8];
 
     if (session == NULL)
         return NULL;
@@ -441,8 +442,9 @@ session_new(struct console *console, struct console_visitor *visitor)
     session->status = READY_IDLE;
     list_init(&session->prepared);
     list_init(&session->portals);
-    session->cancel_pid = key[0] & INT32_MAX; /* a process number is positive */
-    session->cancel_key = key[1];
+    peer_key_mark(key, engine_config(console->engine)->peer_id);
+    session->cancel_pid = pg_get_uint32(key) & INT32_MAX; /* a process number is positive */
+    session->cancel_key = pg_get_uint32(key + 4);
     buf_init(&session->input);
     buf_init(&session->output);
     return session;

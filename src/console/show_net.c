@@ -3,6 +3,7 @@
  * for what lies outside of pools.
  */
 #include "config.h"
+#include "engine.h"
 #include "show.h"
 
 /* ---- PEERS ----------------------------------------------------------------------------------- */
@@ -61,12 +62,24 @@ static const struct show_column peer_pool_columns[] = {
     SHOW_COLUMN("sv_login", INT4, show_get_unsigned, peer_pool_row, sv_login),
 };
 
-/* A request to a peer is passed on at once, and no connection to a peer is kept. */
 static void
 peer_pool_rows(struct show_output *output)
 {
-    for (size_t i = 0; i < output->config->n_peers; i++)
-        show_row(output, &(struct peer_pool_row){.id = output->config->peers[i]->name});
+    const struct config *config = output->config;
+
+    for (size_t i = 0; i < config->n_peers; i++) {
+        const struct config_peer *peer = config->peers[i];
+        struct engine_peer_load load;
+
+        engine_get_peer_load(output->console->engine, peer->id, &load);
+        show_row(output, &(struct peer_pool_row){
+                             .id = peer->name,
+                             .cl_active_cancel = load.connecting + load.sent,
+                             .cl_waiting_cancel = load.waiting,
+                             .sv_active_cancel = load.sent,
+                             .sv_login = load.connecting,
+                         });
+    }
 }
 
 const struct show show_peer_pools = {

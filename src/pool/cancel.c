@@ -13,9 +13,11 @@
 
 #include "build.h"
 #include "client.h"
+#include "config.h"
 #include "engine_int.h"
 #include "entropy.h"
 #include "log.h"
+#include "peer_key.h"
 #include "pg.h"
 #include "relay.h"
 #include "server.h"
@@ -92,6 +94,7 @@ cancel_draw_key(struct client *client, unsigned minor)
     do {
         r = cancel_draw_random(client->worker, key.bytes, key.len);
         key.bytes[0] &= 0x7f;
+        peer_key_mark(key.bytes, client->worker->config->peer_id);
     } while (r == 0 && !cancel_key_is_good(&client->worker->cancel_keys, &key));
     if (r == 0)
         client->cancel_key = key;
@@ -170,7 +173,7 @@ cancel_visit(struct message *message)
     } else if (++route->visited < route->engine->worker_count) {
         route->at = (route->at + 1) % route->engine->worker_count;
         loop_post(route->engine->workers[route->at].loop, &route->message);
-    } else {
+    } else if (!cancel_pass_on(route, worker->config)) {
         cancel_route_end(route);
     }
 }
@@ -196,6 +199,8 @@ cancel_begin(struct client *client, const char *key, size_t len)
     route->at = worker->index;
     route->key.len = len;
     memcpy(route->key.bytes, key, len);
+    route->hops = peer_key_hops(key);
+    peer_key_set_hops(route->key.bytes, PEER_KEY_HOPS);
     engine_hold_object(worker->engine);
     client->cancel = route;
     client_set_state(client, CLIENT_CANCEL);

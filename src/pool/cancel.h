@@ -6,7 +6,8 @@
  * something that must not be cancelled. So the connection (a client in CANCEL) is closed when the
  * cancel is through, as PostgreSQL does it, and not when the request was read.
  *
- * A route is a message between workers; whoever holds it ends it, once.
+ * A route is a message between workers; whoever holds it ends it, once. Where the key is another
+ * pooler's, the request goes on to that one (cancel_peer.c).
  */
 #pragma once
 
@@ -18,6 +19,7 @@
 #include "pg.h"
 
 struct client;
+struct config;
 struct engine;
 struct map_node;
 struct worker;
@@ -39,6 +41,7 @@ struct cancel_route {
     struct worker *home;   /* where it came from */
     struct client *client; /* the connection that it came by; home's; NULL once that has ended */
     struct cancel_key key;
+    unsigned hops; /* how often it may still be passed on */
     unsigned visited;
     unsigned at; /* index of the worker that it is at */
     bool found;
@@ -50,6 +53,11 @@ void cancel_begin(struct client *client, const char *key, size_t len);
 void cancel_forget(struct cancel_route *route);
 /* Any worker: the connection may be closed. */
 void cancel_route_end(struct cancel_route *route);
+/*
+ * No worker here knows the key: if it is a peer's, the request is passed on to that one, and the
+ * route ends when that has ended. False: nothing has happened.
+ */
+bool cancel_pass_on(struct cancel_route *route, const struct config *config);
 /* Those in a list of them. */
 void cancel_routes_end(struct list *routes);
 

@@ -27,6 +27,7 @@ struct connector {
     connector_moved_fn *moved;
     void *moved_arg;
     bool hold_cancels;
+    struct forward_request *forward; /* under way; tests need one at a time */
 };
 
 /* A request that the test has not decided about; request->private is its way back. */
@@ -92,6 +93,8 @@ fake_connector_free(struct connector *connector)
         complain("left undecided: %zu connects, %zu cancels, %zu retirements",
                  list_count(&connector->attempts), list_count(&connector->cancels),
                  list_count(&connector->retirements));
+    if (connector->forward != NULL)
+        complain("left undecided: a request for another pooler");
     if (connector->backends > 0 || connector->keys > 0)
         complain("never given back: %u connections, %u cancel keys", connector->backends,
                  connector->keys);
@@ -400,4 +403,49 @@ connector_withdraw(struct connector *connector, struct cancel_request *request)
         cancel_post(attempt, -ECANCELED);
         return;
     }
+}
+
+/* --- for other poolers ----------------------------------------------------------------------- */
+
+static void
+forward_done(struct message *message)
+{
+    struct forward_request *const request = container_of(message, struct forward_request, message);
+
+    request->done(request, request->error, request->text);
+}
+
+void
+connector_forward(struct connector *connector, struct forward_request *request)
+{
+    if (connector->forward != NULL)
+        complain("a second request is passed on");
+    connector->forward = request;
+}
+
+const struct forward_request *
+fake_connector_forwarded(const struct connector *connector)
+{
+    return connector->forward;
+}
+
+void
+fake_connector_finish_forward(struct connector *connector, int error)
+{
+    struct forward_request *const request = TAKE(connector->forward);
+
+    if (request == NULL)
+        complain("nothing is being passed on");
+    request->error = error;
+    (void)str_copy(request->text, sizeof(request->text), error < 0 ? strerror(-error) : "");
+    request->message.fn = forward_done;
+    loop_post(request->loop, &request->message);
+}
+
+void
+connector_get_forward_load(struct connector *connector, int peer, struct forward_load *ret_load)
+{
+    const bool sent = connector->forward != NULL && connector->forward->peer == peer;
+
+    *ret_load = (struct forward_load){.sent = sent};
 }

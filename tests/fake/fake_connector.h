@@ -56,3 +56,7 @@ int fake_connector_cancelled_pid(const struct connector *connector);
 void fake_connector_finish_cancel(struct connector *connector, int error);
 /* Whether cancels wait for their turn, from now on, so that they can be withdrawn. */
 void fake_connector_hold_cancels(struct connector *connector, bool hold);
+
+/* The request for another pooler that is under way, NULL if there is none; it ends with error. */
+const struct forward_request *fake_connector_forwarded(const struct connector *connector);
+void fake_connector_finish_forward(struct connector *connector, int error);

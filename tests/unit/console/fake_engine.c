@@ -165,6 +165,12 @@ fake_engine_answer(struct engine *engine, struct snapshot *snapshot)
 }
 
 void
+engine_get_peer_load(struct engine *engine, int peer, struct engine_peer_load *ret_load)
+{
+    *ret_load = peer == 2 ? engine->peer_load : (struct engine_peer_load){0};
+}
+
+void
 snapshot_free(struct snapshot *snapshot)
 {
     if (snapshot == NULL)

@@ -22,7 +22,8 @@ struct engine {
     struct engine_drain *drain; /* the one that waits, or NULL */
     struct snapshot_request *requests[FAKE_REQUESTS_MAX]; /* those that wait */
     size_t request_count;
-    unsigned visitors; /* made and not freed */
+    unsigned visitors;                 /* made and not freed */
+    struct engine_peer_load peer_load; /* of peer 2 */
 };
 
 /* A visitor whose connection is fd. */

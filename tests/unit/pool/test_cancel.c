@@ -603,10 +603,11 @@ test_unknown_key(void **state)
     peer_send(client, 'Q', "select 1");
     peer_expect_types(server, "Q");
     assert_int_equal(client->key_len, 8);
+    /* Two bits of the eighth byte are no secret: see peer_key.h. */
     for (size_t i = 0; i < client->key_len; i++) {
-        client->key[i] ^= 1;
+        client->key[i] ^= 4;
         peer_expect_end(fixture_cancel(client));
-        client->key[i] ^= 1;
+        client->key[i] ^= 4;
     }
     client->key_len = sizeof(client->key); /* the longest that there can be */
     peer_expect_end(fixture_cancel(client));
