@@ -87,7 +87,6 @@ relay_knows_rows(const struct prepared_name *name)
 enum mapped
 relay_ask_rows(const struct mapping *m, const struct prepared_name *name)
 {
-    static const char flush[] = {FRONTEND_FLUSH, 0, 0, 0, 4};
     const enum mapped ensured = relay_ensure(m, name->then);
     struct prepared_entry *const entry = prepared_get(m->server->prepared, name->then);
     char message[PG_HEADER_SIZE + 1 + STATEMENT_NAME_MAX];
@@ -106,7 +105,6 @@ relay_ask_rows(const struct mapping *m, const struct prepared_name *name)
     message[PG_HEADER_SIZE] = 'S';
     memcpy(message + PG_HEADER_SIZE + 1, text, len + 1);
     relay_send(m, message, PG_HEADER_SIZE + 1 + len + 1);
-    relay_send(m, flush, sizeof flush);
     return MAPPED_WAIT;
 }
 

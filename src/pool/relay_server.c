@@ -506,8 +506,8 @@ relay_server_ended(struct server *server)
 }
 
 /*
- * What the client has sent goes on, if it waited for answers that have come. True: its server is
- * not this one any more.
+ * What the client has sent goes on, if it waited for answers that have come, or will be passed over
+ * now. True: its server is not this one any more.
  */
 static bool
 relay_resume_stalled(struct server *server)
@@ -515,7 +515,8 @@ relay_resume_stalled(struct server *server)
     struct client *const client = server->client;
 
     if (likely(client == NULL || !client->stalled) ||
-        client->stalled_at == server->requests.resolved)
+        (client->stalled_at == server->requests.resolved &&
+         !requests_passes_over(&server->requests)))
         return false;
     relay_client_pending(client);
     return client->server != server;

@@ -531,8 +531,6 @@ relay_map(struct client *client, struct span *span, const char *data, size_t ava
     /* After an error the server looks at nothing up to the Sync; neither do we. */
     if (unlikely(requests_passes_over(&client->server->requests)))
         return MAPPED_NOTHING;
-    if (unlikely(client->server->barriers > 0))
-        return MAPPED_WAIT;
     mapped = relay_map_message(&m);
     if (mapped == MAPPED_SENT)
         span->start = data + avail;

@@ -252,14 +252,21 @@ prepare_described(struct peer *client, struct peer *server, const char *column,
     peer_expect_types(client, "1tTZ");
 }
 
-/* A second server, since the first one is kept by another client. */
-static struct peer *
-other_server(struct fixture *f, struct peer *client, struct peer *server, const char *name)
+/* By another client. */
+static void
+keep_busy(struct fixture *f, struct peer *server)
 {
     struct peer *const other = fixture_login(f, "db", "alice");
 
     peer_send(other, 'Q', "begin");
     peer_expect(server, 'Q', "begin");
+}
+
+/* A second server, since the first one is kept by another client. */
+static struct peer *
+other_server(struct fixture *f, struct peer *client, struct peer *server, const char *name)
+{
+    keep_busy(f, server);
     send_used(client, name);
     return fixture_serve(f);
 }
@@ -439,6 +446,32 @@ test_server_that_had_other_rows(void **state)
     peer_expect(server, 'B', name);
     peer_expect_types(server, "ES");
     finish(other, server, "2");
+}
+
+/* The client's own question serves as well, and is answered although its Sync waits, too. */
+static void
+test_client_that_asks_is_not_kept_waiting(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server, *second;
+    char name[NAME_SIZE];
+
+    fixture_begin(f, "", &client, &server);
+    prepare_described(client, server, "a", name);
+    keep_busy(f, server);
+    send_describe(client, "s1");
+    send_used(client, "s1");
+    second = fixture_serve(f);
+    peer_expect(second, 'P', name);
+    peer_expect(second, 'D', name);
+    peer_expect_types(second, "H");
+    peer_send(second, '1', NULL);
+    peer_send(second, 't', "");
+    send_rows(second, "a");
+    peer_expect_types(client, "tT");
+    peer_expect(second, 'B', name);
+    peer_expect_types(second, "ES");
+    finish(client, second, "2");
 }
 
 /* The server has no such table any more: its error is the client's, in the place of the Bind's. */
@@ -670,6 +703,7 @@ main(void)
         TEST(test_known_rows_are_run_again),
         TEST(test_other_rows_are_refused),
         TEST(test_server_that_lacks_it_is_asked),
+        TEST(test_client_that_asks_is_not_kept_waiting),
         TEST(test_server_that_has_other_rows),
         TEST(test_server_that_had_other_rows),
         TEST(test_server_that_cannot_prepare_it),
