@@ -54,8 +54,7 @@ struct prepared_name {
     struct statement *now;  /* a reference, or NULL: nothing has this name */
     struct statement *then; /* likewise */
     struct prepared_changes changes;
-    uint64_t shape;    /* of the rows, as they were described to the client (shape.h) */
-    bool is_described; /* the last Bind came with a Describe of its portal: shape does not matter */
+    uint64_t shape; /* of the rows, as they were described to the client (shape.h) */
     uint8_t len;
     char text[];
 };

@@ -105,10 +105,10 @@ relay_ready(struct server *server, const struct frame *frame, enum request_actio
         server_close(server, CLOSE_PROTOCOL);
         return false;
     }
-    if (requests_empty(&server->requests))
+    if (requests_empty(&server->requests)) {
         server->progress = PROGRESS_READY;
-    if (server->status == READY_IDLE)
-        server->is_altered = false;
+        server->is_altered = server->is_altered && server->status != READY_IDLE;
+    }
     if (action == REQUEST_SKIP)
         return !server->syncing_settings || relay_settings_done(server);
     if (unlikely(server->cancelling || !list_empty(&server->cancel_asked)))

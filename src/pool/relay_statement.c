@@ -185,7 +185,7 @@ static void
 relay_keep_use(const struct mapping *m, const struct prepared_name *name)
 {
     const bool is_told =
-        *m->data == FRONTEND_DESCRIBE || (*m->data == FRONTEND_BIND && relay_knows_rows(name));
+        *m->data == FRONTEND_DESCRIBE || (*m->data == FRONTEND_BIND && relay_knows_rows(m, name));
 
     if (is_told && m->server->progress == PROGRESS_NAMED && m->avail == m->len)
         relay_begin_keep(m->server, m->data, m->len);

@@ -130,7 +130,6 @@ relay_begin_unnamed(const struct mapping *m, struct prepared_name **ret_name)
     if (*ret_name == NULL && prepared_add_name(&m->client->names, "", 0, ret_name) < 0)
         return -ENOMEM;
     (*ret_name)->shape = SHAPE_UNKNOWN;
-    (*ret_name)->is_described = false;
     return 0;
 }
 

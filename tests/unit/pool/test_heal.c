@@ -474,6 +474,120 @@ test_client_that_asks_is_not_kept_waiting(void **state)
     finish(client, second, "2");
 }
 
+/* Another client prepares the same anew, by which its rows become those with this column. */
+static void
+change_rows(struct fixture *f, struct peer *server, const char *column)
+{
+    struct peer *const other = fixture_login(f, "db", "alice");
+
+    send_parse(other, "q", "select *");
+    send_described(other, "q");
+    peer_expect_types(server, "CBDES");
+    peer_send(server, '3', NULL);
+    refuse_stale(server);
+    peer_expect_types(server, "CPBDES");
+    peer_send(server, '3', NULL);
+    peer_send(server, '1', NULL);
+    peer_send(server, '2', NULL);
+    send_rows(server, column);
+    peer_send_complete(server, "SELECT 1", 'I');
+    peer_expect_types(other, "12TCZ");
+}
+
+/* What the client uses has other rows than it was told: it is made anew, in case that helps. */
+static void
+expect_refused(struct peer *client, struct peer *server, const char *name)
+{
+    peer_expect(server, 'C', name);
+    peer_expect_types(server, "PDH");
+    peer_send(server, '3', NULL);
+    peer_send(server, '1', NULL);
+    peer_send(server, 't', "");
+    send_rows(server, "new");
+    refuse_nowhere(server, 'B');
+    peer_expect_types(server, "ES");
+    peer_send_ready(server, 'I');
+    expect_changed(client);
+}
+
+/* Who has asked, and had no answer, knows what it knew. */
+static void
+test_question_that_is_passed_over_teaches_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+    char name[NAME_SIZE];
+
+    fixture_begin(f, "", &client, &server);
+    prepare_described(client, server, "old", name);
+    change_rows(f, server, "new");
+    for (unsigned turn = 0; turn < 2; turn++) {
+        send_bind(client, "nope");
+        if (turn == 0) {
+            send_describe(client, "s1");
+            peer_send(client, 'S', NULL);
+        } else {
+            send_described(client, "s1");
+        }
+        refuse_nowhere(server, 'B');
+        peer_expect_types(server, turn == 0 ? "DS" : "BDES");
+        peer_send_ready(server, 'I');
+        peer_expect_types(client, "EZ");
+    }
+    send_used(client, "s1");
+    expect_refused(client, server, name);
+}
+
+/* Who has had a portal described once need not ask again; who is told later is told. */
+static void
+test_described_once(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+    char name[NAME_SIZE];
+
+    fixture_begin(f, "", &client, &server);
+    prepare(client, server, "s1", "select *", name);
+    send_described(client, "s1");
+    peer_expect_types(server, "BDES");
+    peer_send(server, '2', NULL);
+    send_rows(server, "old");
+    peer_send_complete(server, "SELECT 1", 'I');
+    peer_expect_types(client, "2TCZ");
+    change_rows(f, server, "new");
+    send_bind(client, "s1");
+    peer_expect(server, 'C', name);
+    peer_expect_types(server, "PDH");
+    peer_expect_silence(client);
+    send_message(client, 'E', "", NULL, "\0\0\0\0", 4);
+    peer_send(client, 'S', NULL);
+    peer_send(server, '3', NULL);
+    peer_send(server, '1', NULL);
+    peer_send(server, 't', "");
+    send_rows(server, "old");
+    peer_expect(server, 'B', name);
+    peer_expect_types(server, "ES");
+    finish(client, server, "2");
+}
+
+/* The description of another portal says nothing of this one's rows. */
+static void
+test_description_of_another_portal(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+    char name[NAME_SIZE];
+
+    fixture_begin(f, "", &client, &server);
+    prepare_described(client, server, "old", name);
+    change_rows(f, server, "new");
+    send_bind(client, "s1");
+    peer_send(client, 'D', "Pother");
+    peer_send(client, 'S', NULL);
+    peer_expect(server, 'C', name);
+    peer_expect_types(server, "PDH");
+}
+
 /* The server has no such table any more: its error is the client's, in the place of the Bind's. */
 static void
 test_server_that_cannot_prepare_it(void **state)
@@ -706,6 +820,9 @@ main(void)
         TEST(test_client_that_asks_is_not_kept_waiting),
         TEST(test_server_that_has_other_rows),
         TEST(test_server_that_had_other_rows),
+        TEST(test_question_that_is_passed_over_teaches_nothing),
+        TEST(test_described_once),
+        TEST(test_description_of_another_portal),
         TEST(test_server_that_cannot_prepare_it),
         TEST(test_no_rows_need_no_question),
         TEST(test_described_by_portal),

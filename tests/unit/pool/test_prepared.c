@@ -480,6 +480,34 @@ test_statement_of_an_altered_transaction(void **state)
     }
 }
 
+/* The end of what came before the SET is not the end of that. */
+static void
+test_statement_behind_a_set(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server, *other;
+    char one[NAME_SIZE];
+
+    fixture_begin(f, "", &client, &server);
+    peer_send(client, 'Q', "select 1");
+    peer_send(client, 'Q', "set lc_monetary = 'de_DE'");
+    peer_expect_types(server, "QQ");
+    peer_send_complete(server, "SELECT 1", 'I');
+    peer_expect_types(client, "CZ");
+    send_parse(client, "s1", "select 1");
+    peer_send(client, 'S', NULL);
+    read_name(server, 'P', 0, one);
+    peer_expect_types(server, "S");
+    peer_send_complete(server, "SET", 'I');
+    peer_send(server, '1', NULL);
+    peer_send_ready(server, 'I');
+    peer_expect_types(client, "CZ1Z");
+    other = fixture_login(f, "db", "alice");
+    send_parse(other, "s1", "select 1");
+    peer_expect(server, 'C', one);
+    peer_expect(server, 'P', one);
+}
+
 static void
 test_success_that_cannot_be_is_the_end(void **state)
 {
@@ -789,6 +817,7 @@ main(void)
         TEST(test_least_used_is_closed),
         TEST(test_skipped_close_closes_nothing),
         TEST(test_stale_statement_is_made_anew),
+        TEST(test_statement_behind_a_set),
         TEST(test_success_that_cannot_be_is_the_end),
         TEST(test_cut_anywhere),
         TEST(test_answers_cut_anywhere),
