@@ -709,6 +709,87 @@ test_parsed_before_by_another(void **state)
     peer_expect_types(other, "2TCZ");
 }
 
+/* The same without a Describe: what was just parsed has the rows of now. */
+static void
+test_parsed_before_and_not_described(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server, *other;
+    char name[NAME_SIZE];
+
+    fixture_begin(f, "", &client, &server);
+    prepare(client, server, "s1", "select *", name);
+    other = fixture_login(f, "db", "alice");
+    send_parse(other, "q", "select *");
+    send_used(other, "q");
+    peer_expect_types(server, "CBES");
+    peer_send(server, '3', NULL);
+    refuse_stale(server);
+    peer_expect_types(other, "1");
+    peer_expect(server, 'C', name);
+    peer_expect_types(server, "PBES");
+    finish(other, server, "312");
+}
+
+/* Such a text is familiar, and the server has it. */
+static void
+prepare_unnamed(struct peer *client, struct peer *server, char name[NAME_SIZE])
+{
+    for (unsigned turn = 0; turn < 2; turn++) {
+        send_parse(client, "", "select *");
+        send_used(client, "");
+        if (turn == 0)
+            peer_expect(server, 'P', "select *");
+        else
+            read_name(server, 'P', 0, name);
+        peer_expect_types(server, "BES");
+        peer_send(server, '1', NULL);
+        peer_send(server, '2', NULL);
+        peer_send_complete(server, "SELECT 1", 'I');
+        peer_expect_types(client, "12CZ");
+    }
+}
+
+static void
+test_unnamed_is_run_again(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+    char name[NAME_SIZE];
+
+    fixture_begin(f, "prepare_unnamed = 1\n", &client, &server);
+    prepare_unnamed(client, server, name);
+    send_parse(client, "", "select *");
+    send_used(client, "");
+    peer_expect_types(server, "CBES");
+    peer_send(server, '3', NULL);
+    refuse_stale(server);
+    peer_expect_types(client, "1");
+    peer_expect(server, 'C', name);
+    peer_expect_types(server, "PBES");
+    finish(client, server, "312");
+}
+
+/* Where nothing could be run again, an unnamed Parse is one, too. */
+static void
+test_unnamed_in_a_transaction(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+    char name[NAME_SIZE];
+
+    fixture_begin(f, "prepare_unnamed = 1\n", &client, &server);
+    prepare_unnamed(client, server, name);
+    peer_send(client, 'Q', "begin");
+    peer_expect(server, 'Q', NULL);
+    peer_send_complete(server, "BEGIN", 'T');
+    peer_expect_types(client, "CZ");
+    send_parse(client, "", "select *");
+    send_used(client, "");
+    peer_expect(server, 'P', "select *");
+    peer_expect_types(server, "BES");
+}
+
 static void
 test_described_before_by_another(void **state)
 {
@@ -828,6 +909,9 @@ main(void)
         TEST(test_described_by_portal),
         TEST(test_who_was_told_nothing_hears_it),
         TEST(test_parsed_before_by_another),
+        TEST(test_parsed_before_and_not_described),
+        TEST(test_unnamed_is_run_again),
+        TEST(test_unnamed_in_a_transaction),
         TEST(test_described_before_by_another),
         TEST(test_parsed_in_a_transaction),
         TEST(test_forgotten_is_made_anew),
