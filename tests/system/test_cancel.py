@@ -157,6 +157,8 @@ class Detour:
         self.open.set()
         self.listener.close()
         for sock in self.sockets:
+            with contextlib.suppress(OSError):  # it may have ended
+                sock.shutdown(socket.SHUT_RDWR)  # close() alone would not wake who waits in recv()
             sock.close()
 
 
