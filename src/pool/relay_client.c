@@ -181,16 +181,16 @@ relay_begin_wait(struct client *client, struct span *span, const char *data)
     return VERDICT_WAIT;
 }
 
-/* An admitted message that may name a statement, as in relay_map. */
+/* The message at data was looked at. */
 static enum verdict
-relay_judge_statement(struct client *client, struct span *span, const char *data, size_t avail,
-                      size_t len)
+relay_judge_mapped(struct client *client, struct span *span, const char *data, char type,
+                   enum mapped mapped)
 {
-    switch (relay_map(client, span, data, avail, len)) {
+    switch (mapped) {
     case MAPPED_NOTHING:
-        return relay_enter(client, *data);
+        return relay_enter(client, type);
     case MAPPED_SENT:
-        relay_note_work(client, *data);
+        relay_note_work(client, type);
         return VERDICT_SENT;
     case MAPPED_WAIT:
         return relay_begin_wait(client, span, data);
@@ -220,11 +220,22 @@ relay_judge(struct client *client, struct span *span, const char *data, size_t a
     if (unlikely(relay_is_keeping(client->server)))
         relay_keep_more(client->server, data, avail);
     if (relay_maps(client, type))
-        return relay_judge_statement(client, span, data, avail, len);
+        return relay_judge_mapped(client, span, data, type,
+                                  relay_map(client, span, data, avail, len));
     return relay_enter(client, type);
 }
 
-/* The beginning of one that is passed on piece by piece. */
+/* Whether it is a Parse with a name, and names are looked at. */
+static bool
+relay_names_statement(const struct client *client, const struct frame *frame)
+{
+    size_t len;
+
+    return frame->type == FRONTEND_PARSE && relay_maps(client, frame->type) &&
+           *frame_body(frame, &len) != '\0';
+}
+
+/* The beginning of one that is passed on piece by piece, or dropped. */
 static enum verdict
 relay_judge_long(struct client *client, struct span *span, const struct frame *frame)
 {
@@ -233,8 +244,12 @@ relay_judge_long(struct client *client, struct span *span, const struct frame *f
     if (verdict != VERDICT_SEND)
         return verdict;
     span->to = &client->server->stream;
-    return relay_is_barred(client, frame->type) ? relay_begin_wait(client, span, span->start)
-                                                : relay_enter_long(client, frame->type);
+    if (relay_is_barred(client, frame->type))
+        return relay_begin_wait(client, span, span->start);
+    if (relay_names_statement(client, frame))
+        return relay_judge_mapped(client, span, span->start, frame->type,
+                                  relay_refuse_long(client, span));
+    return relay_enter_long(client, frame->type);
 }
 
 /* The rest of a chunk waits with the client until there is a server, or an answer. */
@@ -295,21 +310,20 @@ relay_held_bind(struct client *client, struct span *span, const struct frame *fr
     return true;
 }
 
-/* Whether a message is kept until it is whole, or, of a Bind, until its names are. */
+/*
+ * Whether a message is kept until it is whole, or, of a Bind, until its names are. A statement with
+ * a name is known by all of its text.
+ */
 static bool
 relay_is_held(const struct client *client, const struct frame *frame)
 {
-    size_t len;
-
     if (frame->type == FRONTEND_COPY_DATA)
         return false;
     if (likely(frame->len <= RELAY_HOLD_MAX))
         return true;
-    if (!relay_maps(client, frame->type) || frame->len > frontend_max_len(frame->type))
-        return false;
-    /* A statement with a name is known by all of its text. */
-    return frame->type == FRONTEND_BIND ||
-           (frame->type == FRONTEND_PARSE && *frame_body(frame, &len) != '\0');
+    if (frame->type == FRONTEND_BIND)
+        return relay_maps(client, frame->type) && frame->len <= frontend_max_len(frame->type);
+    return relay_names_statement(client, frame) && frame->len <= PREPARED_BYTES_MAX;
 }
 
 static void

@@ -177,6 +177,15 @@ relay_refuse(const struct mapping *m, enum refused_why why, const char *name, si
     return MAPPED_SENT;
 }
 
+enum mapped
+relay_refuse_long(struct client *client, struct span *span)
+{
+    const struct mapping m = {
+        .client = client, .server = client->server, .span = span, .data = span->start};
+
+    return relay_refuse(&m, REFUSED_LONG, "", 0);
+}
+
 /* ---- the client's messages --------------------------------------------------------------------
  */
 

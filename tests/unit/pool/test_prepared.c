@@ -719,6 +719,38 @@ test_long_parse(void **state)
     free(text);
 }
 
+/* One that nobody has room for is refused at its beginning, and the rest of it is dropped. */
+static void
+test_parse_that_is_too_long(void **state)
+{
+    const size_t len = PREPARED_BYTES_MAX + 1;
+    char beginning[PG_HEADER_SIZE + 100];
+    struct fixture *f = *state;
+    struct peer *client, *server;
+    char name[NAME_SIZE];
+    char *piece;
+    size_t sent = 0;
+
+    fixture_begin(f, "", &client, &server);
+    pg_put_header(beginning, 'P', (uint32_t)len);
+    memset(beginning + PG_HEADER_SIZE, 't', 100);
+    peer_send_bytes(client, beginning, sizeof(beginning));
+    refuse_nowhere(server, 'B');
+    peer_expect_error(client, "ERROR", "54000", "too long");
+    piece = calloc(1, 64 * 1024);
+    assert_non_null(piece);
+    while (sent < len - 100) {
+        sent += peer_send_some(client, piece, MIN(len - 100 - sent, (size_t)64 * 1024));
+        fixture_settle(f);
+    }
+    free(piece);
+    peer_send(client, 'S', NULL);
+    peer_expect_types(server, "S");
+    peer_send_ready(server, 'I');
+    peer_expect_types(client, "Z");
+    prepare(client, server, "s1", "select 1", name);
+}
+
 /* --- where nothing is changed ------------------------------------------------------------------
  */
 
@@ -824,6 +856,7 @@ main(void)
         TEST(test_long_bind),
         TEST(test_long_ones_wait),
         TEST(test_long_parse),
+        TEST(test_parse_that_is_too_long),
         TEST(test_off),
         TEST(test_session_mode),
         TEST(test_unnamed),
