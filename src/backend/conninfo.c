@@ -75,6 +75,8 @@ add_login(struct conninfo *info, const struct backend_target *target)
     add(info, "require_auth", "!gss,!sspi");
     add(info, "gssencmode", "disable");
     add(info, "target_session_attrs", "any");
+    /* A later libpq may ask for more, and not every server can decline: see docs/handoff.md. */
+    add(info, "max_protocol_version", "3.0");
 }
 
 static bool

@@ -341,7 +341,8 @@ static const struct option rows[] = {
     { KEY(server_tls_sslmode), .type = OPT_ENUM, .group = GROUP_TLS, .def = "prefer",
       .words = words_tls_mode, .reload = RELOAD_NEW,
       .help = "TLS to the servers, with libpq's words: disable, allow, prefer, require, verify-ca, "
-              "verify-full. Not used on unix sockets." },
+              "verify-full. Not used on unix sockets. Cancel requests go in plain text, as "
+              "PgBouncer's, if libpq is older than 17." },
     { KEY(shutdown_timeout), .type = OPT_DURATION, .group = GROUP_PROCESS, .def = "0",
       .help = "How long a graceful shutdown waits for clients before it closes them; 0 means as "
               "long as it takes, which then is up to systemd's TimeoutStopSec." },

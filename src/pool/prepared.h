@@ -54,8 +54,7 @@ struct prepared_name {
     struct statement *now;  /* a reference, or NULL: nothing has this name */
     struct statement *then; /* likewise */
     struct prepared_changes changes;
-    uint64_t shape;    /* of the rows, as they were described to the client (shape.h) */
-    bool is_described; /* the last Bind came with a Describe of its portal: shape does not matter */
+    uint64_t shape; /* of the rows, as they were described to the client (shape.h) */
     uint8_t len;
     char text[];
 };
@@ -191,6 +190,7 @@ enum refused_why {
     REFUSED_NAME,    /* the name in it is unknown, or in use */
     REFUSED_CHANGED, /* its rows do not look any more as the client was told */
     REFUSED_FULL,    /* the client has too many names */
+    REFUSED_LONG,    /* its text is longer than all texts of a client may be */
 };
 /* Enters a message that will be refused on account of a name. 0 or -ENOMEM. */
 int prepared_push_refused(struct requests *requests, char type, enum refused_why why,

@@ -5,8 +5,8 @@
  * That is right only if nothing of it was done and nothing of it was seen: so it must be a Bind, or
  * a Describe, before which nothing was done in a transaction of its own, refused, and followed by
  * no more than what belongs to it, up to its Sync. And the client must know what its rows look
- * like, or ask: relay_rows.c. One that takes the new rows for old ones is worse off than with the
- * error, which PostgreSQL says for its sake.
+ * like, or ask, or have parsed it just now: relay_rows.c. One that takes the new rows for old ones
+ * is worse off than with the error, which PostgreSQL says for its sake.
  *
  * What the client has sent is kept, as it came, from such a message to its first answer.
  */

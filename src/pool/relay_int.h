@@ -102,6 +102,8 @@ bool relay_maps(const struct client *client, char type);
  */
 enum mapped relay_map(struct client *client, struct span *span, const char *data, size_t avail,
                       size_t len);
+/* Of a Parse with a name that is too long to be kept, in its place. MAPPED_SENT or _FAILED. */
+enum mapped relay_refuse_long(struct client *client, struct span *span);
 /* Whether this beginning of a Bind holds both names. */
 bool relay_has_bind_names(const char *data, size_t len);
 /* What the server has for the client's statement that this Bind or Describe is about, or NULL. */

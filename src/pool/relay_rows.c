@@ -12,7 +12,8 @@
  *     not known         the server is asked, and the client's messages wait for the answer
  *     another even so   it is refused, in PostgreSQL's words; drivers prepare it anew then
  *
- * A question is needed only when a server gets a statement that its client has had described.
+ * A question is needed only when a server gets a statement that its client has had described. What
+ * the client was told is what was answered, not what it has asked: that may be passed over.
  */
 #include <string.h>
 
@@ -27,37 +28,29 @@
 #include "shape.h"
 #include "statement.h"
 
-/* Whether a Describe of its portal comes with this Bind; or came with the last, if that is all. */
+/* Whether a Describe of its portal comes with this Bind: next, whole, so nothing is between. */
 static bool
-relay_is_described(const struct mapping *m, struct prepared_name *name)
-{
-    const char *const next = m->data + m->len;
-
-    if (m->avail == m->len && m->span->end != NULL && m->span->end - next > PG_HEADER_SIZE)
-        name->is_described = *next == FRONTEND_DESCRIBE && next[PG_HEADER_SIZE] == 'P';
-    return name->is_described;
-}
-
-/* Whether the Describe is there as a whole, so that nothing can come between. */
-static bool
-relay_is_next(const struct mapping *m)
+relay_is_described(const struct mapping *m)
 {
     const char *const next = m->data + m->len;
     const char *const end = m->span->end;
+    struct name_at portal, other;
 
-    return m->avail == m->len && end != NULL && end - next > PG_HEADER_SIZE &&
-           pg_get_uint32(next + 1) < (size_t)(end - next);
+    if (m->avail != m->len || end == NULL || end - next <= PG_HEADER_SIZE + 1 ||
+        *next != FRONTEND_DESCRIBE || next[PG_HEADER_SIZE] != 'P' ||
+        pg_get_uint32(next + 1) >= (size_t)(end - next))
+        return false;
+    portal = relay_name_at(m->data + PG_HEADER_SIZE, next);
+    other = relay_name_at(next + PG_HEADER_SIZE + 1, end);
+    return other.text != NULL && portal.len == other.len &&
+           memcmp(portal.text, other.text, portal.len) == 0;
 }
 
-/* The client is told what the rows look like. */
-static void
-relay_expect_description(const struct mapping *m, struct prepared_name *name,
-                         const struct prepared_entry *entry)
+/* Whether the client does not know, or we do not, what a description will say. */
+static bool
+relay_is_news(const struct prepared_name *name, const struct prepared_entry *entry)
 {
-    if (entry->shape != SHAPE_UNKNOWN)
-        name->shape = entry->shape;
-    else if (!entry->is_asked && relay_is_next(m))
-        m->server->taught = name;
+    return entry->shape == SHAPE_UNKNOWN || entry->shape != name->shape;
 }
 
 enum prepared_state
@@ -66,8 +59,9 @@ relay_can_read(const struct mapping *m, struct prepared_name *name)
     struct prepared_entry *const entry = prepared_get(m->server->prepared, name->then);
 
     m->server->taught = NULL;
-    if (relay_is_described(m, name)) {
-        relay_expect_description(m, name, entry);
+    if (relay_is_described(m)) {
+        if (relay_is_news(name, entry))
+            m->server->taught = name;
         return PREPARED_IS;
     }
     if (!shape_has_rows(name->shape) || name->shape == entry->shape)
@@ -79,15 +73,14 @@ relay_can_read(const struct mapping *m, struct prepared_name *name)
 }
 
 bool
-relay_knows_rows(const struct prepared_name *name)
+relay_knows_rows(const struct mapping *m, const struct prepared_name *name)
 {
-    return name->is_described || name->shape != SHAPE_UNKNOWN;
+    return name->shape != SHAPE_UNKNOWN || relay_is_described(m);
 }
 
 enum mapped
 relay_ask_rows(const struct mapping *m, const struct prepared_name *name)
 {
-    static const char flush[] = {FRONTEND_FLUSH, 0, 0, 0, 4};
     const enum mapped ensured = relay_ensure(m, name->then);
     struct prepared_entry *const entry = prepared_get(m->server->prepared, name->then);
     char message[PG_HEADER_SIZE + 1 + STATEMENT_NAME_MAX];
@@ -106,7 +99,6 @@ relay_ask_rows(const struct mapping *m, const struct prepared_name *name)
     message[PG_HEADER_SIZE] = 'S';
     memcpy(message + PG_HEADER_SIZE + 1, text, len + 1);
     relay_send(m, message, PG_HEADER_SIZE + 1 + len + 1);
-    relay_send(m, flush, sizeof flush);
     return MAPPED_WAIT;
 }
 
@@ -116,11 +108,9 @@ relay_push_description(const struct mapping *m, struct prepared_name *name)
     struct prepared_set *const set = m->server->prepared;
     struct prepared_entry *const entry = prepared_get(set, name->then);
 
-    if (entry != NULL && entry->shape == SHAPE_UNKNOWN)
+    if (entry != NULL && relay_is_news(name, entry))
         return lesson_push(&m->server->requests, REQUEST_FORWARD, set, entry, m->client->names,
                            name);
-    if (entry != NULL)
-        name->shape = entry->shape;
     return requests_push(&m->server->requests, FRONTEND_DESCRIBE, REQUEST_FORWARD);
 }
 

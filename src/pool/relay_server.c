@@ -105,10 +105,10 @@ relay_ready(struct server *server, const struct frame *frame, enum request_actio
         server_close(server, CLOSE_PROTOCOL);
         return false;
     }
-    if (requests_empty(&server->requests))
+    if (requests_empty(&server->requests)) {
         server->progress = PROGRESS_READY;
-    if (server->status == READY_IDLE)
-        server->is_altered = false;
+        server->is_altered = server->is_altered && server->status != READY_IDLE;
+    }
     if (action == REQUEST_SKIP)
         return !server->syncing_settings || relay_settings_done(server);
     if (unlikely(server->cancelling || !list_empty(&server->cancel_asked)))
@@ -506,8 +506,8 @@ relay_server_ended(struct server *server)
 }
 
 /*
- * What the client has sent goes on, if it waited for answers that have come. True: its server is
- * not this one any more.
+ * What the client has sent goes on, if it waited for answers that have come, or will be passed over
+ * now. True: its server is not this one any more.
  */
 static bool
 relay_resume_stalled(struct server *server)
@@ -515,7 +515,8 @@ relay_resume_stalled(struct server *server)
     struct client *const client = server->client;
 
     if (likely(client == NULL || !client->stalled) ||
-        client->stalled_at == server->requests.resolved)
+        (client->stalled_at == server->requests.resolved &&
+         !requests_passes_over(&server->requests)))
         return false;
     relay_client_pending(client);
     return client->server != server;

@@ -358,17 +358,11 @@ relay_execute_unknown(const struct mapping *m, const struct plan *plan)
     return MAPPED_SENT;
 }
 
-/* Unlike a Query it is answered at once only if it is asked to. */
 static enum mapped
 relay_execute_barrier(const struct mapping *m, const struct plan *plan)
 {
-    static const char flush[] = {FRONTEND_FLUSH, 0, 0, 0, 4};
-    const enum mapped mapped = relay_send_barrier(m);
-
     (void)plan;
-    if (mapped == MAPPED_SENT)
-        relay_send(m, flush, sizeof flush);
-    return mapped;
+    return relay_send_barrier(m);
 }
 
 static enum mapped

@@ -177,17 +177,34 @@ relay_refuse(const struct mapping *m, enum refused_why why, const char *name, si
     return MAPPED_SENT;
 }
 
+enum mapped
+relay_refuse_long(struct client *client, struct span *span)
+{
+    const struct mapping m = {
+        .client = client, .server = client->server, .span = span, .data = span->start};
+
+    return relay_refuse(&m, REFUSED_LONG, "", 0);
+}
+
 /* ---- the client's messages --------------------------------------------------------------------
  */
+
+/*
+ * Whether the rows may look as they do now: the client is told, or compares them, or has parsed the
+ * statement just now, as far as it knows.
+ */
+static bool
+relay_takes_rows(const struct mapping *m, const struct prepared_name *name)
+{
+    return *m->data == FRONTEND_DESCRIBE ||
+           (*m->data == FRONTEND_BIND && (name->changes.count > 0 || relay_knows_rows(m, name)));
+}
 
 /* If the server says that the statement is out of date, the message can be sent once more. */
 static void
 relay_keep_use(const struct mapping *m, const struct prepared_name *name)
 {
-    const bool is_told =
-        *m->data == FRONTEND_DESCRIBE || (*m->data == FRONTEND_BIND && relay_knows_rows(name));
-
-    if (is_told && m->server->progress == PROGRESS_NAMED && m->avail == m->len)
+    if (relay_takes_rows(m, name) && m->server->progress == PROGRESS_NAMED && m->avail == m->len)
         relay_begin_keep(m->server, m->data, m->len);
 }
 
@@ -531,8 +548,6 @@ relay_map(struct client *client, struct span *span, const char *data, size_t ava
     /* After an error the server looks at nothing up to the Sync; neither do we. */
     if (unlikely(requests_passes_over(&client->server->requests)))
         return MAPPED_NOTHING;
-    if (unlikely(client->server->barriers > 0))
-        return MAPPED_WAIT;
     mapped = relay_map_message(&m);
     if (mapped == MAPPED_SENT)
         span->start = data + avail;

@@ -103,7 +103,7 @@ enum mapped relay_forget_unnamed(const struct mapping *m);
  */
 enum prepared_state relay_can_read(const struct mapping *m, struct prepared_name *name);
 /* Whether the client asks, or has asked, what the rows look like. */
-bool relay_knows_rows(const struct prepared_name *name);
+bool relay_knows_rows(const struct mapping *m, const struct prepared_name *name);
 /* The server is asked what its rows look like (anew, if it is stale), and the client waits. */
 enum mapped relay_ask_rows(const struct mapping *m, const struct prepared_name *name);
 /* Enters a Describe of the client's, from which it learns that. 0 or -ENOMEM. */

@@ -164,6 +164,8 @@ static const struct {
     [REFUSED_CHANGED] = { "0A000", "cached plan must not change result type", NULL, REVALIDATE },
     [REFUSED_FULL]    = { "54000", "too many prepared statements",
                           "Close those that are not needed any more.", NULL },
+    [REFUSED_LONG]    = { "54000", "the text of a prepared statement is too long",
+                          "Use one without a name.", NULL },
     /* clang-format on */
 };
 

@@ -95,13 +95,7 @@ relay_pass_unnamed(const struct mapping *m, struct prepared_name *name, struct s
     return MAPPED_SENT;
 }
 
-/* Whether the server may be in a failed transaction: then a Parse must fail, a Close would not. */
-static bool
-relay_may_have_failed(const struct server *server)
-{
-    return server->status == READY_FAILED_TRANSACTION || server->requests.readies > 0;
-}
-
+/* As in relay_map_new: only where what is out of date can be healed, and a Parse cannot fail. */
 static enum mapped
 relay_name_unnamed(const struct mapping *m, struct name_at at, struct prepared_name *name,
                    struct statement *statement)
@@ -110,9 +104,9 @@ relay_name_unnamed(const struct mapping *m, struct name_at at, struct prepared_n
     const enum prepared_state state = prepared_entry_state(entry, &m->server->requests);
     enum mapped mapped;
 
-    if (state == PREPARED_UNSURE || m->server->is_altered || relay_may_have_failed(m->server))
-        return relay_pass_unnamed(m, name, statement);
     relay_leave_span(m);
+    if (state == PREPARED_UNSURE || m->server->is_altered || m->server->progress != PROGRESS_NAMED)
+        return relay_pass_unnamed(m, name, statement);
     relay_leave_unnamed(m->server);
     if (state == PREPARED_IS && relay_is_usable(m, entry))
         return relay_map_again(m, statement, name, entry);
@@ -130,7 +124,6 @@ relay_begin_unnamed(const struct mapping *m, struct prepared_name **ret_name)
     if (*ret_name == NULL && prepared_add_name(&m->client->names, "", 0, ret_name) < 0)
         return -ENOMEM;
     (*ret_name)->shape = SHAPE_UNKNOWN;
-    (*ret_name)->is_described = false;
     return 0;
 }
 

@@ -36,6 +36,7 @@ requests_reset(struct requests *requests)
     requests->copy_in = false;
     requests->fence_answered = false;
     requests->owes_ready = false;
+    requests->flushed = false;
     requests->doubt = REQUESTS_CERTAIN;
 }
 
@@ -128,6 +129,16 @@ requests_is_ready(const struct request *request)
             request->type == FRONTEND_FUNCTION_CALL);
 }
 
+bool
+requests_must_flush(struct requests *requests)
+{
+    const bool is_asked = requests->flushed;
+
+    requests->flushed = true;
+    return !is_asked && requests->count > 0 &&
+           !requests_is_ready(requests_at(requests, requests->count - 1));
+}
+
 /* Enters the message; *ret_entered: it will be answered. */
 static int
 requests_enter(struct requests *requests, char type, enum request_action action, bool has_op,
@@ -155,6 +166,7 @@ requests_enter(struct requests *requests, char type, enum request_action action,
     *requests_at(requests, requests->count++) =
         (struct request){.type = type, .action = (uint8_t)action & 127, .has_op = has_op};
     requests->readies += requests_is_ready(requests_at(requests, requests->count - 1));
+    requests->flushed = false;
     *ret_entered = true;
     if (type == FRONTEND_SYNC)
         requests->skipping = false;

@@ -70,6 +70,7 @@ struct requests {
     bool copy_in;        /* the server reads COPY data */
     bool fence_answered; /* of the fence at the head: only its ReadyForQuery is to come */
     bool owes_ready; /* a query was passed over, for what was ahead of it: a Sync is to be sent */
+    bool flushed;    /* a Flush that must_flush has told of is behind all of them */
     enum requests_doubt doubt;
     struct list ops;   /* struct request_op, in the order of their requests */
     uint32_t resolved; /* how many ops were told, ever */
@@ -153,6 +154,12 @@ requests_head_type(const struct requests *requests)
 {
     return requests->count == 0 ? 0 : requests->ring[requests->head].type;
 }
+
+/*
+ * Whether a Flush is to be sent, since answers may stay with the server until it is told to send
+ * them; true once for what was entered so far.
+ */
+bool requests_must_flush(struct requests *requests);
 
 /*
  * The server has sent a message of this type (any but DataRow and CopyData may matter). Returns

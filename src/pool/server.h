@@ -112,7 +112,7 @@ struct server {
     struct list cancel_told;      /* struct cancel_route: whose cancel that is */
     struct list cancel_asked;     /* the same: who asked when it was under way */
     bool cancelling;
-    usec_t cancel_from; /* not before; 0: any time */
+    usec_t cancel_from;    /* not before; 0: any time */
     unsigned generation;   /* of the policy it was made with */
     unsigned barriers;     /* queries on their way that may forget any statement */
     char status;           /* of the last ReadyForQuery: I, T, E */

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import socket
 import struct
 import subprocess
@@ -100,8 +101,8 @@ class Lock:
 def lock(postgres):
     locks = []
 
-    def take():
-        locks.append(Lock(postgres))
+    def take(cluster=postgres):
+        locks.append(Lock(cluster))
         return locks[-1]
 
     yield take
@@ -124,6 +125,7 @@ class Detour:
         self.open.set()
         self.held = 0
         self.lost = 0  # how many of the next are closed when they have said what they want
+        self.codes = []  # what each has begun with: a protocol, or a request
         self.sockets = []
         threading.Thread(target=self.accept, daemon=True).start()
 
@@ -136,6 +138,7 @@ class Detour:
                 threading.Thread(target=self.forward, args=(here,), daemon=True).start()
 
     def forward(self, here):
+        self.codes.append(struct.unpack("!II", here.recv(8, socket.MSG_PEEK | socket.MSG_WAITALL))[1])
         self.open.wait()
         if self.lost > 0:
             self.lost -= 1
@@ -157,6 +160,8 @@ class Detour:
         self.open.set()
         self.listener.close()
         for sock in self.sockets:
+            with contextlib.suppress(OSError):  # it may have ended
+                sock.shutdown(socket.SHUT_RDWR)  # close() alone would not wake who waits in recv()
             sock.close()
 
 
@@ -227,13 +232,8 @@ def test_second_query_of_a_transaction(pgweir, lock, detour, libpq_env):
         assert client.answer() == [CANCELLED, "Z:E"]
 
 
-@pytest.mark.parametrize("mode", ["session", "transaction", "statement"])
-def test_late_cancel(pgweir, lock, detour, mode, libpq_env):
-    """It is held back until its query is over, and somebody else wants the server: he gets it afterwards."""
-    pooler = pgweir(databases={"postgres": f"host={harness.HOST} port={detour.port}"}, pool_mode=mode,
-                    default_pool_size=1, env=libpq_env)
-    mine, others = lock(), lock()
-
+def cancel_late(pooler, detour, mine, others):
+    """It is held back until its query is over, and somebody else wants the one server: he gets it afterwards."""
     def pool(**expected):
         def is_so():
             row = pooler.pool("postgres")
@@ -251,7 +251,7 @@ def test_late_cancel(pgweir, lock, detour, mode, libpq_env):
             pool(cl_waiting=1)
             mine.let_go()
             assert client.answer() == ["", "C:SELECT 1", "Z:I"]
-            if mode == "session":
+            if pooler.settings["pool_mode"] == "session":
                 client.send(wire.TERMINATE)
             pool(cl_waiting=1, sv_being_canceled=1)
             assert not answered(canceller)  # who might go on with something that must not be hit
@@ -261,6 +261,13 @@ def test_late_cancel(pgweir, lock, detour, mode, libpq_env):
         pool(cl_active_cancel_req=0, sv_active_cancel=0, sv_being_canceled=0)
         others.let_go()
         assert other.answer() == ["", "C:SELECT 1", "Z:I"]
+
+
+@pytest.mark.parametrize("mode", ["session", "transaction", "statement"])
+def test_late_cancel(pgweir, lock, detour, mode, libpq_env):
+    pooler = pgweir(databases={"postgres": f"host={harness.HOST} port={detour.port}"}, pool_mode=mode,
+                    default_pool_size=1, env=libpq_env)
+    cancel_late(pooler, detour, lock(), lock())
 
 
 # ---- many of them ----------------------------------------------------------------------------------------
@@ -358,6 +365,23 @@ def test_cancel_through_tls(pgweir, postgres, lock):
             is_waiting(held)
             cancel(pooler, client.key, how)
             assert client.answer() == [CANCELLED, "Z:I"]
+
+
+def test_cancel_over_tls_to_the_server(pgweir, lock):
+    """It goes as the server's connection does, where libpq can; before 17, in plain text, as PgBouncer's do."""
+    with harness.Postgres(ssl=True) as cluster, contextlib.closing(Detour(cluster)) as way:
+        pooler = pgweir(databases={"postgres": f"host={harness.HOST} port={way.port}"}, default_pool_size=1,
+                        server_tls_sslmode="require")
+        version = harness.run([pooler.binary, "--version"])
+        cancels_by_tls = int(re.search(r"^libpq (\d+)", version, re.MULTILINE)[1]) >= 17
+        held = lock(cluster)
+        with logged_in(pooler) as (client,):
+            client.ask(held.wait())
+            is_waiting(held)
+            cancel(pooler, client.key)
+            assert client.answer() == [CANCELLED, "Z:I"]
+        assert way.codes == [wire.SSL_REQUEST, wire.SSL_REQUEST if cancels_by_tls else wire.CANCEL_REQUEST]
+        cancel_late(pooler, way, lock(cluster), lock(cluster))
 
 
 @pytest.mark.parametrize("protocol", ["3.0", "3.2", "latest"])

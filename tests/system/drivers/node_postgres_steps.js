@@ -5,7 +5,7 @@ const { pipeline } = require('node:stream/promises')
 const pg = require('pg')
 const Cursor = require('pg-cursor')
 const { from: copyFrom, to: copyTo } = require('pg-copy-streams')
-const { fails, run, same, sleep, unchanged } = require('./steps.js')
+const { asleep, fails, run, same, unchanged } = require('./steps.js')
 
 class Client {
   constructor(number, { host, port, dbname, user }) {
@@ -145,9 +145,8 @@ class Client {
     const query = new pg.Query('SELECT pg_sleep(60)')
     const done = new Promise((resolve, reject) => query.on('error', reject).on('end', resolve))
     this.pg.query(query)
-    await sleep(100)
-    const canceller = new pg.Client(this.options)
-    canceller.cancel(this.pg, query)
+    await asleep(this.token)
+    new pg.Client(this.options).cancel(this.pg, query)
     await fails('57014', done)
     same(await this.row('SELECT $1::text', this.token), [this.token])
   }

@@ -3,7 +3,7 @@
 const { Readable } = require('node:stream')
 const { pipeline } = require('node:stream/promises')
 const postgres = require('postgres')
-const { fails, run, same, sleep, unchanged } = require('./steps.js')
+const { asleep, fails, run, same, unchanged } = require('./steps.js')
 
 class Client {
   constructor(number, { host, port, dbname, user }) {
@@ -134,7 +134,8 @@ class Client {
 
   async cancel() {
     const query = this.sql`SELECT pg_sleep(60)`.execute()
-    setTimeout(() => query.cancel(), 100)
+    await asleep(this.token)
+    query.cancel()
     await fails('57014', query)
     same(await this.row('SELECT $1::text', this.token), [this.token])
   }

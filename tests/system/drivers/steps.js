@@ -2,8 +2,7 @@
 // do the steps of test_drivers.py, and say so as JSON. A program brings a class with open(), close() and each step.
 
 const assert = require('node:assert/strict')
-
-const sleep = milliseconds => new Promise(resolve => setTimeout(resolve, milliseconds))
+const pg = require('pg')
 
 const options = Object.fromEntries(process.argv.slice(2).map(word => word.split('=', 2)))
 const steps = options.steps.split(',')
@@ -18,6 +17,19 @@ async function fails(sqlstate, promise) {
 function unchanged(number, row) {
   const texts = Object.fromEntries(Object.entries(row).map(([name, value]) => [name, String(value)]))
   assert.deepEqual({ more: '5', ...texts }, { id: String(number), value: String(1000 + number), more: '5' })
+}
+
+// Waits until the server says that this client's query is in pg_sleep.
+async function asleep(token) {
+  const server = new pg.Client(options.server)
+  const text = "SELECT FROM pg_stat_activity WHERE application_name = $1 AND wait_event = 'PgSleep'"
+  const limit = Date.now() + 120_000
+  await server.connect()
+  while ((await server.query(text, [token])).rowCount === 0) {
+    assert(Date.now() < limit, 'never asleep')
+    await new Promise(resolve => setTimeout(resolve, 20))
+  }
+  await server.end()
 }
 
 async function work(client, report) {
@@ -45,4 +57,4 @@ async function run(driver, Client) {
   process.exit()
 }
 
-module.exports = { fails, run, same: assert.deepEqual, sleep, unchanged }
+module.exports = { asleep, fails, run, same: assert.deepEqual, unchanged }

@@ -7,6 +7,10 @@ import asyncio
 import json
 import sys
 
+import psycopg
+
+OPTIONS = dict(word.split("=", 1) for word in sys.argv[1:])
+
 
 class Mixed(Exception):
     """The answer is not the one to this client's question."""
@@ -22,6 +26,14 @@ def unchanged(number, names, values):
     same(len(names), len(values))
     row = {name: str(value) for name, value in zip(names, values)}
     same({"more": "5", **row}, {"id": str(number), "value": str(1000 + number), "more": "5"})
+
+
+async def asleep(token):
+    """Waits until the server says that this client's query is in pg_sleep."""
+    sql = "SELECT FROM pg_stat_activity WHERE application_name = %s AND wait_event = 'PgSleep'"
+    async with asyncio.timeout(120), await psycopg.AsyncConnection.connect(OPTIONS["server"], autocommit=True) as server:
+        while (await server.execute(sql, (token,))).rowcount == 0:
+            await asyncio.sleep(0.02)
 
 
 async def work(client, steps, rounds, report):
@@ -40,9 +52,8 @@ async def work(client, steps, rounds, report):
 
 
 async def run(driver, make_client):
-    options = dict(word.split("=", 1) for word in sys.argv[1:])
-    steps = options["steps"].split(",")
+    steps = OPTIONS["steps"].split(",")
     report = {"driver": driver, "done": dict.fromkeys(steps, 0), "failures": []}
-    clients = [make_client(number, options) for number in range(int(options["clients"]))]
-    await asyncio.gather(*(work(client, steps, int(options["rounds"]), report) for client in clients))
+    clients = [make_client(number, OPTIONS) for number in range(int(OPTIONS["clients"]))]
+    await asyncio.gather(*(work(client, steps, int(OPTIONS["rounds"]), report) for client in clients))
     print(json.dumps(report))

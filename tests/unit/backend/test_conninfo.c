@@ -75,6 +75,8 @@ test_tcp(void **state)
     assert_string_equal(get("password"), "(none)");
     assert_string_equal(get("options"), "(none)");
     assert_string_equal(get("keepalives"), "0");
+    assert_string_equal(get("max_protocol_version"),
+                        libpq_knows("max_protocol_version") ? "3.0" : "(none)");
     expect_accepted();
 }
 

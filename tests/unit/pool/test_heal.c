@@ -252,14 +252,21 @@ prepare_described(struct peer *client, struct peer *server, const char *column,
     peer_expect_types(client, "1tTZ");
 }
 
-/* A second server, since the first one is kept by another client. */
-static struct peer *
-other_server(struct fixture *f, struct peer *client, struct peer *server, const char *name)
+/* By another client. */
+static void
+keep_busy(struct fixture *f, struct peer *server)
 {
     struct peer *const other = fixture_login(f, "db", "alice");
 
     peer_send(other, 'Q', "begin");
     peer_expect(server, 'Q', "begin");
+}
+
+/* A second server, since the first one is kept by another client. */
+static struct peer *
+other_server(struct fixture *f, struct peer *client, struct peer *server, const char *name)
+{
+    keep_busy(f, server);
     send_used(client, name);
     return fixture_serve(f);
 }
@@ -441,6 +448,146 @@ test_server_that_had_other_rows(void **state)
     finish(other, server, "2");
 }
 
+/* The client's own question serves as well, and is answered although its Sync waits, too. */
+static void
+test_client_that_asks_is_not_kept_waiting(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server, *second;
+    char name[NAME_SIZE];
+
+    fixture_begin(f, "", &client, &server);
+    prepare_described(client, server, "a", name);
+    keep_busy(f, server);
+    send_describe(client, "s1");
+    send_used(client, "s1");
+    second = fixture_serve(f);
+    peer_expect(second, 'P', name);
+    peer_expect(second, 'D', name);
+    peer_expect_types(second, "H");
+    peer_send(second, '1', NULL);
+    peer_send(second, 't', "");
+    send_rows(second, "a");
+    peer_expect_types(client, "tT");
+    peer_expect(second, 'B', name);
+    peer_expect_types(second, "ES");
+    finish(client, second, "2");
+}
+
+/* Another client prepares the same anew, by which its rows become those with this column. */
+static void
+change_rows(struct fixture *f, struct peer *server, const char *column)
+{
+    struct peer *const other = fixture_login(f, "db", "alice");
+
+    send_parse(other, "q", "select *");
+    send_described(other, "q");
+    peer_expect_types(server, "CBDES");
+    peer_send(server, '3', NULL);
+    refuse_stale(server);
+    peer_expect_types(server, "CPBDES");
+    peer_send(server, '3', NULL);
+    peer_send(server, '1', NULL);
+    peer_send(server, '2', NULL);
+    send_rows(server, column);
+    peer_send_complete(server, "SELECT 1", 'I');
+    peer_expect_types(other, "12TCZ");
+}
+
+/* What the client uses has other rows than it was told: it is made anew, in case that helps. */
+static void
+expect_refused(struct peer *client, struct peer *server, const char *name)
+{
+    peer_expect(server, 'C', name);
+    peer_expect_types(server, "PDH");
+    peer_send(server, '3', NULL);
+    peer_send(server, '1', NULL);
+    peer_send(server, 't', "");
+    send_rows(server, "new");
+    refuse_nowhere(server, 'B');
+    peer_expect_types(server, "ES");
+    peer_send_ready(server, 'I');
+    expect_changed(client);
+}
+
+/* Who has asked, and had no answer, knows what it knew. */
+static void
+test_question_that_is_passed_over_teaches_nothing(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+    char name[NAME_SIZE];
+
+    fixture_begin(f, "", &client, &server);
+    prepare_described(client, server, "old", name);
+    change_rows(f, server, "new");
+    for (unsigned turn = 0; turn < 2; turn++) {
+        send_bind(client, "nope");
+        if (turn == 0) {
+            send_describe(client, "s1");
+            peer_send(client, 'S', NULL);
+        } else {
+            send_described(client, "s1");
+        }
+        refuse_nowhere(server, 'B');
+        peer_expect_types(server, turn == 0 ? "DS" : "BDES");
+        peer_send_ready(server, 'I');
+        peer_expect_types(client, "EZ");
+    }
+    send_used(client, "s1");
+    expect_refused(client, server, name);
+}
+
+/* Who has had a portal described once need not ask again; who is told later is told. */
+static void
+test_described_once(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+    char name[NAME_SIZE];
+
+    fixture_begin(f, "", &client, &server);
+    prepare(client, server, "s1", "select *", name);
+    send_described(client, "s1");
+    peer_expect_types(server, "BDES");
+    peer_send(server, '2', NULL);
+    send_rows(server, "old");
+    peer_send_complete(server, "SELECT 1", 'I');
+    peer_expect_types(client, "2TCZ");
+    change_rows(f, server, "new");
+    send_bind(client, "s1");
+    peer_expect(server, 'C', name);
+    peer_expect_types(server, "PDH");
+    peer_expect_silence(client);
+    send_message(client, 'E', "", NULL, "\0\0\0\0", 4);
+    peer_send(client, 'S', NULL);
+    peer_send(server, '3', NULL);
+    peer_send(server, '1', NULL);
+    peer_send(server, 't', "");
+    send_rows(server, "old");
+    peer_expect(server, 'B', name);
+    peer_expect_types(server, "ES");
+    finish(client, server, "2");
+}
+
+/* The description of another portal says nothing of this one's rows. */
+static void
+test_description_of_another_portal(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+    char name[NAME_SIZE];
+
+    fixture_begin(f, "", &client, &server);
+    prepare_described(client, server, "old", name);
+    change_rows(f, server, "new");
+    send_bind(client, "s1");
+    peer_send(client, 'D', "Pother");
+    peer_send(client, 'S', NULL);
+    peer_expect(server, 'C', name);
+    peer_expect_types(server, "PDH");
+}
+
 /* The server has no such table any more: its error is the client's, in the place of the Bind's. */
 static void
 test_server_that_cannot_prepare_it(void **state)
@@ -562,6 +709,87 @@ test_parsed_before_by_another(void **state)
     peer_expect_types(other, "2TCZ");
 }
 
+/* The same without a Describe: what was just parsed has the rows of now. */
+static void
+test_parsed_before_and_not_described(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server, *other;
+    char name[NAME_SIZE];
+
+    fixture_begin(f, "", &client, &server);
+    prepare(client, server, "s1", "select *", name);
+    other = fixture_login(f, "db", "alice");
+    send_parse(other, "q", "select *");
+    send_used(other, "q");
+    peer_expect_types(server, "CBES");
+    peer_send(server, '3', NULL);
+    refuse_stale(server);
+    peer_expect_types(other, "1");
+    peer_expect(server, 'C', name);
+    peer_expect_types(server, "PBES");
+    finish(other, server, "312");
+}
+
+/* Such a text is familiar, and the server has it. */
+static void
+prepare_unnamed(struct peer *client, struct peer *server, char name[NAME_SIZE])
+{
+    for (unsigned turn = 0; turn < 2; turn++) {
+        send_parse(client, "", "select *");
+        send_used(client, "");
+        if (turn == 0)
+            peer_expect(server, 'P', "select *");
+        else
+            read_name(server, 'P', 0, name);
+        peer_expect_types(server, "BES");
+        peer_send(server, '1', NULL);
+        peer_send(server, '2', NULL);
+        peer_send_complete(server, "SELECT 1", 'I');
+        peer_expect_types(client, "12CZ");
+    }
+}
+
+static void
+test_unnamed_is_run_again(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+    char name[NAME_SIZE];
+
+    fixture_begin(f, "prepare_unnamed = 1\n", &client, &server);
+    prepare_unnamed(client, server, name);
+    send_parse(client, "", "select *");
+    send_used(client, "");
+    peer_expect_types(server, "CBES");
+    peer_send(server, '3', NULL);
+    refuse_stale(server);
+    peer_expect_types(client, "1");
+    peer_expect(server, 'C', name);
+    peer_expect_types(server, "PBES");
+    finish(client, server, "312");
+}
+
+/* Where nothing could be run again, an unnamed Parse is one, too. */
+static void
+test_unnamed_in_a_transaction(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+    char name[NAME_SIZE];
+
+    fixture_begin(f, "prepare_unnamed = 1\n", &client, &server);
+    prepare_unnamed(client, server, name);
+    peer_send(client, 'Q', "begin");
+    peer_expect(server, 'Q', NULL);
+    peer_send_complete(server, "BEGIN", 'T');
+    peer_expect_types(client, "CZ");
+    send_parse(client, "", "select *");
+    send_used(client, "");
+    peer_expect(server, 'P', "select *");
+    peer_expect_types(server, "BES");
+}
+
 static void
 test_described_before_by_another(void **state)
 {
@@ -670,13 +898,20 @@ main(void)
         TEST(test_known_rows_are_run_again),
         TEST(test_other_rows_are_refused),
         TEST(test_server_that_lacks_it_is_asked),
+        TEST(test_client_that_asks_is_not_kept_waiting),
         TEST(test_server_that_has_other_rows),
         TEST(test_server_that_had_other_rows),
+        TEST(test_question_that_is_passed_over_teaches_nothing),
+        TEST(test_described_once),
+        TEST(test_description_of_another_portal),
         TEST(test_server_that_cannot_prepare_it),
         TEST(test_no_rows_need_no_question),
         TEST(test_described_by_portal),
         TEST(test_who_was_told_nothing_hears_it),
         TEST(test_parsed_before_by_another),
+        TEST(test_parsed_before_and_not_described),
+        TEST(test_unnamed_is_run_again),
+        TEST(test_unnamed_in_a_transaction),
         TEST(test_described_before_by_another),
         TEST(test_parsed_in_a_transaction),
         TEST(test_forgotten_is_made_anew),

@@ -480,6 +480,34 @@ test_statement_of_an_altered_transaction(void **state)
     }
 }
 
+/* The end of what came before the SET is not the end of that. */
+static void
+test_statement_behind_a_set(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server, *other;
+    char one[NAME_SIZE];
+
+    fixture_begin(f, "", &client, &server);
+    peer_send(client, 'Q', "select 1");
+    peer_send(client, 'Q', "set lc_monetary = 'de_DE'");
+    peer_expect_types(server, "QQ");
+    peer_send_complete(server, "SELECT 1", 'I');
+    peer_expect_types(client, "CZ");
+    send_parse(client, "s1", "select 1");
+    peer_send(client, 'S', NULL);
+    read_name(server, 'P', 0, one);
+    peer_expect_types(server, "S");
+    peer_send_complete(server, "SET", 'I');
+    peer_send(server, '1', NULL);
+    peer_send_ready(server, 'I');
+    peer_expect_types(client, "CZ1Z");
+    other = fixture_login(f, "db", "alice");
+    send_parse(other, "s1", "select 1");
+    peer_expect(server, 'C', one);
+    peer_expect(server, 'P', one);
+}
+
 static void
 test_success_that_cannot_be_is_the_end(void **state)
 {
@@ -691,6 +719,38 @@ test_long_parse(void **state)
     free(text);
 }
 
+/* One that nobody has room for is refused at its beginning, and the rest of it is dropped. */
+static void
+test_parse_that_is_too_long(void **state)
+{
+    const size_t len = PREPARED_BYTES_MAX + 1;
+    char beginning[PG_HEADER_SIZE + 100];
+    struct fixture *f = *state;
+    struct peer *client, *server;
+    char name[NAME_SIZE];
+    char *piece;
+    size_t sent = 0;
+
+    fixture_begin(f, "", &client, &server);
+    pg_put_header(beginning, 'P', (uint32_t)len);
+    memset(beginning + PG_HEADER_SIZE, 't', 100);
+    peer_send_bytes(client, beginning, sizeof(beginning));
+    refuse_nowhere(server, 'B');
+    peer_expect_error(client, "ERROR", "54000", "too long");
+    piece = calloc(1, 64 * 1024);
+    assert_non_null(piece);
+    while (sent < len - 100) {
+        sent += peer_send_some(client, piece, MIN(len - 100 - sent, (size_t)64 * 1024));
+        fixture_settle(f);
+    }
+    free(piece);
+    peer_send(client, 'S', NULL);
+    peer_expect_types(server, "S");
+    peer_send_ready(server, 'I');
+    peer_expect_types(client, "Z");
+    prepare(client, server, "s1", "select 1", name);
+}
+
 /* --- where nothing is changed ------------------------------------------------------------------
  */
 
@@ -789,12 +849,14 @@ main(void)
         TEST(test_least_used_is_closed),
         TEST(test_skipped_close_closes_nothing),
         TEST(test_stale_statement_is_made_anew),
+        TEST(test_statement_behind_a_set),
         TEST(test_success_that_cannot_be_is_the_end),
         TEST(test_cut_anywhere),
         TEST(test_answers_cut_anywhere),
         TEST(test_long_bind),
         TEST(test_long_ones_wait),
         TEST(test_long_parse),
+        TEST(test_parse_that_is_too_long),
         TEST(test_off),
         TEST(test_session_mode),
         TEST(test_unnamed),
