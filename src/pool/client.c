@@ -11,6 +11,7 @@
 #include "clock.h"
 #include "engine_int.h"
 #include "fd.h"
+#include "goodbye.h"
 #include "log.h"
 #include "login.h"
 #include "outbox.h"
@@ -349,63 +350,19 @@ client_uncount(struct client *client)
     engine_release_object(engine);
 }
 
-/* Whatever is said to a client who is cut would be taken for the rest of what it waits for. */
-static void
-client_say_goodbye(struct client *client, const struct refusal *refusal)
-{
-    const struct close_reason_row *const row = close_reason_row(refusal->reason);
-    const char *const sqlstate = refusal->sqlstate != NULL ? refusal->sqlstate : row->sqlstate;
-    const char *const text = refusal->message != NULL ? refusal->message : row->text;
-    CLEANUP(buf_done) struct buf message = BUF_INIT;
-
-    if (*sqlstate == '\0' || !stream_is_open(&client->stream) || client->state == CLIENT_TLS ||
-        client->state == CLIENT_CANCEL || client->is_cut)
-        return;
-    if (msg_error(&message, "FATAL", sqlstate, text, refusal->detail,
-                  refusal->hint != NULL ? refusal->hint : row->hint) == 0) {
-        client_send(client, &message);
-    } else {
-        char array[200];
-        const ssize_t len = msg_error_array(array, sizeof array, "FATAL", sqlstate, text);
-
-        if (len > 0)
-            stream_send_copy(&client->stream, array, (size_t)len);
-    }
-    outbox_flush(client->worker->outbox);
-}
-
-static void
-client_log_end(const struct client *client, const struct refusal *refusal)
-{
-    const struct close_reason_row *const row = close_reason_row(refusal->reason);
-    const char *const text = refusal->message != NULL ? refusal->message : row->text;
-    const bool is_error = row->level < LOG_LEVEL_INFO;
-    const char *detail = refusal->detail != NULL ? refusal->detail : "";
-
-    if (refusal->log_detail != NULL && *refusal->log_detail != '\0')
-        detail = refusal->log_detail;
-    if (is_error && client->worker->config->log_pooler_errors)
-        client_log(client, row->level, "pooler error: %s%s%s", text, *detail != '\0' ? ": " : "",
-                   detail);
-    if (client->worker->config->log_disconnections)
-        client_log(
-            client, is_error ? LOG_LEVEL_INFO : row->level, "closing because: %s (age=%llus)", text,
-            (unsigned long long)((loop_now(client->worker->loop) - client->connect_time) / SEC));
-}
-
 void
 client_refuse(struct client *client, const struct refusal *refusal)
 {
     if (client->state == CLIENT_CLOSING)
         return;
-    client_log_end(client, refusal);
+    goodbye_log(client, refusal);
     if (client->server != NULL)
         client_leave_server(client);
     if (client->shard != NULL)
         pool_leave(client->shard, &client->waiter);
     if (client->replication != NULL)
         replication_leave(client->replication);
-    client_say_goodbye(client, refusal);
+    goodbye_say(client, refusal);
     if (client->cancel != NULL)
         cancel_forget(TAKE(client->cancel));
     client_set_state(client, CLIENT_CLOSING);

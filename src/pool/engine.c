@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -328,15 +329,27 @@ engine_pick_worker(struct engine *engine)
 
 /* One try to say why; then the door closes. */
 static void
-engine_turn_away(int fd, enum close_reason reason)
+engine_turn_away(int fd, enum close_reason reason, const char *detail)
 {
     const struct close_reason_row *const row = close_reason_row(reason);
-    char message[200];
-    const ssize_t len = msg_error_array(message, sizeof message, "FATAL", row->sqlstate, row->text);
+    CLEANUP(buf_done) struct buf message = BUF_INIT;
 
-    if (len > 0)
-        (void)send(fd, message, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (msg_error(&message, "FATAL", row->sqlstate, row->text, detail, row->hint) == 0)
+        (void)send(fd, message.data, message.len, MSG_DONTWAIT | MSG_NOSIGNAL);
     fd_close(fd);
+}
+
+/* So many are logging in already. */
+static void
+engine_turn_away_login(const struct engine *engine, int fd, unsigned limit)
+{
+    char detail[100];
+
+    log_warning("pooler error: too many logins are in progress");
+    (void)snprintf(detail, sizeof detail,
+                   "%u logins are in progress, %u may be; max_client_conn is %u.",
+                   permits_used(&engine->logins), limit, atomic_load(&engine->max_client_conn));
+    engine_turn_away(fd, CLOSE_MAX_CLIENT_CONN, detail);
 }
 
 void
@@ -351,8 +364,7 @@ engine_accept(struct engine *engine, int fd, const struct sockaddr *addr, sockle
     struct address address;
 
     if (!permits_try(&engine->logins, limit)) {
-        log_warning("pooler error: too many logins are in progress");
-        engine_turn_away(fd, CLOSE_MAX_CLIENT_CONN);
+        engine_turn_away_login(engine, fd, limit);
         return;
     }
     if (listen_address != NULL && addr != NULL && len > 0 && len <= sizeof any)
@@ -364,7 +376,7 @@ engine_accept(struct engine *engine, int fd, const struct sockaddr *addr, sockle
         engine_begin_login(worker, fd, &address, tls_mode);
     } else if (engine_send_to(worker, fd, &address, tls_mode) < 0) {
         log_warning("pooler error: out of memory");
-        engine_turn_away(fd, CLOSE_NO_MEMORY);
+        engine_turn_away(fd, CLOSE_NO_MEMORY, NULL);
         permits_give(&engine->logins);
         engine_release_object(engine);
     }

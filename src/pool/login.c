@@ -12,6 +12,7 @@
 #include "client.h"
 #include "config.h"
 #include "engine_int.h"
+#include "goodbye.h"
 #include "log.h"
 #include "login_int.h"
 #include "notice.h"
@@ -97,21 +98,27 @@ login_refuse(struct client *client, enum close_reason reason, const char *messag
     client_refuse(client, &refusal);
 }
 
+bool
+login_has_names(const struct login *login)
+{
+    return login->database != NULL && login->user != NULL;
+}
+
 void
 login_timed_out(struct client *client)
 {
     const bool wants_server = client->state == CLIENT_WELCOME;
-    struct refusal refusal = {
+    const struct refusal refusal = {
         .reason = wants_server ? CLOSE_LOGIN_TIMEOUT_SERVER : CLOSE_LOGIN_TIMEOUT,
     };
-    char detail[128];
+    char what[128] = "the login has lasted";
 
-    if (wants_server && client->replication != NULL) {
-        (void)snprintf(detail, sizeof detail, "Waited for a connection of its own: %s.",
+    if (wants_server && client->replication != NULL)
+        (void)snprintf(what, sizeof what, "waited for a connection of its own (%s)",
                        wait_cause_text(client->shard->replication_cause));
-        refusal.detail = detail;
-    }
-    client_refuse(client, &refusal);
+    goodbye_time_is_up(client, &refusal, what,
+                       loop_now(client->worker->loop) - client->connect_time,
+                       "client_login_timeout", client->worker->config->client_login_timeout);
 }
 
 bool

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "config.h"
@@ -21,6 +22,8 @@ void login_input(struct client *client, const char *data, size_t len);
 int login_answer(struct client *client);
 /* client_login_timeout is over. */
 void login_timed_out(struct client *client);
+/* Whether it has said who it is and what it wants. */
+bool login_has_names(const struct login *login);
 const char *login_database(const struct login *login);
 const char *login_user(const struct login *login);
 const char *login_application_name(const struct login *login); /* or NULL */

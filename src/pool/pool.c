@@ -11,6 +11,7 @@
 #include "server.h"
 #include "str.h"
 #include "timer.h"
+#include "units.h"
 #include "worker.h"
 
 const char *
@@ -346,15 +347,18 @@ shard_expire(struct shard *shard, usec_t now)
     while (timeout != 0 &&
            (waiter = list_entry(list_first(&shard->waiters), struct waiter, link)) != NULL &&
            waiter->since + timeout <= now) {
-        char detail[256];
+        char detail[512], limit[UNITS_TEXT_MAX];
         const struct pool *const pool = shard->pool;
 
         refusal.detail = detail;
         (void)snprintf(detail, sizeof detail,
-                       "Waited %.1f s for a server of pool %s/%s (%u of %u in use): %s.",
+                       "Waited %.1f s for a server of pool %s/%s (%u of %u in use): %s. "
+                       "%s is %s s.",
                        (double)(now - waiter->since) / USEC_PER_SEC, pool->database->name,
                        pool->user->name, permits_used(&pool->servers), shard->policy->size,
-                       wait_cause_text(shard->cause));
+                       wait_cause_text(shard->cause),
+                       refusal.message != NULL ? "query_timeout" : "query_wait_timeout",
+                       units_format_duration(limit, timeout));
         waiter_unlink(shard, waiter);
         waiter->ops->refused(waiter, &refusal);
     }

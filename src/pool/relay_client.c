@@ -3,6 +3,7 @@
  * and which mean nothing.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "buf.h"
@@ -35,6 +36,20 @@ relay_closed(struct client *client, enum close_reason reason)
 {
     client_close(client, reason);
     return VERDICT_CLOSED;
+}
+
+/* A header that no message of this client can have. */
+static void
+relay_refuse_header(struct client *client, const char header[PG_HEADER_SIZE])
+{
+    const unsigned char *const bytes = (const unsigned char *)header;
+    struct refusal refusal = {.reason = CLOSE_BAD_PACKET};
+    char text[64];
+
+    (void)snprintf(text, sizeof text, "bad packet header: '%02x%02x%02x%02x%02x'", bytes[0],
+                   bytes[1], bytes[2], bytes[3], bytes[4]);
+    refusal.message = text;
+    client_refuse(client, &refusal);
 }
 
 static enum verdict
@@ -90,8 +105,13 @@ relay_admit(struct client *client, char type, uint32_t len)
         return relay_closed(client, CLOSE_CLIENT_LEFT);
     if (unlikely(frontend_max_len(type) == 0 || type == FRONTEND_PASSWORD))
         return relay_closed(client, CLOSE_UNKNOWN_PACKET);
-    if (unlikely(len > frontend_max_len(type)))
-        return relay_closed(client, CLOSE_BAD_PACKET);
+    if (unlikely(len > frontend_max_len(type))) {
+        char header[PG_HEADER_SIZE];
+
+        pg_put_header(header, type, len - PG_HEADER_SIZE);
+        relay_refuse_header(client, header);
+        return VERDICT_CLOSED;
+    }
     if (unlikely(client->skip != SKIP_NOTHING))
         return relay_skip(client, type);
     if (unlikely(type == FRONTEND_QUERY && client->worker->config->disable_pqexec))
@@ -420,7 +440,10 @@ relay_client_input(struct client *client, const char *data, size_t len, bool bor
         span.start = pos;
     }
     if (unlikely(kind == FRAME_BAD)) {
-        client_close(client, CLOSE_BAD_PACKET);
+        char header[PG_HEADER_SIZE];
+
+        framer_header(&client->framer, header);
+        relay_refuse_header(client, header);
         return;
     }
     /* The beginning of a header stays with the framer. */

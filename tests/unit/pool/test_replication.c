@@ -428,7 +428,7 @@ test_login_timeout_says_why(void **state)
     client = KNOCK(f, "replication", "true");
     fixture_advance(f, 5 * SEC);
     peer_expect_error(client, "FATAL", "57P03",
-                      "Waited for a connection of its own: all servers of the pool are busy.");
+                      "waited for a connection of its own (all servers of the pool are busy) for ");
     peer_expect_end(client);
     give_server(busy, server);
     assert_int_equal(fixture_idle_count(f), 1); /* and nobody claims it */
