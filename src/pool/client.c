@@ -565,10 +565,12 @@ client_server_lost(struct client *client, enum close_reason server_reason, const
             *close_reason_row(server_reason)->sqlstate != '\0' || server_reason == CLOSE_SENT_ERROR
                 ? server_reason
                 : CLOSE_SERVER_LOST,
-        .detail = detail,
     };
 
     client->server = NULL;
     client_set_state(client, CLIENT_IDLE);
-    client_refuse(client, &refusal);
+    if (detail != NULL)
+        goodbye_explain(client, &refusal, detail);
+    else
+        client_refuse(client, &refusal);
 }

@@ -9,20 +9,23 @@
 #include "log.h"
 #include "login.h"
 #include "outbox.h"
+#include "str.h"
 #include "units.h"
 #include "worker.h"
 
 /* Holds the names of a database and of a user, however long, and some words. */
 #define DETAIL_MAX 512
 
-size_t
+/* `Database "shop", user "alice"`, or "" before it has said. Returns its length. */
+static size_t
 goodbye_name(const struct client *client, char *text, size_t size)
 {
     *text = '\0';
     if (client->shard == NULL && (client->login == NULL || !login_has_names(client->login)))
         return 0;
-    return (size_t)snprintf(text, size, "Database \"%s\", user \"%s\"", client_database(client),
-                            client_user(client));
+    (void)snprintf(text, size, "Database \"%s\", user \"%s\"", client_database(client),
+                   client_user(client));
+    return strlen(text);
 }
 
 static int
@@ -99,18 +102,27 @@ goodbye_log(const struct client *client, const struct refusal *refusal)
 }
 
 void
+goodbye_explain(struct client *client, const struct refusal *refusal, const char *what)
+{
+    struct refusal told = *refusal;
+    char detail[2 * DETAIL_MAX];
+    size_t len = goodbye_name(client, detail, DETAIL_MAX);
+
+    if (len > 0)
+        len += str_copy(detail + len, sizeof detail - len, ": ");
+    (void)str_copy(detail + len, sizeof detail - len, what);
+    told.detail = detail;
+    told.log_detail = what; /* a line of the log has the names already */
+    client_refuse(client, &told);
+}
+
+void
 goodbye_time_is_up(struct client *client, const struct refusal *refusal, const char *what,
                    usec_t spent, const char *key, usec_t limit)
 {
-    struct refusal told = *refusal;
-    char detail[DETAIL_MAX], figure[UNITS_TEXT_MAX];
-    size_t len = goodbye_name(client, detail, sizeof detail);
+    char figures[300], text[UNITS_TEXT_MAX];
 
-    if (len > 0)
-        len += (size_t)snprintf(detail + len, sizeof detail - len, ": ");
-    (void)snprintf(detail + len, sizeof detail - len, "%s for %.1f s, %s is %s s.", what,
-                   (double)spent / SEC, key, units_format_duration(figure, limit));
-    told.detail = detail;
-    told.log_detail = detail + len; /* a line of the log has the names already */
-    client_refuse(client, &told);
+    (void)snprintf(figures, sizeof figures, "%s for %.1f s, %s is %s s.", what, (double)spent / SEC,
+                   key, units_format_duration(text, limit));
+    goodbye_explain(client, refusal, figures);
 }

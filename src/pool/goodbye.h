@@ -5,8 +5,6 @@
  */
 #pragma once
 
-#include <stddef.h>
-
 #include "usec.h"
 
 struct client;
@@ -19,8 +17,8 @@ struct refusal;
 void goodbye_say(struct client *client, const struct refusal *refusal);
 void goodbye_log(const struct client *client, const struct refusal *refusal);
 
-/* `Database "shop", user "alice"`, or "" before it has said. Returns its length. */
-size_t goodbye_name(const struct client *client, char *text, size_t size);
+/* Closes, and says what has happened behind the names. */
+void goodbye_explain(struct client *client, const struct refusal *refusal, const char *what);
 /*
  * A limit of time is over: closes for refusal->reason, with the figures as its detail: what, for
  * how long, and that key is limit.

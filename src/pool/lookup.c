@@ -412,6 +412,16 @@ asker_arrive(struct message *message)
     }
 }
 
+/* What auth_dbname names must be open; a client's own database says so itself, after the login. */
+static bool
+question_is_barred(const struct pool *pool, const char *auth_dbname)
+{
+    if (*auth_dbname == '\0' || !atomic_load(&pool->database->disabled))
+        return false;
+    log_error("authentication database \"%s\" is disabled", auth_dbname);
+    return true;
+}
+
 /* The pool to ask; else *ret_answer is what there is to say without one. */
 static struct pool *
 question_find_pool(struct engine *engine, const struct auth_lookup *question,
@@ -437,7 +447,13 @@ question_find_pool(struct engine *engine, const struct auth_lookup *question,
                            config_auth_user(config, entry), &pool, &user);
     if (r == -ENOENT)
         log_error("authentication database \"%s\" is not configured", database);
-    return r < 0 ? NULL : pool;
+    if (r < 0)
+        return NULL;
+    if (question_is_barred(pool, config_auth_dbname(config, entry))) {
+        registry_release_pool(pool);
+        return NULL;
+    }
+    return pool;
 }
 
 void

@@ -105,6 +105,7 @@ relay_begin(struct client *client, struct server *server)
         return;
     r = settings_diff_sql(server->settings, client->settings, &sql);
     if (r == 0 && sql.len > 0) {
+        client_log(client, LOG_LEVEL_NOISE, "varcache_apply: %s", sql.data);
         r = requests_push(&server->requests, FRONTEND_QUERY, REQUEST_SKIP);
         if (r == 0)
             r = msg_query(&message, sql.data);

@@ -337,12 +337,12 @@ relay_held_bind(struct client *client, struct span *span, const struct frame *fr
 static bool
 relay_is_held(const struct client *client, const struct frame *frame)
 {
-    if (frame->type == FRONTEND_COPY_DATA)
-        return false;
+    if (frame->type == FRONTEND_COPY_DATA || frame->len > frontend_max_len(frame->type))
+        return false; /* the latter is refused at once */
     if (likely(frame->len <= RELAY_HOLD_MAX))
         return true;
     if (frame->type == FRONTEND_BIND)
-        return relay_maps(client, frame->type) && frame->len <= frontend_max_len(frame->type);
+        return relay_maps(client, frame->type);
     return relay_names_statement(client, frame) && frame->len <= PREPARED_BYTES_MAX;
 }
 

@@ -70,8 +70,12 @@ relay_settings_done(struct server *server)
 
         settings_at(wanted, i, &name, &value);
         now = settings_get(server->settings, name);
-        if (now != NULL && strcmp(now, value) != 0 && settings_is_settable(name))
-            r = msg_parameter_status(&message, name, now);
+        if (now == NULL || strcmp(now, value) == 0 || !settings_is_settable(name))
+            continue;
+        client_log(client, LOG_LEVEL_NOISE,
+                   "varcache_set_canonical: setting %s to its canonical version %s -> %s", name,
+                   value, now);
+        r = msg_parameter_status(&message, name, now);
     }
     if (r < 0) {
         client_close(client, CLOSE_NO_MEMORY);

@@ -27,6 +27,8 @@
 #include "build.h"
 #include "cleanup.h"
 #include "client.h"
+#include "config.h"
+#include "log.h"
 #include "pg.h"
 #include "policy.h"
 #include "pool.h"
@@ -36,6 +38,7 @@
 #include "requests.h"
 #include "server.h"
 #include "statement.h"
+#include "worker.h"
 
 bool
 relay_maps(const struct client *client, char type)
@@ -150,6 +153,8 @@ relay_map_unknown(const struct mapping *m, struct name_at at, const char *name, 
         return MAPPED_NOTHING;
     if (*m->data == FRONTEND_PARSE)
         return relay_plan_unknown(m, at, name);
+    if (m->client->worker->config->log_pooler_errors)
+        client_log(m->client, LOG_LEVEL_WARNING, "pooler error: prepared statement did not exist");
     relay_leave_span(m);
     return relay_send_nowhere(m, at, REFUSED_NAME, name, len);
 }

@@ -236,7 +236,7 @@ settings_append_set(const struct setting *pair, struct buf *sql)
 
     r = buf_printf(sql, "%s%s%s%s", sql->len > 0 ? "; " : "",
                    is_list ? "SELECT pg_catalog.set_config('" : "SET ", pair->name,
-                   is_list ? "', " : " = ");
+                   is_list ? "', " : "=");
     if (r == 0)
         r = quote_literal(sql, pair->value);
     if (r == 0 && is_list)

@@ -332,7 +332,7 @@ test_options_are_parameters(void **state)
     server = fixture_serve(f);
     peer_expect_login(client);
     peer_send(client, 'Q', "select 1");
-    peer_expect(server, 'Q', "SET TimeZone = 'CET'");
+    peer_expect(server, 'Q', "SET TimeZone='CET'");
 }
 
 static void
@@ -347,7 +347,7 @@ test_application_name_with_host(void **state)
     server = fixture_serve(f);
     peer_expect_login(client);
     peer_send(client, 'Q', "select 1");
-    peer_expect(server, 'Q', "SET application_name = 'psql - unix(");
+    peer_expect(server, 'Q', "SET application_name='psql - unix(");
 }
 
 static void

@@ -73,7 +73,7 @@ test_set_with_the_first_message(void **state)
     peer_send(client, 'S', NULL);
     fixture_settle(f);
     (void)peer_fill(server);
-    expect_set(server, "SET TimeZone = 'CET'", "TimeZone", "CET");
+    expect_set(server, "SET TimeZone='CET'", "TimeZone", "CET");
     peer_expect_types(server, "PS");
     peer_expect_silence(client);
     peer_send(server, '1', NULL);
@@ -94,7 +94,7 @@ test_not_released_by_the_answer_to_set(void **state)
     server = fixture_serve(f);
     peer_expect_login(client);
     peer_send(client, 'Q', "select 1");
-    expect_set(server, "SET TimeZone = 'CET'", "TimeZone", "CET");
+    expect_set(server, "SET TimeZone='CET'", "TimeZone", "CET");
     peer_expect(server, 'Q', "select 1");
     peer_expect_silence(client);
     assert_int_equal(fixture_idle_count(f), 0);
@@ -114,7 +114,7 @@ test_servers_spelling_is_told(void **state)
     server = fixture_serve(f);
     peer_expect_login(client);
     peer_send(client, 'Q', "select 1");
-    expect_set(server, "SET TimeZone = 'europe/berlin'", "TimeZone", "Europe/Berlin");
+    expect_set(server, "SET TimeZone='europe/berlin'", "TimeZone", "Europe/Berlin");
     peer_expect(server, 'Q', "select 1");
     peer_send_complete(server, "SELECT 1", 'I');
     peer_expect(client, 'S', "Europe/Berlin");
@@ -133,7 +133,7 @@ test_refused_by_the_server(void **state)
     server = fixture_serve(f);
     peer_expect_login(client);
     peer_send(client, 'Q', "insert");
-    peer_expect(server, 'Q', "SET TimeZone = 'Mars'");
+    peer_expect(server, 'Q', "SET TimeZone='Mars'");
     peer_send_error(server, "ERROR", "22023", "invalid value for parameter \"TimeZone\"");
     peer_send_ready(server, 'I');
     peer_expect_error(client, "FATAL", "22023", "invalid value for parameter \"TimeZone\"");
@@ -152,12 +152,12 @@ test_two_clients_on_one_server(void **state)
     peer_expect_login(b);
     for (unsigned i = 0; i < 3; i++) {
         peer_send(b, 'Q', "b");
-        expect_set(server, "SET application_name = 'it''s b'", "application_name", "it's b");
+        expect_set(server, "SET application_name='it''s b'", "application_name", "it's b");
         peer_expect(server, 'Q', "b");
         peer_send_complete(server, "B", 'I');
         peer_expect_types(b, "CZ");
         peer_send(a, 'Q', "a");
-        expect_set(server, "SET application_name = ''", "application_name", "");
+        expect_set(server, "SET application_name=''", "application_name", "");
         peer_expect(server, 'Q', "a");
         peer_send_complete(server, "A", 'I');
         peer_expect_types(a, "CZ");
@@ -180,7 +180,7 @@ test_clients_own_set(void **state)
     peer_expect(a, 'S', "German, DMY");
     peer_expect_types(a, "CZ");
     peer_send(b, 'Q', "b");
-    expect_set(server, "SET DateStyle = 'ISO, MDY'", "DateStyle", "ISO, MDY");
+    expect_set(server, "SET DateStyle='ISO, MDY'", "DateStyle", "ISO, MDY");
     peer_expect(server, 'Q', "b");
     peer_send_complete(server, "B", 'I');
     peer_expect_types(b, "CZ");
@@ -189,7 +189,7 @@ test_clients_own_set(void **state)
     fixture_settle(f);
     peer_send(a, 'Q', "a");
     server = fixture_serve(f);
-    expect_set(server, "SET DateStyle = 'German, DMY'", "DateStyle", "German, DMY");
+    expect_set(server, "SET DateStyle='German, DMY'", "DateStyle", "German, DMY");
     peer_expect(server, 'Q', "a");
     peer_send_complete(server, "A", 'I');
     peer_expect_types(a, "CZ");
@@ -233,7 +233,7 @@ test_server_changes_while_idle(void **state)
     peer_send_parameter(server, "TimeZone", "CET"); /* the server's file was reloaded */
     fixture_settle(f);
     peer_send(client, 'Q', "select 1");
-    expect_set(server, "SET TimeZone = 'UTC'", "TimeZone", "UTC");
+    expect_set(server, "SET TimeZone='UTC'", "TimeZone", "UTC");
     peer_expect(server, 'Q', "select 1");
 }
 
@@ -262,7 +262,7 @@ test_session_mode_sets_too(void **state)
     server = fixture_serve(f);
     peer_expect_login(client);
     peer_send(client, 'Q', "select 1");
-    expect_set(server, "SET TimeZone = 'CET'", "TimeZone", "CET");
+    expect_set(server, "SET TimeZone='CET'", "TimeZone", "CET");
     peer_expect(server, 'Q', "select 1");
     peer_send_complete(server, "SELECT 1", 'I');
     peer_expect_types(client, "CZ");
