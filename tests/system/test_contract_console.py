@@ -4,6 +4,7 @@ come in, and the drivers and tools that people use with it. A test's name ends w
 """
 
 import asyncio
+import decimal
 import json
 import os
 import shutil
@@ -160,6 +161,15 @@ def test_show_help(console):
         assert show in notices[0][1]
 
 
+def test_show_is_in_the_order_of_names(console, pooler):
+    """As with PgBouncer; what is the console's own comes last."""
+    for name in ("shop", "many", "killed"):
+        pooler.psql("SELECT 1", name)
+    for show, column in (("DATABASES", "name"), ("POOLS", "database"), ("STATS", "database")):
+        names = [row[column] for row in rows(console, f"SHOW {show}")]
+        assert names == [*sorted(names[:-1]), "pgbouncer"] and len(names) >= 4
+
+
 def test_show_lists(console):
     assert [row["list"] for row in rows(console, "SHOW LISTS")] == LISTS
 
@@ -223,6 +233,9 @@ FAKES = {
     "datestyle": "ISO",
     "timezone": "GMT",
     "extra_float_digits": "2",
+    "transaction_read_only": "off",
+    "search_path": "",
+    "statement_timeout": "0",
 }
 
 
@@ -418,6 +431,32 @@ def test_driver_psycopg(pooler):
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
+@pytest.mark.parametrize("value, told", [(7, "7"), (2.5, "2.5"), (decimal.Decimal("1.25"), "1.25"), (True, "1"), ("500ms", "0.5")])
+@pytest.mark.parametrize("binary", [False, True], ids=["text", "binary"])
+def test_driver_psycopg_types_of_parameters(console, value, told, binary):
+    placeholder = "%b" if binary else "%s"
+    try:
+        console.execute(f"SET query_timeout = {placeholder}", [value])
+        assert row(console, "CONFIG", key="query_timeout")["value"] == told
+    finally:
+        console.execute("SET query_timeout = 0")
+
+
+def test_driver_psycopg_savepoints(pooler):
+    with psycopg.connect(pooler.conninfo("pgbouncer")) as connection:
+        assert rows(connection, "SHOW STATE")
+        with pytest.raises(psycopg.errors.ProtocolViolation), connection.transaction():
+            connection.execute("SHOW NOTHING")
+        assert rows(connection, "SHOW STATE")
+
+
+def test_driver_libpq_looks_for_a_primary(pooler):
+    with connect(pooler, target_session_attrs="read-write") as connection:
+        assert rows(connection, "SHOW STATE")
+        assert connection.pgconn.exec_(b"-- ping").status == psycopg.pq.ExecStatus.EMPTY_QUERY
+        assert simple(connection, "/* by a tool */ SHOW STATE") == "SHOW"
+
+
 def test_driver_psycopg2(pooler):
     connection = psycopg2.connect(pooler.conninfo("pgbouncer"))
     with connection, connection.cursor() as cursor:
@@ -433,6 +472,8 @@ def test_driver_asyncpg(pooler):
             async with pool.acquire() as connection, connection.transaction():
                 assert {row["list"]: row["items"] for row in await connection.fetch("SHOW LISTS")}["databases"] == 8
                 assert (await connection.fetchrow("SHOW POOLS"))["maxwait"] == 0
+            with pytest.raises(asyncpg.IndeterminateDatatypeError):
+                await pool.fetch("SHOW $1", "STATE")
             with pytest.raises(asyncpg.ProtocolViolationError, match="client not found"):
                 await pool.execute("KILL_CLIENT $1", "123456789")
             return await pool.fetchval("SELECT version()")
@@ -447,7 +488,7 @@ def test_driver_pgjdbc(pooler, tmp_path):
     harness.run(["javac", "-d", str(tmp_path), source])
     output = harness.run(["java", "-XX:TieredStopAtLevel=1", "-cp", f"{drivers.PGJDBC}:{tmp_path}", "Console",
                           f"jdbc:postgresql://localhost:{pooler.port}/pgbouncer", harness.SUPERUSER])
-    assert "shop true\n" in output and output.endswith("08P01\n7\ntrue\n"), output
+    assert "shop true\n" in output and output.endswith("08P01\n7\n30\n2.5\n1.25\ntrue\n"), output
 
 
 # Tools that read the console and the log --------------------------------------------------------------------
