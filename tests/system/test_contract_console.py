@@ -316,9 +316,26 @@ def test_command_pause_resume(console, pooler):
     assert simple(console, "PAUSE paused") == "PAUSE"
     assert row(console, "DATABASES", name="paused")["paused"] == 1
     assert row(console, "SERVERS", database="paused") is None
-    assert refused(console, "PAUSE paused") == ("08P01", "already suspended/paused")
+    assert simple(console, "PAUSE paused") == "PAUSE"  # there is nothing to wait for
     assert simple(console, "RESUME paused") == "RESUME"
     assert pooler.psql("SELECT 1", "paused") == "1"
+
+
+def test_command_pause_of_all(postgres):
+    """One database can neither be paused nor killed nor resumed meanwhile."""
+    databases = {name: f"host={harness.HOST} port={postgres.port} dbname=postgres" for name in ("shop", "*")}
+    with harness.Pgweir(postgres, databases=databases) as pooler, connect(pooler) as console:
+        assert simple(console, "PAUSE") == "PAUSE"
+        assert {row["key"]: row["value"] for row in rows(console, "SHOW STATE")} == {
+            "active": "no", "paused": "yes", "suspended": "no"}
+        for command in ("PAUSE", "PAUSE shop", "KILL shop"):
+            assert refused(console, command) == ("08P01", "already suspended/paused")
+        for name in ("shop", "pgbouncer"):
+            assert refused(console, f"RESUME {name}") == ("08P01", f"database {name} is not paused")
+        assert refused(console, "RESUME nowhere") == ("08P01", "no such database: nowhere")
+        assert simple(console, "RESUME") == "RESUME"
+        assert simple(console, "PAUSE nowhere") == "PAUSE"
+        assert simple(console, "RESUME nowhere") == "RESUME"
 
 
 def test_command_pause_is_cancelled(console, pooler):
