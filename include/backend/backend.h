@@ -122,7 +122,7 @@ struct connect_request {
 /* What a server has room for. */
 struct backend_capacity {
     int max_connections;
-    int reserved; /* of them for superusers */
+    int reserved; /* of them for superusers and the like */
 };
 /*
  * Asks, as the target says, and waits for the answer, for patience at most (and for as long as it

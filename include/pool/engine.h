@@ -114,6 +114,7 @@ struct engine_drain {
 /*
  * No server is assigned any more in database (NULL: in all); idle ones are closed, busy ones when
  * their client is done with them. done is called once none is left. New clients queue.
+ * ENGINE_ALREADY: everything is paused, and nothing was done; one database may be paused again.
  */
 enum engine_result engine_pause(struct engine *engine, const char *database,
                                 struct engine_drain *drain);

@@ -12,7 +12,9 @@
 #include "str.h"
 
 #define QUESTION                                                                                   \
-    "SELECT current_setting('max_connections'), current_setting('superuser_reserved_connections')"
+    "SELECT current_setting('max_connections'), "                                                  \
+    "current_setting('superuser_reserved_connections')::int "                                      \
+    "+ coalesce(current_setting('reserved_connections', true)::int, 0)"
 
 DEFINE_CLEANUP(PGconn *, PQfinish);
 DEFINE_CLEANUP(PGresult *, PQclear);

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "str.h"
+#include "units.h"
 
 /* ---- the general section ----------------------------------------------------------------------
  */
@@ -29,10 +30,30 @@ is_strict_about_hba(const struct config *config)
     return *config->auth_hba_file != '\0' && !config->auth_hba_lenient;
 }
 
+/* Who may use the console is looked up there, too. */
+static bool
+looks_up_for_console(const struct config *config)
+{
+    return *config->auth_dbname != '\0' && *config->auth_user != '\0' &&
+           (*config->admin_users != '\0' || *config->stats_users != '\0');
+}
+
 static bool
 checks_names(const struct config *config)
 {
     return config->dns_zone_check_period != 0;
+}
+
+static bool
+has_minimum(const struct config *config)
+{
+    return config->min_pool_size > 0;
+}
+
+static bool
+ends_servers(const struct config *config)
+{
+    return config->server_lifetime != 0;
 }
 
 static bool
@@ -41,12 +62,27 @@ shares_port(const struct config *config)
     return config->so_reuseport;
 }
 
+static bool
+shares_database_limit(const struct config *config)
+{
+    return config->so_reuseport && config->max_db_connections > 0;
+}
+
+static bool
+shares_user_limit(const struct config *config)
+{
+    return config->so_reuseport && config->max_user_connections > 0;
+}
+
 /* clang-format off */
 static const struct difference {
     const char *key;
     applies_fn *applies; /* NULL: whatever its value */
     const char *text;
 } differences[] = {
+    { "auth_dbname", looks_up_for_console,
+      "admin_users and stats_users may have their secrets there, too; PgBouncer's console knows "
+      "those of auth_file only" },
     { "auth_hba_file", is_strict_about_hba,
       "a bad line in it refuses the whole file; with auth_hba_lenient = 1 it is skipped, as "
       "PgBouncer does" },
@@ -57,13 +93,13 @@ static const struct difference {
       "all host names are looked up again so often; the serial numbers of zones are not asked for" },
     { "max_client_conn", NULL,
       "counts clients who have logged in; as many again may be about to" },
-    { "max_db_connections", shares_port, "holds for this process; see default_pool_size" },
-    { "max_user_connections", shares_port, "holds for this process; see default_pool_size" },
-    { "min_pool_size", NULL,
+    { "max_db_connections", shares_database_limit, "holds for this process; see default_pool_size" },
+    { "max_user_connections", shares_user_limit, "holds for this process; see default_pool_size" },
+    { "min_pool_size", has_minimum,
       "servers are opened connect_burst at a time, not one in a third of a second" },
     { "peer_id", has_peers,
       "one process serves from all cores; peers are for several machines only" },
-    { "server_lifetime", NULL,
+    { "server_lifetime", ends_servers,
       "each server's is longer or shorter by up to a tenth, so that they do not end together" },
     { "server_login_retry", NULL,
       "the longest pause after a failed connect: the first is 0.1 s, each is longer than the one "
@@ -71,6 +107,15 @@ static const struct difference {
     { "so_reuseport", shares_port,
       "one process serves from all cores, see worker_threads; several are needed for a restart "
       "without a pause only" },
+};
+
+static const struct {
+    const struct option_table *table;
+    const char *key;
+    const char *text;
+} pair_differences[] = {
+    { &peer_table, "pool_size", "has no effect in pgweir" },
+    { &user_table, "client_idle_timeout", "holds for this user; PgBouncer lets it hit others, too" },
 };
 /* clang-format on */
 
@@ -93,30 +138,37 @@ config_explain_keys(const struct config *config, const struct place *places,
 /* ---- entries ----------------------------------------------------------------------------------
  */
 
+/* What PgBouncer makes of a number in an entry: it reads the digits at the beginning, no more. */
 static bool
-is_number(const struct option *row)
+reads_the_same(const struct option *row, const char *value)
 {
-    return row->type == OPT_INT || row->type == OPT_SIZE || row->type == OPT_DURATION;
-}
+    const int there = atoi(value);
+    uint64_t size;
+    usec_t time;
+    int64_t number;
 
-/* PgBouncer reads the digits at the beginning of a number in an entry, and no more. */
-static void
-explain_number(const struct option *row, const char *where, const char *value,
-               const struct place *place, struct config_errors *notes)
-{
-    const size_t digits = strspn(value, "0123456789");
-
-    if (is_number(row) && value[digits] != '\0')
-        errors_warn(notes, place, "%s%s=%s: PgBouncer reads this as %d", where, row->name, value,
-                    atoi(value));
+    switch (row->type) {
+    case OPT_INT:
+        return units_parse_int(value, &number) < 0 || number == there;
+    case OPT_SIZE:
+        return units_parse_size(value, &size) < 0 || size == (uint64_t)there;
+    case OPT_DURATION:
+        return units_parse_duration(value, row->unit != 0 ? row->unit : SEC, &time) < 0 ||
+               time == (usec_t)there * (row->unit != 0 ? row->unit : SEC);
+    default:
+        return true;
+    }
 }
 
 void
 config_explain_pair(const struct option_table *table, const struct option *row, const char *where,
                     const char *value, const struct place *place, struct config_errors *notes)
 {
-    explain_number(row, where, value, place, notes);
-    if (table == &user_table && str_eq(row->name, "client_idle_timeout"))
-        errors_warn(notes, place, "%s%s: holds for this user; PgBouncer lets it hit others, too",
-                    where, row->name);
+    if (!reads_the_same(row, value))
+        errors_warn(notes, place, "%s%s=%s: PgBouncer reads this as %d", where, row->name, value,
+                    atoi(value));
+    for (size_t i = 0; i < ARRAY_SIZE(pair_differences); i++) {
+        if (pair_differences[i].table == table && str_eq(pair_differences[i].key, row->name))
+            errors_warn(notes, place, "%s%s: %s", where, row->name, pair_differences[i].text);
+    }
 }

@@ -188,11 +188,12 @@ void
 admin_resume(struct session *session, const struct statement *statement, const char *sql)
 {
     const char *const database = database_or_all(statement);
-    enum engine_result result;
+    enum engine_result result = ENGINE_NOT_PAUSED;
 
     (void)sql;
     admin_log_issued(session, "RESUME", statement->arg);
-    result = console_resume(session->console, database);
+    if (!is_console(statement->arg))
+        result = console_resume(session->console, database);
     if (result == ENGINE_OK)
         session_complete(session, "RESUME");
     else

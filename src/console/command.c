@@ -160,7 +160,7 @@ answer_driver(struct session *session, const struct driver_answer *answer)
         session_no_memory(session);
         return;
     }
-    if (answer->effect == DRIVER_BEGIN)
+    if (answer->effect == DRIVER_BEGIN || (answer->effect == DRIVER_RECOVER && failed))
         session->status = READY_IN_TRANSACTION;
     else if (answer->effect == DRIVER_COMMIT || answer->effect == DRIVER_ROLLBACK)
         session->status = READY_IDLE;
@@ -173,9 +173,11 @@ answer_driver(struct session *session, const struct driver_answer *answer)
 static bool
 is_refused_in_failed_transaction(const struct session *session, const struct driver_answer *answer)
 {
-    return session->status == READY_FAILED_TRANSACTION &&
-           (answer == NULL ||
-            (answer->effect != DRIVER_COMMIT && answer->effect != DRIVER_ROLLBACK));
+    if (session->status != READY_FAILED_TRANSACTION)
+        return false;
+    return answer == NULL ||
+           !(answer->effect == DRIVER_COMMIT || answer->effect == DRIVER_ROLLBACK ||
+             answer->effect == DRIVER_RECOVER);
 }
 
 /* ---- dispatch -------------------------------------------------------------------------------- */

@@ -17,14 +17,27 @@ static const struct {
     const char *value;
 } settings[] = {
     {"application_name", ""},
+    {"bytea_output", "hex"},
     {"client_encoding", "UTF-8"},
+    {"client_min_messages", "notice"},
     {"datestyle", "ISO"},
     {"default_transaction_isolation", "read committed"},
     {"default_transaction_read_only", "off"},
     {"extra_float_digits", "2"},
+    {"in_hot_standby", "off"},
+    {"integer_datetimes", "on"},
+    {"intervalstyle", "postgres"},
+    {"is_superuser", "on"},
+    {"lock_timeout", "0"},
+    {"max_identifier_length", "63"},
+    {"search_path", ""},
+    {"server_encoding", "UTF8"},
+    {"server_version", CONSOLE_SERVER_VERSION},
     {"standard_conforming_strings", "on"},
+    {"statement_timeout", "0"},
     {"timezone", "GMT"},
     {"transaction_isolation", "read committed"},
+    {"transaction_read_only", "off"},
 };
 
 /* In lower case, one blank between words. A star at the end: whatever follows. */
@@ -37,15 +50,22 @@ static const struct {
     { "start transaction*", { .tag = "START TRANSACTION", .effect = DRIVER_BEGIN } },
     { "commit*",            { .tag = "COMMIT", .effect = DRIVER_COMMIT } },
     { "end*",               { .tag = "COMMIT", .effect = DRIVER_COMMIT } },
+    { "savepoint*",         { .tag = "SAVEPOINT" } },
+    { "release*",           { .tag = "RELEASE" } },
+    { "rollback to*",       { .tag = "ROLLBACK", .effect = DRIVER_RECOVER } },
     { "rollback*",          { .tag = "ROLLBACK", .effect = DRIVER_ROLLBACK } },
     { "abort*",             { .tag = "ROLLBACK", .effect = DRIVER_ROLLBACK } },
     { "close all",          { .tag = "CLOSE CURSOR ALL" } },
     { "deallocate all",     { .tag = "DEALLOCATE ALL" } },
     { "discard all",        { .tag = "DISCARD ALL" } },
-    { "reset all",          { .tag = "RESET" } },
+    { "reset*",             { .tag = "RESET" } },
     { "unlisten *",         { .tag = "UNLISTEN" } },
     { "select pg_advisory_unlock_all(); close all; unlisten *; reset all", { .tag = "RESET" } },
-    { "set session characteristics*", { .tag = "SET", .effect = DRIVER_IGNORED } },
+    { "set local*",         { .tag = "SET", .effect = DRIVER_IGNORED } },
+    { "set names*",         { .tag = "SET", .effect = DRIVER_IGNORED } },
+    { "set session*",       { .tag = "SET", .effect = DRIVER_IGNORED } },
+    { "set time zone*",     { .tag = "SET", .effect = DRIVER_IGNORED } },
+    { "set transaction*",   { .tag = "SET", .effect = DRIVER_IGNORED } },
     { "show transaction isolation level", { "SHOW", "transaction_isolation", PG_TYPE_TEXT,
                                             "read committed", DRIVER_NOTHING } },
     { "select 1",           { "SELECT 1", "?column?", PG_TYPE_INT4, "1", DRIVER_NOTHING } },
@@ -53,6 +73,10 @@ static const struct {
                               DRIVER_NOTHING } },
     { "select pg_catalog.version()", { "SELECT 1", "version", PG_TYPE_TEXT, CONSOLE_VERSION,
                                        DRIVER_NOTHING } },
+    { "select pg_is_in_recovery()",  { "SELECT 1", "pg_is_in_recovery", PG_TYPE_BOOL, "f",
+                                       DRIVER_NOTHING } },
+    { "select pg_catalog.pg_is_in_recovery()", { "SELECT 1", "pg_is_in_recovery", PG_TYPE_BOOL, "f",
+                                                 DRIVER_NOTHING } },
     { "select current_schema()",     { "SELECT 1", "current_schema", PG_TYPE_TEXT, NULL,
                                        DRIVER_NOTHING } },
     { "select current_database()",   { "SELECT 1", "current_database", PG_TYPE_TEXT, "pgbouncer",
@@ -60,19 +84,19 @@ static const struct {
 };
 // clang-format on
 
-/* In lower case, one blank for many, none and no semicolon at the ends; cut to size. */
+/* In lower case, one blank for many and for comments, none and no semicolon at the ends; cut to
+ * size. */
 static void
 normalize(const char *sql, char *phrase, size_t size)
 {
     size_t len = 0;
 
-    for (; *sql != '\0' && len + 1 < size; sql++) {
+    for (sql = statement_skip(sql); *sql != '\0' && len + 1 < size;) {
+        const char *const next = statement_skip(sql);
         const char c = *sql >= 'A' && *sql <= 'Z' ? (char)(*sql - 'A' + 'a') : *sql;
 
-        if (!str_is_blank(c) && c != '\n')
-            phrase[len++] = c;
-        else if (len > 0 && phrase[len - 1] != ' ')
-            phrase[len++] = ' ';
+        phrase[len++] = next != sql ? ' ' : c;
+        sql = next != sql ? next : sql + 1;
     }
     while (len > 0 && (phrase[len - 1] == ' ' || phrase[len - 1] == ';'))
         len--;

@@ -15,6 +15,7 @@ enum driver_effect {
     DRIVER_BEGIN,
     DRIVER_COMMIT,
     DRIVER_ROLLBACK,
+    DRIVER_RECOVER, /* the transaction goes on, whatever has failed in it */
 };
 
 struct driver_answer {

@@ -8,12 +8,15 @@
 #include "console_int.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "build.h"
+#include "clock.h"
+#include "parameter.h"
+#include "reader.h"
 #include "result.h"
 #include "sqlstate.h"
 #include "str.h"
@@ -23,16 +26,14 @@
 #define NAMES_MAX   100  /* of statements, and of portals */
 #define PARAMS_MAX  8
 #define FORMATS_MAX 64
-
-/* Types of parameters beyond those that we send. */
-enum { TYPE_UNKNOWN = 0, TYPE_INT2 = 21, TYPE_VARCHAR = 1043 };
+#define REST_MAX    (64 << 20) /* of what all portals have left over */
 
 struct prepared {
     struct list link; /* in session->prepared */
     char *name;       /* owned, as the next; "" is the unnamed one */
     char *sql;
     unsigned param_count;
-    uint32_t types[PARAMS_MAX]; /* TYPE_UNKNOWN: taken as text */
+    uint32_t types[PARAMS_MAX]; /* PARAMETER_UNKNOWN: taken as text */
 };
 
 struct portal {
@@ -43,64 +44,6 @@ struct portal {
     bool executed;
     struct buf rest; /* owned: what an Execute with a limit has left over */
 };
-
-/* ---- a message's body ------------------------------------------------------------------------ */
-
-/* What is read beyond the end is 0 or "", and is_broken tells. */
-struct reader {
-    const char *p, *end;
-    bool is_broken;
-};
-
-static const char *
-read_bytes(struct reader *reader, size_t len)
-{
-    const char *const p = reader->p;
-
-    if ((size_t)(reader->end - p) < len) {
-        reader->is_broken = true;
-        return NULL;
-    }
-    reader->p += len;
-    return p;
-}
-
-static uint16_t
-read_int16(struct reader *reader)
-{
-    const char *const p = read_bytes(reader, 2);
-
-    return p != NULL ? pg_get_uint16(p) : 0;
-}
-
-static uint32_t
-read_int32(struct reader *reader)
-{
-    const char *const p = read_bytes(reader, 4);
-
-    return p != NULL ? pg_get_uint32(p) : 0;
-}
-
-static const char *
-read_string(struct reader *reader)
-{
-    const char *const p = reader->p;
-    const char *const nul = memchr(p, '\0', (size_t)(reader->end - p));
-
-    if (nul == NULL) {
-        reader->is_broken = true;
-        return "";
-    }
-    reader->p = nul + 1;
-    return p;
-}
-
-/* Nothing is missing, and nothing is left. */
-static bool
-is_complete(const struct reader *reader)
-{
-    return !reader->is_broken && reader->p == reader->end;
-}
 
 /* ---- names ----------------------------------------------------------------------------------- */
 
@@ -218,41 +161,6 @@ answer(struct session *session, char type)
 
 /* ---- Parse ----------------------------------------------------------------------------------- */
 
-/*
- * The next `$n` outside quotes, from *pos on; false when there is none. *ret_start and *pos are
- * where it begins and ends.
- */
-static bool
-next_parameter(const char **pos, const char **ret_start, unsigned *ret_number)
-{
-    char quote = '\0';
-
-    for (const char *p = *pos; *p != '\0'; p++) {
-        if (quote != '\0' || *p == '\'' || *p == '"') {
-            quote = quote == '\0' ? *p : *p == quote ? '\0' : quote;
-        } else if (p[0] == '$' && p[1] >= '1' && p[1] <= '9') {
-            char *end;
-
-            *ret_start = p;
-            *ret_number = (unsigned)MIN(strtoul(p + 1, &end, 10), 65535ul);
-            *pos = end;
-            return true;
-        }
-    }
-    return false;
-}
-
-static unsigned
-count_parameters(const char *sql)
-{
-    unsigned count = 0, number;
-    const char *start;
-
-    while (next_parameter(&sql, &start, &number))
-        count = MAX(count, number);
-    return count;
-}
-
 static struct prepared *
 prepared_new(const char *name, const char *sql)
 {
@@ -269,7 +177,7 @@ on_parse(struct session *session, struct reader *reader)
     const char *const name = read_string(reader);
     const char *const sql = read_string(reader);
     const unsigned type_count = read_int16(reader);
-    const unsigned param_count = count_parameters(sql);
+    const unsigned param_count = parameter_count(sql);
     struct prepared *prepared;
 
     if (*name == '\0')
@@ -289,7 +197,7 @@ on_parse(struct session *session, struct reader *reader)
         prepared->param_count = MAX(param_count, type_count);
         for (unsigned i = 0; i < type_count; i++)
             prepared->types[i] = read_int32(reader);
-        if (is_complete(reader)) {
+        if (read_all(reader)) {
             answer(session, BACKEND_PARSE_COMPLETE);
             return;
         }
@@ -299,82 +207,6 @@ on_parse(struct session *session, struct reader *reader)
 }
 
 /* ---- Bind ------------------------------------------------------------------------------------ */
-
-struct parameter {
-    const char *data; /* borrowed of the message */
-    size_t len;
-    uint16_t format;
-};
-
-static int64_t
-get_integer(const char *data, size_t len)
-{
-    if (len == 2)
-        return (int16_t)pg_get_uint16(data);
-    if (len == 4)
-        return (int32_t)pg_get_uint32(data);
-    return (int64_t)((uint64_t)pg_get_uint32(data) << 32 | pg_get_uint32(data + 4));
-}
-
-static size_t
-integer_size(uint32_t type)
-{
-    switch (type) {
-    case TYPE_INT2:
-        return 2;
-    case PG_TYPE_INT4:
-        return 4;
-    case PG_TYPE_INT8:
-        return 8;
-    default:
-        return 0;
-    }
-}
-
-/* Appends it between double quotes. -EINVAL: a value that cannot be read. */
-static int
-put_parameter(struct buf *sql, const struct parameter *parameter, uint32_t type)
-{
-    const size_t size = parameter->format == 1 ? integer_size(type) : 0;
-    int r = 0;
-
-    if (size > 0)
-        return parameter->len != size
-                   ? -EINVAL
-                   : buf_printf(sql, "\"%" PRId64 "\"", get_integer(parameter->data, size));
-    if (parameter->format == 1 && type != TYPE_UNKNOWN && type != PG_TYPE_TEXT &&
-        type != TYPE_VARCHAR)
-        return -EINVAL;
-    if (memchr(parameter->data, '\0', parameter->len) != NULL || parameter->len > TEXT_MAX)
-        return -EINVAL;
-    r = buf_append_char(sql, '"');
-    for (size_t i = 0; i < parameter->len && r == 0; i++) {
-        if (parameter->data[i] == '"')
-            r = buf_append_char(sql, '"');
-        if (r == 0)
-            r = buf_append_char(sql, parameter->data[i]);
-    }
-    return r == 0 ? buf_append_char(sql, '"') : r;
-}
-
-/* The statement's text with its parameters in place. */
-static int
-put_sql(struct buf *sql, const struct prepared *prepared, const struct parameter *parameters)
-{
-    const char *from = prepared->sql, *pos = from, *start;
-    unsigned number;
-    int r = 0;
-
-    while (r == 0 && next_parameter(&pos, &start, &number)) {
-        r = buf_append(sql, from, (size_t)(start - from));
-        if (r == 0)
-            r = put_parameter(sql, &parameters[number - 1], prepared->types[number - 1]);
-        from = pos;
-        if (r == 0 && sql->len > TEXT_MAX)
-            r = -EINVAL;
-    }
-    return r == 0 ? buf_append_str(sql, from) : r;
-}
 
 /* Format codes: none, one for all, or one each. */
 static bool
@@ -424,7 +256,7 @@ read_result_formats(struct reader *reader, struct formats *formats)
         return false;
     formats->count = count;
     memcpy(formats->codes, codes, count * sizeof(codes[0]));
-    return is_complete(reader);
+    return read_all(reader);
 }
 
 static bool
@@ -506,7 +338,7 @@ on_bind(struct session *session, struct reader *reader)
                             "a parameter of the console cannot be NULL", NULL);
         return;
     }
-    r = put_sql(&sql, prepared, parameters);
+    r = parameter_put_all(&sql, prepared->sql, parameters, prepared->types, TEXT_MAX);
     if (r == -EINVAL)
         session_error(session, "bad arguments");
     else if (r < 0)
@@ -525,7 +357,8 @@ put_parameter_types(struct buf *output, const struct prepared *prepared)
     msg_begin(&msg, output, BACKEND_PARAMETER_DESCRIPTION);
     msg_put_int16(&msg, (uint16_t)prepared->param_count);
     for (unsigned i = 0; i < prepared->param_count; i++)
-        msg_put_int32(&msg, prepared->types[i] != TYPE_UNKNOWN ? prepared->types[i] : PG_TYPE_TEXT);
+        msg_put_int32(&msg,
+                      prepared->types[i] != PARAMETER_UNKNOWN ? prepared->types[i] : PG_TYPE_TEXT);
     return msg_end(&msg);
 }
 
@@ -544,6 +377,28 @@ answer_columns(struct session *session, const char *sql, const struct formats *f
         session_send_output(session);
 }
 
+/* Which columns SHOW $1 has is known when a Bind has told what to show. */
+static bool
+has_open_columns(const struct prepared *prepared)
+{
+    const char *const sql = prepared->sql + strspn(prepared->sql, " \t\r\n");
+
+    return prepared->param_count > 0 &&
+           (strncasecmp(sql, "show", 4) == 0 || strncasecmp(sql, "select", 6) == 0);
+}
+
+static void
+describe_prepared(struct session *session, const struct prepared *prepared)
+{
+    if (has_open_columns(prepared))
+        session_error_state(session, SQLSTATE_INDETERMINATE_DATATYPE,
+                            "columns that depend on a parameter cannot be described", NULL);
+    else if (put_parameter_types(&session->output, prepared) < 0)
+        session_no_memory(session);
+    else
+        answer_columns(session, prepared->sql, NULL);
+}
+
 static void
 on_describe(struct session *session, struct reader *reader)
 {
@@ -552,14 +407,12 @@ on_describe(struct session *session, struct reader *reader)
     const struct prepared *prepared;
     const struct portal *portal;
 
-    if (!is_complete(reader) || (*what != 'S' && *what != 'P'))
+    if (!read_all(reader) || (*what != 'S' && *what != 'P'))
         broken(session, "Describe");
     else if (*what == 'S' && (prepared = find_prepared(session, name)) == NULL)
         no_prepared(session, name);
-    else if (*what == 'S' && put_parameter_types(&session->output, prepared) < 0)
-        session_no_memory(session);
     else if (*what == 'S')
-        answer_columns(session, prepared->sql, NULL);
+        describe_prepared(session, prepared);
     else if ((portal = find_portal(session, name)) == NULL)
         no_portal(session, name);
     else
@@ -573,7 +426,7 @@ on_close(struct session *session, struct reader *reader)
     const char *const what = read_bytes(reader, 1);
     const char *const name = read_string(reader);
 
-    if (!is_complete(reader) || (*what != 'S' && *what != 'P')) {
+    if (!read_all(reader) || (*what != 'S' && *what != 'P')) {
         broken(session, "Close");
         return;
     }
@@ -601,6 +454,16 @@ end_of_rows(const struct buf *answer, uint32_t limit)
     return 0;
 }
 
+static bool
+is_too_much_rest(const struct session *session, size_t len)
+{
+    const struct portal *portal;
+
+    LIST_FOREACH (portal, &session->portals, link)
+        len += portal->rest.len;
+    return len > REST_MAX;
+}
+
 int
 extended_limit(struct session *session)
 {
@@ -615,6 +478,8 @@ extended_limit(struct session *session)
     end = end_of_rows(output, session->row_limit);
     if (end == 0)
         return 0;
+    if (is_too_much_rest(session, output->len - end))
+        return -ENOMEM;
     r = buf_append(&portal->rest, output->data + end, output->len - end);
     if (r < 0)
         return r;
@@ -629,6 +494,7 @@ go_on(struct session *session, struct portal *portal)
 {
     session->output = portal->rest;
     buf_init(&portal->rest);
+    session->query_start = clock_now();
     session_ready(session);
 }
 
@@ -639,7 +505,7 @@ on_execute(struct session *session, struct reader *reader)
     const uint32_t limit = read_int32(reader);
     struct portal *const portal = find_portal(session, name);
 
-    if (!is_complete(reader)) {
+    if (!read_all(reader)) {
         broken(session, "Execute");
         return;
     }

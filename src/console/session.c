@@ -394,7 +394,7 @@ static const struct {
     const char *name;
     const char *value;
 } greeting[] = {
-    {"server_version", CONSOLE_PGBOUNCER_VERSION "/pgweir"},
+    {"server_version", CONSOLE_SERVER_VERSION},
     {"client_encoding", "UTF8"},
     {"server_encoding", "UTF8"},
     {"DateStyle", "ISO"},

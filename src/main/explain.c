@@ -16,17 +16,31 @@
 /* ---- what the pools may make of it ------------------------------------------------------------
  */
 
+/* Why there is no telling how many connections there may be, and what would end that. */
+enum boundless { BOUNDED, BY_DATABASES, BY_USERS, BY_POOLS };
+
+static const struct {
+    const char *why, *remedy;
+} boundless[] = {
+    [BY_DATABASES] = {"the entry * serves any number of databases",
+                      "set max_user_connections, or name the databases"},
+    [BY_USERS] = {"any number of users may log in", "set max_db_connections"},
+    [BY_POOLS] = {"pool_size 0 is no limit", "set max_db_connections"},
+};
+
 /* A host and a port, and what all entries that lead there may open. */
 struct place {
     const char *host; /* in a target of the first entry */
     int port;
     unsigned long long pools, connections;
-    bool unlimited; /* some pool, or the number of pools, has no bound */
+    bool takes_more; /* pools than these */
+    enum boundless reason;
 };
 
 /* One target of one entry. */
 struct way {
-    struct backend_target *target; /* borrowed */
+    struct backend_target *target; /* borrowed, as the next two */
+    const struct config_database *db;
     struct place *place;
 };
 
@@ -39,30 +53,54 @@ struct survey {
     struct backend_target ***targets; /* of each entry */
     size_t *target_counts;
     size_t entries;
-    bool asks_for_users; /* who they are is not known */
-    bool incomplete;     /* no memory */
+    bool incomplete; /* no memory */
 };
 
-/* Of one entry: a pool for each user who is known, one if the entry names him. */
-static unsigned long long
-entry_pools(const struct config *config, const struct config_database *db)
+/* Whether those who come are more than auth_file knows. */
+static bool
+takes_anybody(const struct config *config, const struct config_database *db)
 {
-    return db->user != NULL || config->n_auth_users == 0 ? 1 : config->n_auth_users;
+    return db->user == NULL &&
+           (*config_auth_user(config, db) != '\0' || config->auth_type == AUTH_TYPE_PAM ||
+            config->auth_type == AUTH_TYPE_LDAP);
 }
 
-/* At most so many, or false: there is no limit. */
-static bool
-entry_connections(const struct config *config, const struct config_database *db,
+/* Of one pool, at most so many; 0: there is no limit. */
+static unsigned long long
+pool_connections(const struct config *config, const struct config_database *db, const char *name)
+{
+    const struct config_user *const user = config_find_user(config, name);
+    const int size = config_pool_size(config, db, user);
+    const int cap = config_max_user_connections(config, user);
+    const long long sum = (long long)size + config_reserve_pool_size(config, db, user);
+
+    return (unsigned long long)(size > 0 && (cap == 0 || sum < cap) ? sum : cap);
+}
+
+/* Of the pools of one entry: one if it names the user, else one for each who is known. */
+static enum boundless
+entry_connections(const struct config *config, const struct config_database *db, size_t *ret_pools,
                   unsigned long long *ret_count)
 {
-    const int size = config_pool_size(config, db, NULL);
-    const int cap = config_max_db_connections(config, db);
-    const int reserve = config_reserve_pool_size(config, db, NULL);
+    const unsigned long long cap = (unsigned long long)config_max_db_connections(config, db);
+    const size_t pools = db->user != NULL ? 1 : config->n_auth_users;
+    enum boundless reason = takes_anybody(config, db) ? BY_USERS : BOUNDED;
 
-    *ret_count = entry_pools(config, db) * (unsigned long long)(size + reserve);
-    if (cap > 0 && (size == 0 || *ret_count > (unsigned long long)cap))
-        *ret_count = (unsigned long long)cap;
-    return size > 0 || cap > 0;
+    *ret_pools = pools;
+    *ret_count = 0;
+    for (size_t i = 0; i < pools; i++) {
+        const char *const user = db->user != NULL ? db->user : config->auth_users[i]->name;
+        const unsigned long long count = pool_connections(config, db, user);
+
+        *ret_count += count;
+        if (count == 0 && reason == BOUNDED)
+            reason = BY_POOLS;
+    }
+    if (cap > 0 && (reason != BOUNDED || *ret_count > cap)) {
+        *ret_count = cap;
+        reason = BOUNDED;
+    }
+    return db == config->autodb ? BY_DATABASES : reason;
 }
 
 static struct place *
@@ -92,27 +130,99 @@ entry_user(const struct config *config, const struct config_database *db)
 
 /* All hosts of an entry count in full: any of them may have to do. */
 static void
+survey_way(struct survey *survey, const struct config_database *db, struct backend_target *target)
+{
+    struct place *const place = survey_place(survey, target);
+    unsigned long long connections;
+    size_t pools;
+    const enum boundless reason = entry_connections(survey->config, db, &pools, &connections);
+
+    survey->ways[survey->way_count++] = (struct way){target, db, place};
+    place->connections += connections;
+    place->pools += pools;
+    place->takes_more |= db == survey->config->autodb || takes_anybody(survey->config, db);
+    if (place->reason == BOUNDED)
+        place->reason = reason;
+}
+
+static void
 survey_entry(struct survey *survey, const struct config_database *db, size_t index)
 {
     const char *const dbname = db->dbname != NULL ? db->dbname : "postgres";
     struct config *const config = survey->config;
-    unsigned long long connections;
-    const bool bounded = entry_connections(config, db, &connections);
 
     if (targets_new(config, db, dbname, entry_user(config, db), &survey->targets[index],
                     &survey->target_counts[index]) < 0) {
         survey->incomplete = true;
         return;
     }
-    survey->asks_for_users |= db->user == NULL && *config_auth_user(config, db) != '\0';
-    for (size_t i = 0; i < survey->target_counts[index]; i++) {
-        struct backend_target *const target = survey->targets[index][i];
-        struct place *const place = survey_place(survey, target);
+    for (size_t i = 0; i < survey->target_counts[index]; i++)
+        survey_way(survey, db, survey->targets[index][i]);
+}
 
-        survey->ways[survey->way_count++] = (struct way){target, place};
-        place->pools += entry_pools(config, db);
-        place->connections += connections;
-        place->unlimited |= !bounded || db == config->autodb;
+/* Whether an earlier way to the place has the same user. */
+static bool
+is_counted(const struct survey *survey, const struct way *way)
+{
+    for (const struct way *other = survey->ways; other < way; other++) {
+        if (other->place == way->place && str_eq(other->db->user, way->db->user))
+            return true;
+    }
+    return false;
+}
+
+/* Of all of auth_file; 0: somebody has none. */
+static unsigned long long
+limit_of_known_users(const struct config *config)
+{
+    unsigned long long sum = 0;
+
+    for (size_t i = 0; i < config->n_auth_users; i++) {
+        const struct config_user *user = config_find_user(config, config->auth_users[i]->name);
+        const int limit = config_max_user_connections(config, user);
+
+        if (limit == 0)
+            return 0;
+        sum += (unsigned long long)limit;
+    }
+    return sum;
+}
+
+/* What max_user_connections leaves of it; 0: somebody has none. */
+static unsigned long long
+place_limit_of_users(const struct survey *survey, const struct place *place)
+{
+    const struct config *const config = survey->config;
+    unsigned long long sum = 0;
+
+    for (size_t i = 0; i < survey->way_count; i++) {
+        const struct way *const way = &survey->ways[i];
+        const char *const user = way->db->user;
+        unsigned long long limit;
+
+        if (way->place != place || is_counted(survey, way))
+            continue;
+        limit = user == NULL ? limit_of_known_users(config)
+                             : (unsigned long long)config_max_user_connections(
+                                   config, config_find_user(config, user));
+        if (limit == 0 || takes_anybody(config, way->db))
+            return 0;
+        sum += limit;
+    }
+    return sum;
+}
+
+static void
+survey_limit_users(struct survey *survey)
+{
+    for (size_t i = 0; i < survey->place_count; i++) {
+        struct place *const place = &survey->places[i];
+        const unsigned long long limit = place_limit_of_users(survey, place);
+
+        if (limit == 0 || (place->reason == BOUNDED && place->connections <= limit))
+            continue;
+        place->connections = limit;
+        place->reason = BOUNDED;
     }
 }
 
@@ -152,6 +262,7 @@ survey_make(struct survey *survey, struct config *config)
         return false;
     for (size_t i = 0; i < survey->entries; i++)
         survey_entry(survey, survey_entry_at(config, i), i);
+    survey_limit_users(survey);
     return !survey->incomplete;
 }
 
@@ -198,10 +309,10 @@ explain_room(const struct survey *survey, const struct place *place, FILE *file)
         return;
     }
     room = capacity.max_connections - capacity.reserved;
-    (void)fprintf(file, "; its max_connections is %d, of which %d are for superusers",
+    (void)fprintf(file, "; its max_connections is %d, of which %d are reserved",
                   capacity.max_connections, capacity.reserved);
-    if (place->unlimited)
-        (void)fputs(": set max_db_connections, so that there is a limit\n", file);
+    if (place->reason != BOUNDED)
+        (void)fprintf(file, ": %s, so that there is a limit\n", boundless[place->reason].remedy);
     else if ((long long)place->connections > room)
         (void)fputs(": too many, lower the pool sizes or set max_db_connections\n", file);
     else
@@ -212,11 +323,12 @@ static void
 explain_place(const struct survey *survey, const struct place *place, FILE *file)
 {
     (void)fprintf(file, "server %s:%d: ", place->host, place->port);
-    if (place->unlimited)
-        (void)fputs("any number of connections", file);
+    if (place->reason != BOUNDED)
+        (void)fprintf(file, "any number of connections, as %s", boundless[place->reason].why);
     else
-        (void)fprintf(file, "up to %llu connections in %llu pool%s", place->connections,
-                      place->pools, place->pools == 1 ? "" : "s");
+        (void)fprintf(file, "up to %llu connections", place->connections);
+    if (place->reason == BOUNDED && !place->takes_more)
+        (void)fprintf(file, " in %llu pool%s", place->pools, place->pools == 1 ? "" : "s");
     explain_room(survey, place, file);
 }
 
@@ -228,8 +340,9 @@ explain_servers(struct config *config, FILE *file)
     if (survey_make(&survey, config)) {
         for (size_t i = 0; i < survey.place_count; i++)
             explain_place(&survey, &survey.places[i], file);
-        if (survey.asks_for_users)
-            (void)fputs("servers: each user that auth_query finds adds a pool to each database\n",
+        if (survey.entries == 0)
+            (void)fputs("servers: [databases] has no entry, so clients get no further than the "
+                        "console\n",
                         file);
     } else {
         (void)fputs("servers: no memory to look at them\n", file);
@@ -253,19 +366,23 @@ static void
 explain_cores(const struct config *config, FILE *file)
 {
     const unsigned cpus = cpu_count();
+    const unsigned by_itself = cpus > 1 ? cpus / 2 : 1;
 
     if (config->worker_threads > 0)
         (void)fprintf(file, "cores: worker_threads = %d, of %u CPUs\n", config->worker_threads,
                       cpus);
-    else
+    else if (cpus > by_itself)
         (void)fprintf(file,
                       "cores: worker_threads = auto is %u of %u CPUs; where PostgreSQL runs "
                       "elsewhere, worker_threads = %u uses all of them\n",
-                      cpus > 1 ? cpus / 2 : 1, cpus, cpus);
+                      by_itself, cpus, cpus);
+    else
+        (void)fputs("cores: there is one CPU\n", file);
     if (config->so_reuseport)
-        (void)fputs("cores: start one process where there were several, and take out so_reuseport, "
-                    "peer_id and [peers]\n",
-                    file);
+        (void)fprintf(file,
+                      "cores: start one process where there were several, with the sum of their "
+                      "pool sizes and limits, and take out so_reuseport%s\n",
+                      config->peer_id != 0 ? ", peer_id and [peers]" : "");
 }
 
 void

@@ -1,6 +1,6 @@
 /*
  * admin.c - what an administrator does to databases and clients, all of them told by the main loop:
- * RECONNECT, KILL, DISABLE, KILL_CLIENT.
+ * RECONNECT, DISABLE, PAUSE, KILL, KILL_CLIENT.
  *
  * A flag or a count is set first, and then every worker is told to look at everything again.
  */
@@ -42,6 +42,77 @@ engine_set_disabled(struct engine *engine, const char *name, bool disabled)
     return ENGINE_OK;
 }
 
+/* ---- pause ------------------------------------------------------------------------------------
+ */
+
+bool
+engine_is_paused(const struct engine *engine)
+{
+    return engine_all_paused(engine);
+}
+
+/* Of all, or of one database: it may be paused once more, and all of them must not be paused. */
+static enum engine_result
+engine_set_paused(struct engine *engine, const char *name, struct database **ret_database)
+{
+    if (engine_all_paused(engine))
+        return ENGINE_ALREADY;
+    *ret_database = NULL;
+    if (name == NULL) {
+        atomic_store(&engine->paused, true);
+        return ENGINE_OK;
+    }
+    *ret_database = registry_need_database(&engine->registry, engine->config, name);
+    if (*ret_database == NULL)
+        return ENGINE_NO_SUCH_DATABASE;
+    atomic_store(&(*ret_database)->paused, true);
+    return ENGINE_OK;
+}
+
+enum engine_result
+engine_pause(struct engine *engine, const char *name, struct engine_drain *drain)
+{
+    struct database *database;
+    enum engine_result result;
+
+    if (atomic_load(&engine->shutdown) != ENGINE_RUNNING)
+        return ENGINE_SHUTTING_DOWN;
+    result = engine_set_paused(engine, name, &database);
+    if (result != ENGINE_OK)
+        return result;
+    engine_control_workers(engine);
+    return drain_begin(engine, database, drain);
+}
+
+static enum engine_result
+engine_unset_paused(struct engine *engine, const char *name)
+{
+    struct database *database;
+    atomic_bool *flag = &engine->paused;
+
+    if (name != NULL) {
+        database = registry_find_database(&engine->registry, name);
+        if (database == NULL) /* nobody has used it, or it is not there */
+            return config_find_database(engine->config, name) != NULL ? ENGINE_NOT_PAUSED
+                                                                      : ENGINE_NO_SUCH_DATABASE;
+        flag = &database->paused;
+    }
+    return atomic_exchange(flag, false) ? ENGINE_OK : ENGINE_NOT_PAUSED;
+}
+
+enum engine_result
+engine_resume(struct engine *engine, const char *name)
+{
+    enum engine_result result;
+
+    if (atomic_load(&engine->shutdown) != ENGINE_RUNNING)
+        return ENGINE_SHUTTING_DOWN;
+    result = engine_unset_paused(engine, name);
+    if (result == ENGINE_OK)
+        engine_control_workers(engine);
+    return result;
+}
+
 /* ---- KILL -------------------------------------------------------------------------------------
  */
 
@@ -71,8 +142,7 @@ engine_kill(struct engine *engine, const char *name)
         atomic_store(&engine->paused, true);
         registry_each_database(&engine->registry, admin_kill_database, NULL);
     }
-    for (unsigned i = 0; i < engine->worker_count; i++)
-        worker_control(&engine->workers[i]);
+    engine_control_workers(engine);
     return ENGINE_OK;
 }
 

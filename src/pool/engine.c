@@ -208,7 +208,7 @@ engine_release_object(struct engine *engine)
     (void)pthread_mutex_unlock(&engine->objects_mutex);
 }
 
-static void
+void
 engine_control_workers(struct engine *engine)
 {
     for (unsigned i = 0; i < engine->worker_count; i++)
@@ -421,64 +421,6 @@ engine_reload(struct engine *engine, struct config *config, struct tls_context *
     engine_control_workers(engine);
     tls_context_unref(tls_before);
     config_unref(before);
-}
-
-/* ---- pause ------------------------------------------------------------------------------------
- */
-
-bool
-engine_is_paused(const struct engine *engine)
-{
-    return engine_all_paused(engine);
-}
-
-static enum engine_result
-engine_set_paused(struct engine *engine, const char *name, bool paused,
-                  struct database **ret_database)
-{
-    struct database *database = NULL;
-    atomic_bool *flag = &engine->paused;
-
-    if (name != NULL) {
-        database = registry_need_database(&engine->registry, engine->config, name);
-        if (database == NULL)
-            return ENGINE_NO_SUCH_DATABASE;
-        flag = &database->paused;
-    }
-    if (atomic_load(flag) == paused)
-        return paused ? ENGINE_ALREADY : ENGINE_NOT_PAUSED;
-    atomic_store(flag, paused);
-    *ret_database = database;
-    return ENGINE_OK;
-}
-
-enum engine_result
-engine_pause(struct engine *engine, const char *name, struct engine_drain *drain)
-{
-    struct database *database;
-    enum engine_result result;
-
-    if (atomic_load(&engine->shutdown) != ENGINE_RUNNING)
-        return ENGINE_SHUTTING_DOWN;
-    result = engine_set_paused(engine, name, true, &database);
-    if (result != ENGINE_OK)
-        return result;
-    engine_control_workers(engine);
-    return drain_begin(engine, database, drain);
-}
-
-enum engine_result
-engine_resume(struct engine *engine, const char *name)
-{
-    struct database *database;
-    enum engine_result result;
-
-    if (atomic_load(&engine->shutdown) != ENGINE_RUNNING)
-        return ENGINE_SHUTTING_DOWN;
-    result = engine_set_paused(engine, name, false, &database);
-    if (result == ENGINE_OK)
-        engine_control_workers(engine);
-    return result;
 }
 
 /* ---- shutdown ---------------------------------------------------------------------------------

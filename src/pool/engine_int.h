@@ -85,6 +85,9 @@ engine_new_id(struct engine *engine)
 void engine_hold_object(struct engine *engine);
 void engine_release_object(struct engine *engine);
 
+/* Lets every worker look at everything again. */
+void engine_control_workers(struct engine *engine);
+
 /* moved.c: a connector_moved_fn; arg is the engine. */
 void engine_host_moved(void *arg, const char *host, const char *address);
 

@@ -462,6 +462,33 @@ snapshot_describe_database(struct database *database, void *arg)
     row->current_client_connections = (int)permits_used(&database->clients);
 }
 
+static int
+snapshot_compare_pools(const void *a, const void *b)
+{
+    const struct pool_row *const one = a, *const other = b;
+    const int order = strcmp(one->database, other->database);
+
+    return order != 0 ? order : strcmp(one->user, other->user);
+}
+
+static int
+snapshot_compare_databases(const void *a, const void *b)
+{
+    return strcmp(((const struct database_row *)a)->name, ((const struct database_row *)b)->name);
+}
+
+/* By name, as PgBouncer keeps them: who looks twice finds a row where it was. */
+static void
+snapshot_sort(struct snapshot *snapshot)
+{
+    if (snapshot->pool_count > 0)
+        qsort(snapshot->pools, snapshot->pool_count, sizeof *snapshot->pools,
+              snapshot_compare_pools);
+    if (snapshot->database_count > 0)
+        qsort(snapshot->databases, snapshot->database_count, sizeof *snapshot->databases,
+              snapshot_compare_databases);
+}
+
 static void
 snapshot_describe(struct snapshot *snapshot, struct engine *engine)
 {
@@ -472,6 +499,7 @@ snapshot_describe(struct snapshot *snapshot, struct engine *engine)
     registry_each_database(&engine->registry, snapshot_describe_database, snapshot);
     for (size_t i = 0; i < snapshot->database_count; i++)
         snapshot_describe_entry(&snapshot->databases[i], config);
+    snapshot_sort(snapshot);
 }
 
 static void

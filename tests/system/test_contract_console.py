@@ -4,6 +4,7 @@ come in, and the drivers and tools that people use with it. A test's name ends w
 """
 
 import asyncio
+import decimal
 import json
 import os
 import shutil
@@ -160,6 +161,15 @@ def test_show_help(console):
         assert show in notices[0][1]
 
 
+def test_show_is_in_the_order_of_names(console, pooler):
+    """As with PgBouncer; what is the console's own comes last."""
+    for name in ("shop", "many", "killed"):
+        pooler.psql("SELECT 1", name)
+    for show, column in (("DATABASES", "name"), ("POOLS", "database"), ("STATS", "database")):
+        names = [row[column] for row in rows(console, f"SHOW {show}")]
+        assert names == [*sorted(names[:-1]), "pgbouncer"] and len(names) >= 4
+
+
 def test_show_lists(console):
     assert [row["list"] for row in rows(console, "SHOW LISTS")] == LISTS
 
@@ -223,6 +233,9 @@ FAKES = {
     "datestyle": "ISO",
     "timezone": "GMT",
     "extra_float_digits": "2",
+    "transaction_read_only": "off",
+    "search_path": "",
+    "statement_timeout": "0",
 }
 
 
@@ -303,9 +316,26 @@ def test_command_pause_resume(console, pooler):
     assert simple(console, "PAUSE paused") == "PAUSE"
     assert row(console, "DATABASES", name="paused")["paused"] == 1
     assert row(console, "SERVERS", database="paused") is None
-    assert refused(console, "PAUSE paused") == ("08P01", "already suspended/paused")
+    assert simple(console, "PAUSE paused") == "PAUSE"  # there is nothing to wait for
     assert simple(console, "RESUME paused") == "RESUME"
     assert pooler.psql("SELECT 1", "paused") == "1"
+
+
+def test_command_pause_of_all(postgres):
+    """One database can neither be paused nor killed nor resumed meanwhile."""
+    databases = {name: f"host={harness.HOST} port={postgres.port} dbname=postgres" for name in ("shop", "*")}
+    with harness.Pgweir(postgres, databases=databases) as pooler, connect(pooler) as console:
+        assert simple(console, "PAUSE") == "PAUSE"
+        assert {row["key"]: row["value"] for row in rows(console, "SHOW STATE")} == {
+            "active": "no", "paused": "yes", "suspended": "no"}
+        for command in ("PAUSE", "PAUSE shop", "KILL shop"):
+            assert refused(console, command) == ("08P01", "already suspended/paused")
+        for name in ("shop", "pgbouncer"):
+            assert refused(console, f"RESUME {name}") == ("08P01", f"database {name} is not paused")
+        assert refused(console, "RESUME nowhere") == ("08P01", "no such database: nowhere")
+        assert simple(console, "RESUME") == "RESUME"
+        assert simple(console, "PAUSE nowhere") == "PAUSE"
+        assert simple(console, "RESUME nowhere") == "RESUME"
 
 
 def test_command_pause_is_cancelled(console, pooler):
@@ -418,6 +448,32 @@ def test_driver_psycopg(pooler):
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
+@pytest.mark.parametrize("value, told", [(7, "7"), (2.5, "2.5"), (decimal.Decimal("1.25"), "1.25"), (True, "1"), ("500ms", "0.5")])
+@pytest.mark.parametrize("binary", [False, True], ids=["text", "binary"])
+def test_driver_psycopg_types_of_parameters(console, value, told, binary):
+    placeholder = "%b" if binary else "%s"
+    try:
+        console.execute(f"SET query_timeout = {placeholder}", [value])
+        assert row(console, "CONFIG", key="query_timeout")["value"] == told
+    finally:
+        console.execute("SET query_timeout = 0")
+
+
+def test_driver_psycopg_savepoints(pooler):
+    with psycopg.connect(pooler.conninfo("pgbouncer")) as connection:
+        assert rows(connection, "SHOW STATE")
+        with pytest.raises(psycopg.errors.ProtocolViolation), connection.transaction():
+            connection.execute("SHOW NOTHING")
+        assert rows(connection, "SHOW STATE")
+
+
+def test_driver_libpq_looks_for_a_primary(pooler):
+    with connect(pooler, target_session_attrs="read-write") as connection:
+        assert rows(connection, "SHOW STATE")
+        assert connection.pgconn.exec_(b"-- ping").status == psycopg.pq.ExecStatus.EMPTY_QUERY
+        assert simple(connection, "/* by a tool */ SHOW STATE") == "SHOW"
+
+
 def test_driver_psycopg2(pooler):
     connection = psycopg2.connect(pooler.conninfo("pgbouncer"))
     with connection, connection.cursor() as cursor:
@@ -433,6 +489,8 @@ def test_driver_asyncpg(pooler):
             async with pool.acquire() as connection, connection.transaction():
                 assert {row["list"]: row["items"] for row in await connection.fetch("SHOW LISTS")}["databases"] == 8
                 assert (await connection.fetchrow("SHOW POOLS"))["maxwait"] == 0
+            with pytest.raises(asyncpg.IndeterminateDatatypeError):
+                await pool.fetch("SHOW $1", "STATE")
             with pytest.raises(asyncpg.ProtocolViolationError, match="client not found"):
                 await pool.execute("KILL_CLIENT $1", "123456789")
             return await pool.fetchval("SELECT version()")
@@ -447,7 +505,7 @@ def test_driver_pgjdbc(pooler, tmp_path):
     harness.run(["javac", "-d", str(tmp_path), source])
     output = harness.run(["java", "-XX:TieredStopAtLevel=1", "-cp", f"{drivers.PGJDBC}:{tmp_path}", "Console",
                           f"jdbc:postgresql://localhost:{pooler.port}/pgbouncer", harness.SUPERUSER])
-    assert "shop true\n" in output and output.endswith("08P01\n7\ntrue\n"), output
+    assert "shop true\n" in output and output.endswith("08P01\n7\n30\n2.5\n1.25\ntrue\n"), output
 
 
 # Tools that read the console and the log --------------------------------------------------------------------
@@ -484,17 +542,34 @@ def test_tool_prometheus_pgbouncer_exporter(pgweir, tmp_path):
     assert float(values["pgbouncer_used_clients"]) >= 1
 
 
+def pgbadger(pooler, tmp_path):
+    """What it makes of the log, which it has found out to be a pooler's."""
+    log, report = tmp_path / "pgbouncer.log", tmp_path / "report.json"
+    log.write_text(pooler.log())
+    said = harness.run(["pgbadger", "--quiet", "--outfile", str(report), str(log)])
+    assert "UN" not in said  # such as UNRECOGNIZED LOG LEVEL
+    return json.loads(report.read_text())
+
+
 @pytest.mark.skipif(not shutil.which("pgbadger"), reason="pgbadger is not installed")
 def test_tool_pgbadger(pooler, tmp_path):
-    """It finds out by itself that this is a pooler's log, and reports its connections."""
+    """It reports connections and errors."""
     for _ in range(5):
         pooler.psql("SELECT 1", "shop")
     with pytest.raises(harness.Failed):
         pooler.psql("SELECT 1", "no_such_database")
-    log, report = tmp_path / "pgbouncer.log", tmp_path / "report.json"
-    log.write_text(pooler.log())
-    harness.run(["pgbadger", "--quiet", "--outfile", str(report), str(log)])
-    found = json.loads(report.read_text())
+    found = pgbadger(pooler, tmp_path)
     assert found["pgb_connection_info"]["database"]["shop"] >= 5
     assert found["pgb_connection_info"]["user"][harness.SUPERUSER] >= 5
     assert any("no such database" in error for error in found["pgb_error_info"])
+
+
+@pytest.mark.skipif(not shutil.which("pgbadger"), reason="pgbadger is not installed")
+def test_tool_pgbadger_statistics(pgweir, tmp_path):
+    """Debian's knows the line of statistics only as it was before PgBouncer 1.21: log_stats_legacy."""
+    pooler = pgweir(log_stats_legacy=1, stats_period=1)
+    harness.wait_for(lambda: "stats: 0 xacts/s, 0 queries/s, in 0 B/s" in pooler.log(), 20, "the first line")
+    harness.wait_for(lambda: pooler.psql("SELECT 1", "postgres") and " 0 queries/s" not in pooler.log().rpartition("stats: ")[2])
+    found = pgbadger(pooler, tmp_path)
+    minutes = [minute for day in found["pgb_per_minute_info"].values() for hour in day.values() for minute in hour.values()]
+    assert any(float(minute["t_req"]) >= 1 and float(minute["t_inbytes"]) >= 1 for minute in minutes if "t_req" in minute)

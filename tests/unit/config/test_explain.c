@@ -31,8 +31,11 @@ static void
 test_nothing_to_say(void **state)
 {
     (void)state;
-    expect_notes("[databases]\n* = host=x pool_size=5\n[users]\nbob = query_timeout=3\n"
-                 "[pgbouncer]\npool_mode = transaction\nso_reuseport = 0\npeer_id = 0\n",
+    expect_notes("[databases]\n* = host=x pool_size=5 server_lifetime=600s\n"
+                 "[users]\nbob = query_timeout=3\n"
+                 "[pgbouncer]\npool_mode = transaction\nso_reuseport = 0\npeer_id = 0\n"
+                 "max_db_connections = 3\nmin_pool_size = 0\nserver_lifetime = 0\n"
+                 "auth_dbname = x\n",
                  "");
 }
 
@@ -57,6 +60,8 @@ static void
 test_entries(void **state)
 {
     (void)state;
+    expect_notes("[peers]\n1 = host=x pool_size=3\n",
+                 "t.ini:2: warning: peer \"1\": pool_size: has no effect in pgweir\n");
     expect_notes("[users]\n"
                  "bob = client_idle_timeout=10 query_timeout=1.5\n"
                  "[databases]\n"

@@ -1,6 +1,7 @@
 /* The extended protocol: statements, portals, parameters, formats, limits, and errors up to Sync.
  */
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +14,7 @@
 #include "buf.h"
 #include "fixture.h"
 #include "macros.h"
+#include "parameter.h"
 #include "pg.h"
 #include "result.h"
 
@@ -118,9 +120,12 @@ static const struct {
     { "half a Describe", { {'D', BYTES("X\0")}, SYNC }, "E(ERROR 08P01 broken Describe packet) Z " },
     { "too many formats", { PARSE("SHOW STATE"), {'B', BYTES("\0\0\0\0\0\0\0\3\0\1\0\1\0\1")}, SYNC },
       "1 E(ERROR 08P01 broken Bind packet) Z " },
-    { "a parameter", { PARSE("SHOW $1"), DESCRIBE,
-                       {'B', BYTES("\0\0\0\0\0\1\0\0\0\5STATE\0\0")}, EXECUTE_ONE, SYNC },
-      "1 t n 2 D(active,yes) s Z " },
+    { "a parameter", { PARSE("SHOW $1"), {'B', BYTES("\0\0\0\0\0\1\0\0\0\5STATE\0\0")},
+                       DESCRIBE_PORTAL, EXECUTE_ONE, SYNC },
+      "1 2 T(key,value) D(active,yes) s Z " },
+    { "columns that depend on it", { PARSE("SHOW $1"), DESCRIBE, SYNC },
+      "1 E(ERROR 42P18 columns that depend on a parameter cannot be described) Z " },
+    { "what has none", { PARSE("KILL $1"), DESCRIBE, SYNC }, "1 t n Z " },
     { "a value", { PARSE("SET query_timeout = $1"),
                    {'B', BYTES("\0\0\0\0\0\1\0\0\0\4a\"b'\0\0")}, EXECUTE, SYNC },
       "1 2 C(SET query_timeout=a\"b') Z " },
@@ -211,6 +216,66 @@ test_transactions(void **state)
     peer_close(f, fd);
 }
 
+/* A failed statement does not end a transaction that has a savepoint. */
+static void
+test_savepoints(void **state)
+{
+    struct fixture *f = *state;
+    const int fd = peer_connect(f, "boss");
+
+    status_after(f, fd, "ROLLBACK TO SAVEPOINT a", 'I');
+    status_after(f, fd, "BEGIN", 'T');
+    status_after(f, fd, "SAVEPOINT a", 'T');
+    status_after(f, fd, "dance", 'E');
+    status_after(f, fd, "RELEASE SAVEPOINT a", 'E');
+    status_after(f, fd, "rollback to savepoint a", 'T');
+    status_after(f, fd, "ROLLBACK", 'I');
+    peer_close(f, fd);
+}
+
+/* ---- parameters in binary -------------------------------------------------------------------- */
+
+static void
+test_binary_parameters(void **state)
+{
+    static const struct {
+        uint32_t type;
+        const char *bytes;
+        size_t len;
+        const char *text; /* NULL: it is refused */
+    } values[] = {
+        {16, BYTES("\1"), "\"1\""},
+        {16, BYTES("\0"), "\"0\""},
+        {20, BYTES("\377\377\377\377\377\377\377\376"), "\"-2\""},
+        {21, BYTES("\377\376"), "\"-2\""},
+        {23, BYTES("\0\1\0\0"), "\"65536\""},
+        {23, BYTES("\0\1"), NULL},
+        {25, BYTES("a\"b"), "\"a\"\"b\""},
+        {25, BYTES("a\0b"), NULL},
+        {700, BYTES("\77\300\0\0"), "\"1.5\""},
+        {701, BYTES("\100\4\0\0\0\0\0\0"), "\"2.5\""},
+        {1114, BYTES("\0\0\0\0\0\0\0\0"), NULL},
+        {1700, BYTES("\0\0\0\0\0\0\0\0"), "\"0\""},
+        {1700, BYTES("\0\2\0\0\0\0\0\1\0\1\23\210"), "\"1.5\""},
+        {1700, BYTES("\0\1\377\376\100\0\0\7\0\144"), "\"-0.0000010\""},
+        {1700, BYTES("\0\1\0\1\0\0\0\0\0\14"), "\"120000\""},
+        {1700, BYTES("\0\1\0\1\0\0\0\0"), NULL},
+        {1700, BYTES("\0\0\0\0\300\0\0\0"), NULL}, /* NaN */
+        {1700, BYTES("\0\1\177\377\0\0\0\0\0\1"), NULL},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(values); i++) {
+        const struct parameter parameter = {values[i].bytes, values[i].len, 1};
+        CLEANUP(buf_done) struct buf text = BUF_INIT;
+        const int r = parameter_put_all(&text, "$1", &parameter, &values[i].type, 100);
+
+        assert_int_equal(r, values[i].text != NULL ? 0 : -EINVAL);
+        if (r == 0)
+            assert_string_equal(buf_str(&text), values[i].text);
+    }
+}
+
 /* ---- values in binary ------------------------------------------------------------------------ */
 
 static void
@@ -254,6 +319,8 @@ main(void)
         TEST(test_conversations),
         TEST(test_pipelined_behind_a_wait),
         TEST(test_transactions),
+        TEST(test_savepoints),
+        cmocka_unit_test(test_binary_parameters),
         cmocka_unit_test(test_binary_values),
     };
 

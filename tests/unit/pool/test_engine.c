@@ -97,6 +97,29 @@ test_pause_closes_idle_servers_and_waits_for_their_end(void **state)
 }
 
 static void
+test_pause_twice(void **state)
+{
+    struct fixture *f = *state;
+    struct drain drain = {.drain.done = drain_done};
+
+    fixture_start(f, "");
+    assert_int_equal(engine_resume(f->engine, "db"), ENGINE_NOT_PAUSED);
+    for (int i = 1; i <= 2; i++) { /* also when it is paused already */
+        assert_int_equal(engine_pause(f->engine, "db", &drain.drain), ENGINE_OK);
+        fixture_settle(f);
+        assert_int_equal(drain.done, i);
+    }
+    assert_int_equal(engine_resume(f->engine, "db"), ENGINE_OK);
+    assert_int_equal(engine_resume(f->engine, "db"), ENGINE_NOT_PAUSED);
+    assert_int_equal(engine_resume(f->engine, "nowhere"), ENGINE_NO_SUCH_DATABASE);
+    assert_int_equal(engine_pause(f->engine, NULL, &drain.drain), ENGINE_OK);
+    fixture_settle(f);
+    assert_int_equal(engine_pause(f->engine, "db", &drain.drain), ENGINE_ALREADY);
+    assert_int_equal(engine_resume(f->engine, "db"), ENGINE_NOT_PAUSED);
+    assert_int_equal(engine_resume(f->engine, NULL), ENGINE_OK);
+}
+
+static void
 test_pause_of_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -561,6 +584,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_pause_and_resume),
         TEST(test_pause_closes_idle_servers_and_waits_for_their_end),
+        TEST(test_pause_twice),
         TEST(test_pause_of_nothing),
         TEST(test_pause_of_one_database),
         TEST(test_pause_is_given_up),
