@@ -86,6 +86,8 @@ prepared_add_name(struct prepared_names **names, const char *text, size_t len,
         free(name);
         return -ENOMEM;
     }
+    (*names)->last_number += (*names)->last_number < UINT16_MAX ? 1 : 2; /* 0 means nothing */
+    name->number = (*names)->last_number;
     *ret_name = name;
     return 0;
 }
@@ -107,20 +109,29 @@ prepared_drop_name(struct prepared_names *names, struct prepared_name *name)
     prepared_free_name(name);
 }
 
-const struct prepared_name *
-prepared_name_of(const struct prepared_names *names, const char *server_name, size_t len)
+static bool
+prepared_means(const struct prepared_name *name, const char *server_name, size_t len)
 {
+    return (name->now != NULL && prepared_has_server_name(name->now, server_name, len)) ||
+           (name->then != NULL && prepared_has_server_name(name->then, server_name, len));
+}
+
+const struct prepared_name *
+prepared_name_of(const struct prepared_names *names, uint16_t number, const char *server_name,
+                 size_t len)
+{
+    const struct prepared_name *found = NULL;
+
     if (names == NULL)
         return NULL;
     for (struct map_node *node = map_first(&names->map); node != NULL;
          node = map_next(&names->map, node)) {
         const struct prepared_name *const name = container_of(node, struct prepared_name, node);
 
-        if ((name->now != NULL && prepared_has_server_name(name->now, server_name, len)) ||
-            (name->then != NULL && prepared_has_server_name(name->then, server_name, len)))
-            return name;
+        if ((found == NULL || name->number == number) && prepared_means(name, server_name, len))
+            found = name;
     }
-    return NULL;
+    return found;
 }
 
 static void

@@ -54,7 +54,8 @@ struct prepared_name {
     struct statement *now;  /* a reference, or NULL: nothing has this name */
     struct statement *then; /* likewise */
     struct prepared_changes changes;
-    uint64_t shape; /* of the rows, as they were described to the client (shape.h) */
+    uint64_t shape;  /* of the rows, as they were described to the client (shape.h) */
+    uint16_t number; /* what requests about it are marked with; never 0 */
     uint8_t len;
     char text[];
 };
@@ -63,6 +64,7 @@ struct prepared_name {
 struct prepared_names {
     struct map map;
     size_t bytes;              /* of all statements as they will be */
+    uint16_t last_number;      /* given to a name; they come around */
     struct prepared_op *spare; /* owned, or NULL: for the next change */
 };
 
@@ -112,8 +114,11 @@ int prepared_add_name(struct prepared_names **names, const char *text, size_t le
 void prepared_drop_name(struct prepared_names *names, struct prepared_name *name);
 /* The client has no unnamed statement any more. names may be NULL. */
 void prepared_forget_unnamed(struct prepared_names *names);
-/* What the client calls the statement with this name on servers, or NULL. */
-const struct prepared_name *prepared_name_of(const struct prepared_names *names,
+/*
+ * What the client calls the statement with this name on servers, or NULL; of several names the one
+ * with the number.
+ */
+const struct prepared_name *prepared_name_of(const struct prepared_names *names, uint16_t number,
                                              const char *server_name, size_t len);
 /* The server has forgotten all. names may be NULL. */
 void prepared_forget_names(struct prepared_names *names);

@@ -94,6 +94,7 @@ relay_ask_rows(const struct mapping *m, const struct prepared_name *name)
     if (lesson_push(&m->server->requests, REQUEST_QUIET, m->server->prepared, entry, NULL, NULL) <
         0)
         return MAPPED_FAILED;
+    requests_mark(&m->server->requests, name->number);
     text = statement_name(name->then, &len);
     pg_put_header(message, FRONTEND_DESCRIBE, (uint32_t)(1 + len + 1));
     message[PG_HEADER_SIZE] = 'S';

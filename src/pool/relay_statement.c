@@ -213,20 +213,21 @@ relay_keep_use(const struct mapping *m, const struct prepared_name *name)
  * would be too late. So a Describe of what was not made just now goes ahead, which nobody sees.
  */
 static int
-relay_describe_ahead(const struct mapping *m, struct name_at at, struct statement *statement)
+relay_describe_ahead(const struct mapping *m, struct name_at at, const struct prepared_name *name)
 {
-    const struct prepared_entry *const entry = prepared_get(m->server->prepared, statement);
+    struct requests *const requests = &m->server->requests;
+    const struct prepared_entry *const entry = prepared_get(m->server->prepared, name->then);
     const char *text;
     size_t len;
-    int r;
 
     if (m->server->progress != PROGRESS_NAMED || entry->changes.count > 0)
         return 0;
-    r = requests_push(&m->server->requests, FRONTEND_DESCRIBE, REQUEST_QUIET);
-    text = statement_name(statement, &len);
-    if (r == 0)
-        relay_send_renamed(m, at, text, len);
-    return r;
+    if (requests_push(requests, FRONTEND_DESCRIBE, REQUEST_QUIET) < 0)
+        return -ENOMEM;
+    requests_mark(requests, name->number);
+    text = statement_name(name->then, &len);
+    relay_send_renamed(m, at, text, len);
+    return 0;
 }
 
 /* The server has the statement, and what it says of it is what the client takes it for. */
@@ -238,13 +239,14 @@ relay_send_use(const struct mapping *m, struct name_at at, struct prepared_name 
     int r = 0;
 
     if (*m->data == FRONTEND_DESCRIBE)
-        r = relay_describe_ahead(m, at, name->then);
+        r = relay_describe_ahead(m, at, name);
     if (r == 0)
         r = *m->data == FRONTEND_DESCRIBE
                 ? relay_push_description(m, name)
                 : requests_push(&m->server->requests, *m->data, REQUEST_FORWARD);
     if (r < 0)
         return MAPPED_FAILED;
+    requests_mark(&m->server->requests, name->number);
     m->server->is_altered = m->server->is_altered || statement_alters(name->then);
     text = statement_name(name->then, &len);
     relay_send_renamed(m, at, text, len);

@@ -144,7 +144,8 @@ relay_client_name(const struct server *server, const char *ours, size_t len, con
 
     if (prepared_refused_name(&server->requests, ret_text, ret_len))
         return true;
-    name = prepared_name_of(server->client->names, ours, len);
+    name =
+        prepared_name_of(server->client->names, requests_head_mark(&server->requests), ours, len);
     if (name == NULL)
         return relay_is_nowhere(ours, len, ret_text, ret_len);
     *ret_text = name->text;
