@@ -608,6 +608,45 @@ test_server_that_cannot_prepare_it(void **state)
     peer_expect_silence(client);
 }
 
+/* The longest description that there is comes in pieces. */
+static void
+test_wide_rows(void **state)
+{
+    enum { COLUMNS = 1600, NAME = 40, COLUMN = NAME + 18 };
+    CLEANUP(buf_done) struct buf body = BUF_INIT, message = BUF_INIT;
+    struct fixture *f = *state;
+    struct peer *client, *server, *second;
+    char name[NAME_SIZE], column[COLUMN] = {0};
+
+    memset(column, 'c', NAME - 1);
+    assert_int_equal(buf_append(&body, (char[]){COLUMNS >> 8, COLUMNS & 255}, 2), 0);
+    for (unsigned i = 0; i < COLUMNS; i++)
+        assert_int_equal(buf_append(&body, column, sizeof(column)), 0);
+    fixture_begin(f, "", &client, &server);
+    send_parse(client, "s1", "select *");
+    send_describe(client, "s1");
+    peer_send(client, 'S', NULL);
+    peer_expect_types(server, "PDS");
+    peer_send(server, '1', NULL);
+    peer_send(server, 't', "");
+    peer_send_body(server, 'T', body.data, body.len);
+    peer_send_ready(server, 'I');
+    peer_expect_types(client, "1tTZ");
+    second = other_server(f, client, server, "s1");
+    read_name(second, 'P', 0, name);
+    peer_expect_types(second, "DH");
+    peer_send(second, '1', NULL);
+    peer_send(second, 't', "");
+    assert_int_equal(buf_reserve(&message, PG_HEADER_SIZE + body.len), 0);
+    pg_put_header(message.data, 'T', (uint32_t)body.len);
+    memcpy(message.data + PG_HEADER_SIZE, body.data, body.len);
+    peer_send_bytes(second, message.data, 100);
+    fixture_settle(f);
+    peer_send_bytes(second, message.data + 100, PG_HEADER_SIZE + body.len - 100);
+    peer_expect(second, 'B', name);
+    peer_expect_types(second, "ES");
+}
+
 /* Without rows there is nothing that could be misread. */
 static void
 test_no_rows_need_no_question(void **state)
@@ -905,6 +944,7 @@ main(void)
         TEST(test_described_once),
         TEST(test_description_of_another_portal),
         TEST(test_server_that_cannot_prepare_it),
+        TEST(test_wide_rows),
         TEST(test_no_rows_need_no_question),
         TEST(test_described_by_portal),
         TEST(test_who_was_told_nothing_hears_it),
