@@ -17,11 +17,9 @@ begin_execution(struct fixture *f, struct peer **ret_client, struct peer **ret_s
     fixture_begin(f, "", ret_client, &first);
     peer_send(*ret_client, 'Q', "prepare x as select a from t");
     peer_expect(first, 'Q', "prepare pgweir_");
-    peer_send_complete(first, "PREPARE", 'I');
-    peer_expect_types(*ret_client, "CZ");
+    peer_answer(first, *ret_client, "PREPARE", 'I');
     other = fixture_login(f, "db", "alice");
-    peer_send(other, 'Q', "begin");
-    peer_expect(first, 'Q', "begin");
+    peer_ask(other, first, "begin");
     peer_send(*ret_client, 'Q', "execute x");
     *ret_server = fixture_serve(f);
     peer_expect_types(*ret_server, "CPBECC");
@@ -80,8 +78,7 @@ test_long_query_waits(void **state)
     peer_send_ready(server, 'I');
     peer_expect_types(client, "Z");
     peer_expect(server, 'Q', text);
-    peer_send_complete(server, "SELECT 1", 'I');
-    peer_expect_types(client, "CZ");
+    peer_answer(server, client, "SELECT 1", 'I');
     free(text);
 }
 

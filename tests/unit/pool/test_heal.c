@@ -155,8 +155,7 @@ test_stale_is_told_in_a_transaction(void **state)
     prepare(client, server, "s1", "select 1", one);
     peer_send(client, 'Q', "begin");
     peer_expect(server, 'Q', NULL);
-    peer_send_complete(server, "BEGIN", 'T');
-    peer_expect_types(client, "CZ");
+    peer_answer(server, client, "BEGIN", 'T');
     send_described(client, "s1");
     peer_expect_types(server, "BDES");
     peer_send_body(server, 'E', stale_fields, sizeof(stale_fields));
@@ -258,8 +257,7 @@ keep_busy(struct fixture *f, struct peer *server)
 {
     struct peer *const other = fixture_login(f, "db", "alice");
 
-    peer_send(other, 'Q', "begin");
-    peer_expect(server, 'Q', "begin");
+    peer_ask(other, server, "begin");
 }
 
 /* A second server, since the first one is kept by another client. */
@@ -417,10 +415,8 @@ test_server_that_had_other_rows(void **state)
     fixture_begin(f, "", &client, &server);
     prepare_described(client, server, "old", name);
     other = fixture_login(f, "db", "alice");
-    peer_send(client, 'Q', "begin");
-    peer_expect(server, 'Q', "begin");
-    peer_send_complete(server, "BEGIN", 'T');
-    peer_expect_types(client, "CZ");
+    peer_ask(client, server, "begin");
+    peer_answer(server, client, "BEGIN", 'T');
     send_parse(other, "s1", "select *");
     send_describe(other, "s1");
     peer_send(other, 'S', NULL);
@@ -431,10 +427,8 @@ test_server_that_had_other_rows(void **state)
     send_rows(second, "new");
     peer_send_ready(second, 'I');
     peer_expect_types(other, "1tTZ");
-    peer_send(client, 'Q', "commit");
-    peer_expect(server, 'Q', "commit");
-    peer_send_complete(server, "COMMIT", 'I');
-    peer_expect_types(client, "CZ");
+    peer_ask(client, server, "commit");
+    peer_answer(server, client, "COMMIT", 'I');
     /* The first one was used last, so it is the next. */
     send_used(other, "s1");
     peer_expect(server, 'C', name);
@@ -821,8 +815,7 @@ test_unnamed_in_a_transaction(void **state)
     prepare_unnamed(client, server, name);
     peer_send(client, 'Q', "begin");
     peer_expect(server, 'Q', NULL);
-    peer_send_complete(server, "BEGIN", 'T');
-    peer_expect_types(client, "CZ");
+    peer_answer(server, client, "BEGIN", 'T');
     send_parse(client, "", "select *");
     send_used(client, "");
     peer_expect(server, 'P', "select *");
@@ -870,8 +863,7 @@ test_parsed_in_a_transaction(void **state)
     other = fixture_login(f, "db", "alice");
     peer_send(other, 'Q', "begin");
     peer_expect(server, 'Q', NULL);
-    peer_send_complete(server, "BEGIN", 'T');
-    peer_expect_types(other, "CZ");
+    peer_answer(server, other, "BEGIN", 'T');
     send_parse(other, "q", "select *");
     peer_send(other, 'S', NULL);
     peer_expect(server, 'C', name);

@@ -14,11 +14,8 @@
 static void
 round_trip(struct peer *client, struct peer *server, const char *sql)
 {
-    peer_send(client, 'Q', sql);
-    peer_expect(server, 'Q', sql);
-    peer_send_complete(server, sql, 'I');
-    peer_expect(client, 'C', sql);
-    peer_expect_ready(client, 'I');
+    peer_ask(client, server, sql);
+    peer_answer(server, client, sql, 'I');
 }
 
 /* --- when a server is free -------------------------------------------------------------------- */
@@ -31,8 +28,7 @@ test_released_at_ready(void **state)
 
     fixture_begin(f, "", &client, &server);
     assert_int_equal(fixture_idle_count(f), 1);
-    peer_send(client, 'Q', "select 1");
-    peer_expect(server, 'Q', "select 1");
+    peer_ask(client, server, "select 1");
     assert_int_equal(fixture_idle_count(f), 0);
     peer_send(server, 'C', "SELECT 1");
     peer_expect(client, 'C', "SELECT 1");
@@ -49,21 +45,16 @@ test_kept_in_a_transaction(void **state)
     struct peer *client, *server;
 
     fixture_begin(f, "", &client, &server);
-    peer_send(client, 'Q', "begin");
-    peer_expect(server, 'Q', "begin");
-    peer_send_complete(server, "BEGIN", 'T');
-    peer_expect_types(client, "CZ");
+    peer_ask(client, server, "begin");
+    peer_answer(server, client, "BEGIN", 'T');
     assert_int_equal(fixture_idle_count(f), 0);
-    peer_send(client, 'Q', "nonsense");
-    peer_expect(server, 'Q', "nonsense");
+    peer_ask(client, server, "nonsense");
     peer_send_error(server, "ERROR", "42601", "syntax error");
     peer_send_ready(server, 'E');
     peer_expect_types(client, "EZ");
     assert_int_equal(fixture_idle_count(f), 0);
-    peer_send(client, 'Q', "rollback");
-    peer_expect(server, 'Q', "rollback");
-    peer_send_complete(server, "ROLLBACK", 'I');
-    peer_expect_types(client, "CZ");
+    peer_ask(client, server, "rollback");
+    peer_answer(server, client, "ROLLBACK", 'I');
     assert_int_equal(fixture_idle_count(f), 1);
 }
 
@@ -77,11 +68,9 @@ test_kept_by_a_pipeline(void **state)
     peer_send(client, 'Q', "one");
     peer_send(client, 'Q', "two");
     peer_expect_types(server, "QQ");
-    peer_send_complete(server, "ONE", 'I');
-    peer_expect_types(client, "CZ");
+    peer_answer(server, client, "ONE", 'I');
     assert_int_equal(fixture_idle_count(f), 0);
-    peer_send_complete(server, "TWO", 'I');
-    peer_expect_types(client, "CZ");
+    peer_answer(server, client, "TWO", 'I');
     assert_int_equal(fixture_idle_count(f), 1);
 }
 
@@ -149,8 +138,7 @@ test_copy_in(void **state)
     struct peer *client, *server;
 
     fixture_begin(f, "", &client, &server);
-    peer_send(client, 'Q', "copy t from stdin");
-    peer_expect_types(server, "Q");
+    peer_ask(client, server, "copy t from stdin");
     peer_send(server, 'G', "");
     peer_expect_types(client, "G");
     peer_send(client, 'd', "a row");
@@ -158,8 +146,7 @@ test_copy_in(void **state)
     assert_int_equal(fixture_idle_count(f), 0);
     peer_send(client, 'c', NULL);
     peer_expect_types(server, "c");
-    peer_send_complete(server, "COPY 1", 'I');
-    peer_expect_types(client, "CZ");
+    peer_answer(server, client, "COPY 1", 'I');
     assert_int_equal(fixture_idle_count(f), 1);
 }
 
@@ -171,8 +158,7 @@ test_late_copy_data_are_dropped(void **state)
     struct peer *client, *server;
 
     fixture_begin(f, "", &client, &server);
-    peer_send(client, 'Q', "copy t from stdin");
-    peer_expect_types(server, "Q");
+    peer_ask(client, server, "copy t from stdin");
     peer_send(server, 'G', "");
     peer_send_error(server, "ERROR", "22P04", "bad data");
     peer_send_ready(server, 'I');
@@ -193,8 +179,7 @@ test_copy_out(void **state)
     struct peer *client, *server;
 
     fixture_begin(f, "", &client, &server);
-    peer_send(client, 'Q', "copy t to stdout");
-    peer_expect_types(server, "Q");
+    peer_ask(client, server, "copy t to stdout");
     peer_send(server, 'H', "");
     peer_send(server, 'd', "a row");
     peer_expect_types(client, "Hd");
@@ -252,18 +237,14 @@ test_fence_in_a_transaction(void **state)
     struct peer *client, *server;
 
     fixture_begin(f, "", &client, &server);
-    peer_send(client, 'Q', "begin");
-    peer_expect_types(server, "Q");
-    peer_send_complete(server, "BEGIN", 'T');
-    peer_expect_types(client, "CZ");
+    peer_ask(client, server, "begin");
+    peer_answer(server, client, "BEGIN", 'T');
     fail_copy_in_doubt(client, server, 'E');
     peer_expect_bytes(server, "Q\0\0\0\5", 6);
-    peer_send(client, 'Q', "rollback");
-    peer_expect(server, 'Q', "rollback");
+    peer_ask(client, server, "rollback");
     peer_send(server, 'I', NULL);
     peer_send_ready(server, 'E');
-    peer_send_complete(server, "ROLLBACK", 'I');
-    peer_expect_types(client, "CZ");
+    peer_answer(server, client, "ROLLBACK", 'I');
     peer_expect_silence(client);
     assert_int_equal(fixture_idle_count(f), 1);
 }
@@ -334,8 +315,7 @@ test_big_message_is_passed_on_in_pieces(void **state)
     peer_expect_bytes(server, message + 70 * 1000, 130 * 1000);
     peer_send_bytes(client, message + 200 * 1000, size + 1 - 200 * 1000);
     peer_expect_bytes(server, message + 200 * 1000, size + 1 - 200 * 1000);
-    peer_send_complete(server, "DONE", 'I');
-    peer_expect_types(client, "CZ");
+    peer_answer(server, client, "DONE", 'I');
     peer_expect(server, 'Q', "select 2");
     free(message);
 }
@@ -355,21 +335,18 @@ test_big_message_waits_for_a_server(void **state)
     pg_put_uint32(message + 1, (uint32_t)size);
     fixture_begin(f, "default_pool_size = 1\n", &client, &server);
     other = fixture_login(f, "db", "alice");
-    peer_send(other, 'Q', "select 2");
-    peer_expect(server, 'Q', "select 2");
+    peer_ask(other, server, "select 2");
     peer_send_bytes(client, message, 1);
     fixture_settle(f);
     peer_send_bytes(client, message + 1, 70 * 1000);
     fixture_settle(f);
     peer_send_bytes(client, message + 70 * 1000 + 1, 20 * 1000);
     peer_expect_silence(server);
-    peer_send_complete(server, "DONE", 'I');
-    peer_expect_types(other, "CZ");
+    peer_answer(server, other, "DONE", 'I');
     peer_expect_bytes(server, message, 90 * 1000 + 1);
     peer_send_bytes(client, message + 90 * 1000 + 1, size - 90 * 1000);
     peer_expect_bytes(server, message + 90 * 1000 + 1, size - 90 * 1000);
-    peer_send_complete(server, "DONE", 'I');
-    peer_expect_types(client, "CZ");
+    peer_answer(server, client, "DONE", 'I');
     assert_int_equal(fixture_idle_count(f), 1);
     free(message);
 }
@@ -470,17 +447,14 @@ test_nobody_overtakes(void **state)
 
     fixture_begin(f, "default_pool_size = 1\n", &a, &server);
     b = fixture_login(f, "db", "alice");
-    peer_send(a, 'Q', "a1");
-    peer_expect(server, 'Q', "a1");
+    peer_ask(a, server, "a1");
     peer_send(b, 'Q', "b1");
     fixture_settle(f);
-    peer_send_complete(server, "A", 'I');
-    peer_expect_types(a, "CZ");
+    peer_answer(server, a, "A", 'I');
     peer_send(a, 'Q', "a2");
     peer_expect(server, 'Q', "b1");
     peer_expect_silence(server);
-    peer_send_complete(server, "B", 'I');
-    peer_expect_types(b, "CZ");
+    peer_answer(server, b, "B", 'I');
     peer_expect(server, 'Q', "a2");
 }
 
@@ -492,10 +466,8 @@ test_stalled_transaction_keeps_others_waiting(void **state)
 
     fixture_begin(f, "default_pool_size = 1\n", &client, &server);
     other = fixture_login(f, "db", "alice");
-    peer_send(client, 'Q', "begin");
-    peer_expect_types(server, "Q");
-    peer_send_complete(server, "BEGIN", 'T');
-    peer_expect_types(client, "CZ");
+    peer_ask(client, server, "begin");
+    peer_answer(server, client, "BEGIN", 'T');
     peer_send_bytes(client, "Q\0\0", 3); /* and no more */
     peer_send(other, 'Q', "select 2");
     fixture_advance(f, 4 * SEC);
@@ -561,8 +533,7 @@ test_statement_mode_allows_no_transaction(void **state)
 
     fixture_begin(f, "pool_mode = statement\n", &client, &server);
     round_trip(client, server, "select 1");
-    peer_send(client, 'Q', "begin");
-    peer_expect_types(server, "Q");
+    peer_ask(client, server, "begin");
     peer_send_complete(server, "BEGIN", 'T');
     peer_expect_types(client, "C");
     peer_expect_error(client, "FATAL", "0A000", "transaction blocks not allowed");
@@ -645,8 +616,7 @@ test_slow_client_slows_its_server(void **state)
     row[0] = 'D';
     pg_put_uint32(row + 1, (uint32_t)row_size);
     fixture_begin(f, "", &client, &server);
-    peer_send(client, 'Q', "select lots");
-    peer_expect_types(server, "Q");
+    peer_ask(client, server, "select lots");
     do {
         before = sent;
         sent += peer_send_some(server, row + sent % (row_size + 1),
@@ -666,8 +636,7 @@ test_slow_client_slows_its_server(void **state)
         buf_clear(&client->input);
         assert_true(got > before);
     }
-    peer_send_complete(server, "SELECT 200", 'I');
-    peer_expect_types(client, "CZ");
+    peer_answer(server, client, "SELECT 200", 'I');
     assert_int_equal(fixture_idle_count(f), 1);
     free(row);
 }
@@ -686,8 +655,7 @@ test_slow_client_gets_all_of_a_dead_server(void **state)
     row[0] = 'D';
     pg_put_uint32(row + 1, (uint32_t)row_size);
     fixture_begin(f, "", &client, &server);
-    peer_send(client, 'Q', "select lots");
-    peer_expect_types(server, "Q");
+    peer_ask(client, server, "select lots");
     do {
         before = sent;
         sent += peer_send_some(server, row + sent % (row_size + 1),
@@ -718,8 +686,7 @@ test_slow_client_gets_the_last_words(void **state)
     size_t got = 0, before;
 
     fixture_begin(f, "", &client, &server);
-    peer_send(client, 'Q', "select lots");
-    peer_expect_types(server, "Q");
+    peer_ask(client, server, "select lots");
     peer_send_bytes(server, row, sizeof(row));
     fixture_settle(f);
     peer_send_bytes(server, row, sizeof(row));
@@ -744,8 +711,7 @@ test_slow_server_slows_its_client(void **state)
     size_t sent = 0, before, got = 0;
 
     fixture_begin(f, "", &client, &server);
-    peer_send(client, 'Q', "copy t from stdin");
-    peer_expect_types(server, "Q");
+    peer_ask(client, server, "copy t from stdin");
     peer_send(server, 'G', "");
     peer_expect_types(client, "G");
     do {
