@@ -143,6 +143,47 @@ prepared_set_name(struct statement **where, struct statement *statement)
     statement_unref(before);
 }
 
+void
+prepared_tell(struct prepared_names *names, struct statement *statement)
+{
+    if (prepared_was_told(names, statement))
+        return;
+    prepared_set_name(&names->told[names->told_next], statement);
+    names->told_next = (names->told_next + 1) % PREPARED_TOLD_MAX;
+}
+
+void
+prepared_tell_numbered(struct prepared_names *names, uint16_t number)
+{
+    struct map_node *node = names != NULL ? map_first(&names->map) : NULL;
+
+    for (; node != NULL; node = map_next(&names->map, node)) {
+        const struct prepared_name *const name = container_of(node, struct prepared_name, node);
+
+        if (name->number == number && name->then != NULL)
+            prepared_tell(names, name->then);
+    }
+}
+
+bool
+prepared_was_told(const struct prepared_names *names, const struct statement *statement)
+{
+    for (size_t i = 0; i < PREPARED_TOLD_MAX; i++) {
+        if (names->told[i] == statement)
+            return true;
+    }
+    return false;
+}
+
+void
+prepared_tell_no_more(struct prepared_names *names, const struct statement *statement)
+{
+    for (size_t i = 0; i < PREPARED_TOLD_MAX; i++) {
+        if (names->told[i] == statement)
+            prepared_set_name(&names->told[i], NULL);
+    }
+}
+
 /* `then`. What the client knew of the rows of another statement it does not know of this one. */
 static void
 prepared_expect_name(struct prepared_names *names, struct prepared_name *name,
@@ -225,6 +266,8 @@ prepared_free_names(struct prepared_names *names)
         next = map_next(&names->map, node);
         prepared_free_name(container_of(node, struct prepared_name, node));
     }
+    for (size_t i = 0; i < PREPARED_TOLD_MAX; i++)
+        statement_unref(names->told[i]);
     map_done(&names->map);
     free(names->spare);
     free(names);

@@ -60,12 +60,17 @@ struct prepared_name {
     char text[];
 };
 
+/* What a client may do in one breath, before it prepares anew. */
+#define PREPARED_TOLD_MAX 4
+
 /* All names of a client. */
 struct prepared_names {
     struct map map;
-    size_t bytes;              /* of all statements as they will be */
-    uint16_t last_number;      /* given to a name; they come around */
-    struct prepared_op *spare; /* owned, or NULL: for the next change */
+    struct statement *told[PREPARED_TOLD_MAX]; /* references, or NULL; see prepared_tell */
+    unsigned told_next;                        /* the oldest of them */
+    size_t bytes;                              /* of all statements as they will be */
+    uint16_t last_number;                      /* given to a name; they come around */
+    struct prepared_op *spare;                 /* owned, or NULL: for the next change */
 };
 
 /* A client that has more than any application needs is told so. */
@@ -120,6 +125,16 @@ void prepared_forget_unnamed(struct prepared_names *names);
  */
 const struct prepared_name *prepared_name_of(const struct prepared_names *names, uint16_t number,
                                              const char *server_name, size_t len);
+/*
+ * The client is told that a statement that it has used is out of date: the one of the name with
+ * this number, or statement itself. Its next Parse of that is to be one, as it takes the answer for
+ * the truth and asks no more than once. Of several, the last few are remembered.
+ */
+void prepared_tell_numbered(struct prepared_names *names, uint16_t number);
+void prepared_tell(struct prepared_names *names, struct statement *statement);
+bool prepared_was_told(const struct prepared_names *names, const struct statement *statement);
+/* It was parsed. */
+void prepared_tell_no_more(struct prepared_names *names, const struct statement *statement);
 /* The server has forgotten all. names may be NULL. */
 void prepared_forget_names(struct prepared_names *names);
 /* Whether the client may not name another statement, namely this one. names may be NULL. */

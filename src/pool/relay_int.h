@@ -163,6 +163,8 @@ enum relay_doubt {
 };
 enum relay_doubt relay_doubts(const struct server *server, const char *body, size_t len,
                               const char *sqlstate);
+/* The client hears of that error; or of one of ours, that the rows are not those it knows of. */
+void relay_note_told(const struct server *server, enum relay_doubt doubt);
 /*
  * An ErrorResponse in which a name of ours stands, in the client's words; nothing is appended if
  * there is none. 0 or a negative errno.

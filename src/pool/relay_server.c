@@ -175,6 +175,7 @@ relay_error(struct server *server, const struct frame *frame, enum request_actio
     doubt = relay_doubts(server, body, len, notice.sqlstate);
     if (doubt != DOUBT_NOTHING)
         prepared_doubt(server->prepared, doubt == DOUBT_NAMES);
+    relay_note_told(server, doubt);
     requests_answer(&server->requests, BACKEND_ERROR);
     if (!relay_send_owed(server))
         return false;

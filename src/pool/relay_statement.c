@@ -412,6 +412,7 @@ relay_map_first(const struct mapping *m, struct name_at at, struct statement *st
 
     if (place != MAPPED_SENT)
         return place;
+    prepared_tell_no_more(m->client->names, statement);
     change.names = m->client->names;
     change.name = name;
     change.statement = statement;
@@ -422,14 +423,16 @@ relay_map_first(const struct mapping *m, struct name_at at, struct statement *st
     return MAPPED_SENT;
 }
 
-/* The server has it already. */
+/* The server has it already; perhaps from before what the client was told. */
 enum mapped
-relay_map_again(const struct mapping *m, struct statement *statement, struct prepared_name *name,
-                struct prepared_entry *entry)
+relay_map_again(const struct mapping *m, struct name_at at, struct statement *statement,
+                struct prepared_name *name, struct prepared_entry *entry)
 {
     const struct prepared_change change = {
         .names = m->client->names, .name = name, .statement = statement};
 
+    if (unlikely(prepared_was_told(m->client->names, statement)))
+        return relay_map_first(m, at, statement, name);
     prepared_use(m->server->prepared, entry);
     return relay_close_nothing(m, REQUEST_AS_PARSE, &change);
 }
@@ -447,7 +450,7 @@ relay_map_new(const struct mapping *m, struct name_at at, struct statement *stat
     if (*m->data != FRONTEND_PARSE || state == PREPARED_NOT || entry->is_stale ||
         entry->owner != 0 || m->server->progress != PROGRESS_NAMED)
         return relay_map_first(m, at, statement, name);
-    return relay_map_again(m, statement, name, entry);
+    return relay_map_again(m, at, statement, name, entry);
 }
 
 /* A name that is free; or that was, until the statement was found not to be possible now. */

@@ -64,7 +64,7 @@ enum mapped relay_map_use(const struct mapping *m, struct name_at at, struct pre
 enum mapped relay_map_first(const struct mapping *m, struct name_at at, struct statement *statement,
                             struct prepared_name *name);
 /* or has it already. */
-enum mapped relay_map_again(const struct mapping *m, struct statement *statement,
+enum mapped relay_map_again(const struct mapping *m, struct name_at at, struct statement *statement,
                             struct prepared_name *name, struct prepared_entry *entry);
 
 /* ---- relay_prepare.c */

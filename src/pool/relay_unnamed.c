@@ -109,7 +109,7 @@ relay_name_unnamed(const struct mapping *m, struct name_at at, struct prepared_n
         return relay_pass_unnamed(m, name, statement);
     relay_leave_unnamed(m->server);
     if (state == PREPARED_IS && relay_is_usable(m, entry))
-        return relay_map_again(m, statement, name, entry);
+        return relay_map_again(m, at, statement, name, entry);
     mapped = relay_map_first(m, at, statement, name);
     if (mapped == MAPPED_WAIT)
         prepared_drop_name(m->client->names, name);

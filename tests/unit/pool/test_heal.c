@@ -822,6 +822,99 @@ test_unnamed_in_a_transaction(void **state)
     peer_expect_types(server, "BES");
 }
 
+/* Who waits for the description, and has sent a Flush, gets it too. */
+static void
+test_described_without_a_sync(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server, *other;
+    char name[NAME_SIZE];
+
+    fixture_begin(f, "", &client, &server);
+    prepare(client, server, "s1", "select *", name);
+    other = fixture_login(f, "db", "alice");
+    send_parse(other, "q", "select *");
+    send_describe(other, "q");
+    peer_send(other, 'H', NULL);
+    peer_expect_types(server, "CDDH");
+    peer_send(server, '3', NULL);
+    peer_send_body(server, 'E', stale_fields, sizeof(stale_fields));
+    peer_expect_types(other, "1");
+    peer_expect_types(server, "S");
+    peer_expect(server, 'C', name);
+    peer_expect(server, 'P', "select *");
+    peer_expect_types(server, "DH");
+    peer_send_ready(server, 'I');
+    peer_send(server, '3', NULL);
+    peer_send(server, '1', NULL);
+    peer_send(server, 't', "");
+    send_rows(server, "b");
+    peer_expect_types(other, "tT");
+    send_used(other, "q");
+    peer_expect(server, 'B', name);
+    peer_expect_types(server, "ES");
+    finish(other, server, "2");
+    assert_int_equal(fixture_idle_count(f), 1);
+}
+
+/*
+ * A driver that was told prepares anew, once: then it is made, since what the server has may be out
+ * of date, too, and nobody knows.
+ */
+static void
+test_who_was_told_parses(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server, *other, *second;
+    char name[NAME_SIZE];
+
+    fixture_begin(f, "", &client, &server);
+    prepare_described(client, server, "a", name);
+    other = fixture_login(f, "db", "alice");
+    peer_send(client, 'Q', "begin");
+    peer_expect(server, 'Q', "begin");
+    peer_send_complete(server, "BEGIN", 'T');
+    peer_expect_types(client, "CZ");
+    send_parse(other, "q", "select *");
+    peer_send(other, 'S', NULL);
+    second = fixture_serve(f);
+    peer_expect_types(second, "PS");
+    peer_send(second, '1', NULL);
+    peer_send_ready(second, 'I');
+    peer_expect_types(other, "1Z");
+    send_used(client, "s1");
+    peer_expect_types(server, "BES");
+    peer_send_body(server, 'E', stale_fields, sizeof(stale_fields));
+    peer_send_ready(server, 'E');
+    peer_expect_types(client, "EZ");
+    peer_send(client, 'Q', "rollback");
+    peer_expect_types(server, "Q");
+    peer_send_complete(server, "ROLLBACK", 'I');
+    peer_expect_types(client, "CZ");
+    /* The first one is taken; the second has the statement. */
+    peer_send(other, 'Q', "begin");
+    peer_expect(server, 'Q', "begin");
+    for (const char *again = "tu"; *again != '\0'; again++) {
+        send_parse(client, (const char[]){*again, '\0'}, "select *");
+        send_describe(client, (const char[]){*again, '\0'});
+        peer_send(client, 'H', NULL);
+        if (*again == 't')
+            peer_expect(second, 'C', name);
+        peer_expect_types(second, *again == 't' ? "PDH" : "CDDH");
+        peer_send(second, '3', NULL);
+        peer_send(second, *again == 't' ? '1' : 't', *again == 't' ? NULL : "");
+        if (*again == 'u')
+            send_rows(second, "b");
+        peer_send(second, 't', "");
+        send_rows(second, "b");
+        peer_expect_types(client, "1tT");
+        peer_send(client, 'S', NULL);
+        peer_expect_types(second, "S");
+        peer_send_ready(second, 'I');
+        peer_expect_types(client, "Z");
+    }
+}
+
 static void
 test_described_before_by_another(void **state)
 {
@@ -944,6 +1037,8 @@ main(void)
         TEST(test_parsed_before_and_not_described),
         TEST(test_unnamed_is_run_again),
         TEST(test_unnamed_in_a_transaction),
+        TEST(test_described_without_a_sync),
+        TEST(test_who_was_told_parses),
         TEST(test_described_before_by_another),
         TEST(test_parsed_in_a_transaction),
         TEST(test_forgotten_is_made_anew),
