@@ -603,100 +603,105 @@ test_long_pipeline_in_a_session(void **state)
 /* --- back-pressure ------------------------------------------------------------------------------
  */
 
+static const char row[1 + 50 * 1000] = {'D', 0, 0, 0xc3, 0x50};
+static const char data[1 + 60 * 1000] = {'d', 0, 0, 0xea, 0x60};
+
+/* A message over and over, of which so many bytes are sent: as much of the rest as is taken. */
+static size_t
+send_on(struct peer *peer, const char *message, size_t size, size_t sent)
+{
+    return peer_send_some(peer, message + sent % size, size - sent % size);
+}
+
+/* Until nobody takes any more. */
+static size_t
+send_all_that_fits(struct fixture *f, struct peer *peer, const char *message, size_t size)
+{
+    size_t sent = 0, before;
+
+    do {
+        before = sent;
+        sent += send_on(peer, message, size, sent);
+        fixture_settle(f);
+    } while (sent > before);
+    return sent;
+}
+
+/* All that comes is kept in peer->input. */
+static size_t
+receive_all(struct fixture *f, struct peer *peer)
+{
+    size_t got = 0, before;
+
+    do {
+        before = got;
+        fixture_settle(f);
+        got = peer_fill(peer);
+    } while (got > before);
+    return got;
+}
+
 static void
 test_slow_client_slows_its_server(void **state)
 {
-    const size_t row_size = 50 * 1000, rows = 200;
+    const size_t all = 200 * sizeof(row);
     struct fixture *f = *state;
     struct peer *client, *server;
-    char *const row = calloc(1, row_size + 1);
-    size_t sent = 0, before, got = 0;
+    size_t sent, before, got = 0;
 
-    assert_non_null(row);
-    row[0] = 'D';
-    pg_put_uint32(row + 1, (uint32_t)row_size);
     fixture_begin(f, "", &client, &server);
     peer_ask(client, server, "select lots");
-    do {
-        before = sent;
-        sent += peer_send_some(server, row + sent % (row_size + 1),
-                               row_size + 1 - sent % (row_size + 1));
-        fixture_settle(f);
-    } while (sent > before);
+    sent = send_all_that_fits(f, server, row, sizeof(row));
     assert_true(sent < 3 * 1000 * 1000); /* the daemon does not take it all in */
-    while (got < rows * (row_size + 1)) {
-        if (sent < rows * (row_size + 1))
-            sent += peer_send_some(server, row + sent % (row_size + 1),
-                                   row_size + 1 - sent % (row_size + 1));
+    while (got < all) {
+        if (sent < all)
+            sent += send_on(server, row, sizeof(row), sent);
         fixture_settle(f);
         before = got;
         got += peer_fill(client);
         for (size_t i = 0; i < client->input.len; i++)
-            assert_int_equal(client->input.data[i], row[(before + i) % (row_size + 1)]);
+            assert_int_equal(client->input.data[i], row[(before + i) % sizeof(row)]);
         buf_clear(&client->input);
         assert_true(got > before);
     }
     peer_answer(server, client, "SELECT 200", 'I');
     assert_int_equal(fixture_idle_count(f), 1);
-    free(row);
 }
 
 /* A server that has gone while its client did not read: all that it said still arrives. */
 static void
 test_slow_client_gets_all_of_a_dead_server(void **state)
 {
-    const size_t row_size = 50 * 1000;
     struct fixture *f = *state;
     struct peer *client, *server;
-    char *const row = calloc(1, row_size + 1);
-    size_t sent = 0, before, got = 0;
+    size_t sent;
 
-    assert_non_null(row);
-    row[0] = 'D';
-    pg_put_uint32(row + 1, (uint32_t)row_size);
     fixture_begin(f, "", &client, &server);
     peer_ask(client, server, "select lots");
-    do {
-        before = sent;
-        sent += peer_send_some(server, row + sent % (row_size + 1),
-                               row_size + 1 - sent % (row_size + 1));
-        fixture_settle(f);
-    } while (sent > before);
+    sent = send_all_that_fits(f, server, row, sizeof(row));
     peer_close(server);
-    fixture_settle(f);
-    do {
-        before = got;
-        fixture_settle(f);
-        got = peer_fill(client);
-    } while (got > before);
-    assert_true(sent % (row_size + 1) != 0); /* cut in a row: nothing may follow */
-    assert_int_equal(got, sent);
+    assert_true(sent % sizeof(row) != 0); /* cut in a row: nothing may follow */
+    assert_int_equal(receive_all(f, client), sent);
     for (size_t i = 0; i < sent; i++)
-        assert_int_equal(client->input.data[i], row[i % (row_size + 1)]);
-    free(row);
+        assert_int_equal(client->input.data[i], row[i % sizeof(row)]);
 }
 
 /* The same where the end comes together with more than the client's socket takes. */
 static void
 test_slow_client_gets_the_last_words(void **state)
 {
-    static char row[180 * 1000 + 1] = {'D', 0, 2, 0xbf, 0x20};
+    static const char big[1 + 180 * 1000] = {'D', 0, 2, 0xbf, 0x20};
     struct fixture *f = *state;
     struct peer *client, *server;
-    size_t got = 0, before;
 
     fixture_begin(f, "", &client, &server);
     peer_ask(client, server, "select lots");
-    peer_send_bytes(server, row, sizeof(row));
+    peer_send_bytes(server, big, sizeof(big));
     fixture_settle(f);
-    peer_send_bytes(server, row, sizeof(row));
+    peer_send_bytes(server, big, sizeof(big));
     peer_send_error(server, "FATAL", "57P01", "terminating connection");
     peer_close(server);
-    do {
-        before = got;
-        fixture_settle(f);
-        got = peer_fill(client);
-    } while (got > before);
+    (void)receive_all(f, client);
     peer_expect_types(client, "DD");
     peer_expect_error(client, "FATAL", "57P01", "terminating connection");
     peer_expect_end(client);
@@ -705,26 +710,19 @@ test_slow_client_gets_the_last_words(void **state)
 static void
 test_slow_server_slows_its_client(void **state)
 {
-    static const char data[5 + 60 * 1000] = {'d', 0, 0, 0xea, 0x64};
     struct fixture *f = *state;
     struct peer *client, *server;
-    size_t sent = 0, before, got = 0;
+    size_t sent, before, got = 0;
 
     fixture_begin(f, "", &client, &server);
     peer_ask(client, server, "copy t from stdin");
     peer_send(server, 'G', "");
     peer_expect_types(client, "G");
-    do {
-        before = sent;
-        sent +=
-            peer_send_some(client, data + sent % sizeof(data), sizeof(data) - sent % sizeof(data));
-        fixture_settle(f);
-    } while (sent > before);
+    sent = send_all_that_fits(f, client, data, sizeof(data));
     assert_true(sent < 3 * 1000 * 1000);
     while (got < sent || sent < 50 * sizeof(data)) {
         if (sent < 50 * sizeof(data))
-            sent += peer_send_some(client, data + sent % sizeof(data),
-                                   sizeof(data) - sent % sizeof(data));
+            sent += send_on(client, data, sizeof(data), sent);
         fixture_settle(f);
         before = got;
         got += peer_fill(server);
