@@ -6,14 +6,17 @@
  * a Describe, before which nothing was done in a transaction of its own, refused, and followed by
  * no more than what belongs to it, up to its Sync. And the client must know what its rows look
  * like, or ask, or have parsed it just now: relay_rows.c. One that takes the new rows for old ones
- * is worse off than with the error, which PostgreSQL says for its sake.
+ * is worse off than with the error, which PostgreSQL says for its sake. A client that has sent a
+ * Flush, and waits, gets a Sync of the daemon's ahead of what is sent once more.
  *
  * What the client has sent is kept, as it came, from such a message to its first answer.
  */
+#include <errno.h>
 #include <string.h>
 
 #include "buf.h"
 #include "client.h"
+#include "close_reason.h"
 #include "log.h"
 #include "notice.h"
 #include "pg.h"
@@ -106,7 +109,7 @@ relay_is_for_kept(const struct server *server)
 {
     const char type = requests_head_type(&server->requests);
 
-    return server->progress == PROGRESS_KEPT && type == *server->replay.data &&
+    return relay_is_keeping(server) && type == *server->replay.data &&
            (type == FRONTEND_DESCRIBE || requests_action(&server->requests) == REQUEST_FORWARD);
 }
 
@@ -121,6 +124,23 @@ relay_doubt_kept(struct server *server, enum relay_doubt doubt)
         entry->is_stale = true;
     else
         prepared_doubt(server->prepared, doubt == DOUBT_NAMES);
+}
+
+/* The server is to read on: the answer to the client's Sync, or to one of ours, is nobody's. */
+static int
+relay_end_failure(struct server *server)
+{
+    static const char sync[] = {FRONTEND_SYNC, 0, 0, 0, 4};
+
+    (void)requests_answer(&server->requests, BACKEND_ERROR);
+    if (server->progress == PROGRESS_KEPT) {
+        requests_swallow_head(&server->requests);
+        return 0;
+    }
+    if (requests_push(&server->requests, FRONTEND_SYNC, REQUEST_SKIP) < 0)
+        return -ENOMEM;
+    stream_send_copy(&server->stream, sync, sizeof sync);
+    return 0;
 }
 
 bool
@@ -139,8 +159,10 @@ relay_heal(struct server *server, const char *data, size_t len)
     if (doubt == DOUBT_NOTHING)
         return false;
     relay_doubt_kept(server, doubt);
-    (void)requests_answer(&server->requests, BACKEND_ERROR);
-    requests_swallow_head(&server->requests);
+    if (relay_end_failure(server) < 0) {
+        server_close(server, CLOSE_NO_MEMORY);
+        return true;
+    }
     server_log(server, LOG_LEVEL_INFO, "a prepared statement is out of date, prepared anew: %s",
                notice.message);
     server->shard->stats.heals++;

@@ -89,6 +89,7 @@ void relay_begin_query(struct client *client);
 /* What was done about a message that may name a statement. */
 enum mapped {
     MAPPED_NOTHING, /* it goes to the server as it is, and is entered as any other */
+    MAPPED_ENTERED, /* it goes to the server as it is, and was entered */
     MAPPED_SENT,    /* it was entered and sent, in other words; the span goes on behind it */
     MAPPED_WAIT,    /* what it means depends on answers that have not come: not now */
     MAPPED_FAILED,  /* no memory */
@@ -114,10 +115,10 @@ void relay_forget_plan(struct server *server);
 
 /* ---- relay_unnamed.c: the unnamed statement -------------------------------------------------- */
 
-/* The server's unnamed statement may be anybody's. */
-void relay_leave_unnamed(struct server *server);
-/* Enters an unnamed Parse that is too long to be remembered. 0 or -ENOMEM. */
-int relay_push_long_unnamed(struct client *client);
+/* Enters a Query or an unnamed Parse that is too long to be looked at. 0 or -ENOMEM. */
+int relay_push_long(struct client *client, char type);
+/* What the server answers now is an error. */
+void relay_unnamed_failed(const struct server *server);
 
 /* ---- relay_heal.c: what is refused, and can be sent once more ------------------------------- */
 
@@ -163,6 +164,8 @@ enum relay_doubt {
 };
 enum relay_doubt relay_doubts(const struct server *server, const char *body, size_t len,
                               const char *sqlstate);
+/* The client hears of that error; or of one of ours, that the rows are not those it knows of. */
+void relay_note_told(const struct server *server, enum relay_doubt doubt);
 /*
  * An ErrorResponse in which a name of ours stands, in the client's words; nothing is appended if
  * there is none. 0 or a negative errno.

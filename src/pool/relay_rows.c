@@ -75,7 +75,8 @@ relay_can_read(const struct mapping *m, struct prepared_name *name)
 bool
 relay_knows_rows(const struct mapping *m, const struct prepared_name *name)
 {
-    return name->shape != SHAPE_UNKNOWN || relay_is_described(m);
+    /* Of an unnamed one it knows what it was told since its Parse: now and then, nothing. */
+    return name->shape != SHAPE_UNKNOWN || name->len == 0 || relay_is_described(m);
 }
 
 enum mapped
@@ -94,6 +95,7 @@ relay_ask_rows(const struct mapping *m, const struct prepared_name *name)
     if (lesson_push(&m->server->requests, REQUEST_QUIET, m->server->prepared, entry, NULL, NULL) <
         0)
         return MAPPED_FAILED;
+    requests_mark(&m->server->requests, name->number);
     text = statement_name(name->then, &len);
     pg_put_header(message, FRONTEND_DESCRIBE, (uint32_t)(1 + len + 1));
     message[PG_HEADER_SIZE] = 'S';

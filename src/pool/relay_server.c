@@ -145,12 +145,14 @@ relay_parameter(struct server *server, const struct frame *frame, enum request_a
     return true;
 }
 
-/* A query was passed over: what its client waits for is the answer to a Sync. */
+/* If a query was passed over, its client waits for the answer to a Sync. False: no memory. */
 static bool
 relay_send_owed(struct server *server)
 {
     CLEANUP(buf_done) struct buf message = BUF_INIT;
 
+    if (likely(!server->requests.owes_ready))
+        return true;
     server->requests.owes_ready = false;
     if (requests_push(&server->requests, FRONTEND_SYNC, REQUEST_FORWARD) < 0 ||
         msg_sync(&message) < 0) {
@@ -177,8 +179,10 @@ relay_error(struct server *server, const struct frame *frame, enum request_actio
     doubt = relay_doubts(server, body, len, notice.sqlstate);
     if (doubt != DOUBT_NOTHING)
         prepared_doubt(server->prepared, doubt == DOUBT_NAMES);
+    relay_note_told(server, doubt);
+    relay_unnamed_failed(server);
     requests_answer(&server->requests, BACKEND_ERROR);
-    if (unlikely(server->requests.owes_ready) && !relay_send_owed(server))
+    if (!relay_send_owed(server))
         return false;
     if (notice_is_fatal(&notice) || action == REQUEST_SKIP || server->client == NULL)
         (void)str_copy(server->trouble, sizeof server->trouble, notice.message);
@@ -220,14 +224,20 @@ relay_teaches(const struct server *server, char type)
 
 /* A tag that may tell of the end of all statements is short. */
 #define TAG_WHOLE_MAX 32
+/* 1664 columns are described in less. */
+#define DESCRIPTION_MAX (256 * 1024)
 
+/* Whether a message that has been cut is kept until it is whole. */
 static bool
 relay_needs_whole(const struct server *server, const struct frame *frame)
 {
-    return frame->type == BACKEND_READY || frame->type == BACKEND_PARAMETER_STATUS ||
-           frame->type == BACKEND_ERROR ||
-           (frame->type == BACKEND_COMMAND_COMPLETE && frame->len <= TAG_WHOLE_MAX) ||
-           relay_teaches(server, frame->type) || server->lookup != NULL;
+    if (relay_teaches(server, frame->type))
+        return frame->len <= DESCRIPTION_MAX;
+    if (frame->type == BACKEND_COMMAND_COMPLETE && server->lookup == NULL)
+        return frame->len <= TAG_WHOLE_MAX;
+    return frame->len <= RELAY_HOLD_MAX &&
+           (frame->type == BACKEND_READY || frame->type == BACKEND_PARAMETER_STATUS ||
+            frame->type == BACKEND_ERROR || server->lookup != NULL);
 }
 
 /* Without a client there is nobody to forward to. */
@@ -322,7 +332,7 @@ relay_server_message(struct server *server, const struct frame *frame, bool whol
     if (unlikely(server->lookup != NULL))
         lookup_read(server->lookup, frame);
     (void)requests_answer(&server->requests, frame->type);
-    return true;
+    return relay_send_owed(server);
 }
 
 /* A server message kept until it was whole. */
@@ -364,8 +374,7 @@ relay_server_cut(struct server *server, struct span *span, const struct frame *f
 {
     struct client *const client = server->client;
 
-    if (server->held.len > 0 ||
-        (kind != FRAME_BODY && relay_needs_whole(server, frame) && frame->len <= RELAY_HOLD_MAX)) {
+    if (server->held.len > 0 || (kind != FRAME_BODY && relay_needs_whole(server, frame))) {
         if (framer_append(&server->framer, frame, &server->held) < 0) {
             server_close(server, CLOSE_NO_MEMORY);
             return false;

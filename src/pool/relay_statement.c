@@ -218,20 +218,21 @@ relay_keep_use(const struct mapping *m, const struct prepared_name *name)
  * would be too late. So a Describe of what was not made just now goes ahead, which nobody sees.
  */
 static int
-relay_describe_ahead(const struct mapping *m, struct name_at at, struct statement *statement)
+relay_describe_ahead(const struct mapping *m, struct name_at at, const struct prepared_name *name)
 {
-    const struct prepared_entry *const entry = prepared_get(m->server->prepared, statement);
+    struct requests *const requests = &m->server->requests;
+    const struct prepared_entry *const entry = prepared_get(m->server->prepared, name->then);
     const char *text;
     size_t len;
-    int r;
 
     if (m->server->progress != PROGRESS_NAMED || entry->changes.count > 0)
         return 0;
-    r = requests_push(&m->server->requests, FRONTEND_DESCRIBE, REQUEST_QUIET);
-    text = statement_name(statement, &len);
-    if (r == 0)
-        relay_send_renamed(m, at, text, len);
-    return r;
+    if (requests_push(requests, FRONTEND_DESCRIBE, REQUEST_QUIET) < 0)
+        return -ENOMEM;
+    requests_mark(requests, name->number);
+    text = statement_name(name->then, &len);
+    relay_send_renamed(m, at, text, len);
+    return 0;
 }
 
 /* The server has the statement, and what it says of it is what the client takes it for. */
@@ -243,13 +244,14 @@ relay_send_use(const struct mapping *m, struct name_at at, struct prepared_name 
     int r = 0;
 
     if (*m->data == FRONTEND_DESCRIBE)
-        r = relay_describe_ahead(m, at, name->then);
+        r = relay_describe_ahead(m, at, name);
     if (r == 0)
         r = *m->data == FRONTEND_DESCRIBE
                 ? relay_push_description(m, name)
-                : requests_push(&m->server->requests, *m->data, REQUEST_FORWARD);
+                : relay_push(m);
     if (r < 0)
         return MAPPED_FAILED;
+    requests_mark(&m->server->requests, name->number);
     m->server->is_altered = m->server->is_altered || statement_alters(name->then);
     text = statement_name(name->then, &len);
     relay_send_renamed(m, at, text, len);
@@ -415,6 +417,7 @@ relay_map_first(const struct mapping *m, struct name_at at, struct statement *st
 
     if (place != MAPPED_SENT)
         return place;
+    prepared_tell_no_more(m->client->names, statement);
     change.names = m->client->names;
     change.name = name;
     change.statement = statement;
@@ -425,14 +428,16 @@ relay_map_first(const struct mapping *m, struct name_at at, struct statement *st
     return MAPPED_SENT;
 }
 
-/* The server has it already. */
+/* The server has it already; perhaps from before what the client was told. */
 enum mapped
-relay_map_again(const struct mapping *m, struct statement *statement, struct prepared_name *name,
-                struct prepared_entry *entry)
+relay_map_again(const struct mapping *m, struct name_at at, struct statement *statement,
+                struct prepared_name *name, struct prepared_entry *entry)
 {
     const struct prepared_change change = {
         .names = m->client->names, .name = name, .statement = statement};
 
+    if (unlikely(prepared_was_told(m->client->names, statement)))
+        return relay_map_first(m, at, statement, name);
     prepared_use(m->server->prepared, entry);
     return relay_close_nothing(m, REQUEST_AS_PARSE, &change);
 }
@@ -450,7 +455,7 @@ relay_map_new(const struct mapping *m, struct name_at at, struct statement *stat
     if (*m->data != FRONTEND_PARSE || state == PREPARED_NOT || entry->is_stale ||
         entry->owner != 0 || m->server->progress != PROGRESS_NAMED)
         return relay_map_first(m, at, statement, name);
-    return relay_map_again(m, statement, name, entry);
+    return relay_map_again(m, at, statement, name, entry);
 }
 
 /* A name that is free; or that was, until the statement was found not to be possible now. */

@@ -109,6 +109,26 @@ relay_doubts(const struct server *server, const char *body, size_t len, const ch
     return DOUBT_NOTHING;
 }
 
+void
+relay_note_told(const struct server *server, enum relay_doubt doubt)
+{
+    struct prepared_names *const names = server->client != NULL ? server->client->names : NULL;
+    const struct prepared_name *name;
+    const char *text;
+    size_t len;
+
+    if (names == NULL)
+        return;
+    if (doubt == DOUBT_RESULT)
+        prepared_tell_numbered(names, requests_head_mark(&server->requests));
+    if (prepared_refused_why(&server->requests) != REFUSED_CHANGED)
+        return;
+    (void)prepared_refused_name(&server->requests, &text, &len);
+    name = prepared_find(names, text, len);
+    if (name != NULL && name->then != NULL)
+        prepared_tell(server->client->names, name->then);
+}
+
 static size_t
 relay_name_len(const char *text, const char *end)
 {
@@ -144,7 +164,8 @@ relay_client_name(const struct server *server, const char *ours, size_t len, con
 
     if (prepared_refused_name(&server->requests, ret_text, ret_len))
         return true;
-    name = prepared_name_of(server->client->names, ours, len);
+    name =
+        prepared_name_of(server->client->names, requests_head_mark(&server->requests), ours, len);
     if (name == NULL)
         return relay_is_nowhere(ours, len, ret_text, ret_len);
     *ret_text = name->text;

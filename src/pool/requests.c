@@ -181,6 +181,13 @@ requests_push(struct requests *requests, char type, enum request_action action)
     return requests_enter(requests, type, action, false, &entered);
 }
 
+void
+requests_mark(struct requests *requests, uint16_t mark)
+{
+    assert(requests->count > 0);
+    requests_at(requests, requests->count - 1)->mark = mark;
+}
+
 static void
 requests_tell(struct requests *requests, struct request_op *op, enum request_outcome outcome)
 {

@@ -58,6 +58,7 @@ struct request {
     char type;          /* of the frontend message */
     uint8_t action : 7; /* enum request_action */
     uint8_t has_op : 1; /* the next of ops is told of its end */
+    uint16_t mark;      /* of whoever has entered it; 0: none */
 };
 
 struct requests {
@@ -107,6 +108,8 @@ int requests_push(struct requests *requests, char type, enum request_action acti
  */
 int requests_push_op(struct requests *requests, char type, enum request_action action,
                      struct request_op *op);
+/* Of what was entered last. */
+void requests_mark(struct requests *requests, uint16_t mark);
 /* The answer to the head, a Sync, is nobody's. */
 void requests_swallow_head(struct requests *requests);
 /* The server is lost: all ops are told. */
@@ -139,6 +142,13 @@ static inline bool
 requests_head_has_op(const struct requests *requests)
 {
     return requests->count > 0 && requests->ring[requests->head].has_op;
+}
+
+/* What it was marked with. */
+static inline uint16_t
+requests_head_mark(const struct requests *requests)
+{
+    return requests->count == 0 ? 0 : requests->ring[requests->head].mark;
 }
 
 /* Whether the server's next own answer is that of a fence. */

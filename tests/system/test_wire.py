@@ -48,7 +48,7 @@ class Author:
     NAMES = ["a", "b", "b", "a_statement_with_a_longer_name", "Pg"]
     TEXTS = ["SELECT $1::text", "SELECT $1::text AS two, 2", "SELECT g, $1::text FROM generate_series(1, 5) g",
              "SELECT fail($1)", "SELECT FROM nowhere WHERE $1", "SELECT length($1), repeat('x', 100000)",
-             "SELECT $1::text, current_setting('application_name')"]
+             "SELECT $1::text, current_setting('application_name')", "SELECT 1"]
     QUERIES = ["SELECT 1", "SELECT 1; SELECT 2", "SELECT 1/0", "", ";", "nonsense", "SELECT fail('')",
                "SET application_name = 'one'", "SET application_name = 'two'", "SHOW application_name",
                "DO $$BEGIN RAISE NOTICE 'a notice'; END$$", "DEALLOCATE a", "DEALLOCATE b", "DEALLOCATE ALL",

@@ -238,6 +238,22 @@ peer_expect_ready_at(struct peer *peer, char status, const char *file, int line)
 }
 
 void
+peer_ask_at(struct peer *client, struct peer *server, const char *sql, const char *file, int line)
+{
+    peer_send(client, FRONTEND_QUERY, sql);
+    peer_expect_at(server, FRONTEND_QUERY, sql, file, line);
+}
+
+void
+peer_answer_at(struct peer *server, struct peer *client, const char *tag, char status,
+               const char *file, int line)
+{
+    peer_send_complete(server, tag, status);
+    peer_expect_at(client, BACKEND_COMMAND_COMPLETE, tag, file, line);
+    peer_expect_ready_at(client, status, file, line);
+}
+
+void
 peer_expect_silence_at(struct peer *peer, const char *file, int line)
 {
     peer_settle(peer);

@@ -17,11 +17,9 @@ begin_execution(struct fixture *f, struct peer **ret_client, struct peer **ret_s
     fixture_begin(f, "", ret_client, &first);
     peer_send(*ret_client, 'Q', "prepare x as select a from t");
     peer_expect(first, 'Q', "prepare pgweir_");
-    peer_send_complete(first, "PREPARE", 'I');
-    peer_expect_types(*ret_client, "CZ");
+    peer_answer(first, *ret_client, "PREPARE", 'I');
     other = fixture_login(f, "db", "alice");
-    peer_send(other, 'Q', "begin");
-    peer_expect(first, 'Q', "begin");
+    peer_ask(other, first, "begin");
     peer_send(*ret_client, 'Q', "execute x");
     *ret_server = fixture_serve(f);
     peer_expect_types(*ret_server, "CPBECC");
@@ -80,8 +78,36 @@ test_long_query_waits(void **state)
     peer_send_ready(server, 'I');
     peer_expect_types(client, "Z");
     peer_expect(server, 'Q', text);
-    peer_send_complete(server, "SELECT 1", 'I');
-    peer_expect_types(client, "CZ");
+    peer_answer(server, client, "SELECT 1", 'I');
+    free(text);
+}
+
+/* However much the server has to say about that. */
+static void
+test_long_error(void **state)
+{
+    const size_t len = 200 * 1000;
+    CLEANUP(buf_done) struct buf message = BUF_INIT;
+    char *const text = malloc(len + 1);
+    struct fixture *f = *state;
+    struct peer *client, *server;
+
+    assert_non_null(text);
+    memset(text, 'e', len);
+    text[len] = '\0';
+    memcpy(text, "SERROR", 6);
+    add_message(&message, 'E', text, NULL, "", 1);
+    begin_execution(f, &client, &server);
+    for (size_t half = 0; half < 2; half++) {
+        peer_send_bytes(server, message.data + half * len / 2,
+                        half == 0 ? len / 2 : message.len - len / 2);
+        fixture_settle(f);
+        (void)peer_fill(client);
+    }
+    peer_expect(client, 'E', NULL);
+    peer_expect(server, 'S', NULL);
+    peer_send_ready(server, 'I');
+    peer_expect_types(client, "Z");
     free(text);
 }
 
@@ -126,6 +152,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_what_is_not_looked_at_waits),
         TEST(test_long_query_waits),
+        TEST(test_long_error),
         TEST(test_sync_does_not_wait),
         TEST(test_what_waits_may_break_a_copy),
     };

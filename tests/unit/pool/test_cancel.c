@@ -17,19 +17,24 @@ begin_queued(struct fixture *f, const char *text, struct peer **ret_first, struc
 {
     fixture_begin(f, text, ret_first, ret_server);
     *ret_queued = fixture_login(f, "db", "alice");
-    peer_send(*ret_first, 'Q', "begin");
-    peer_expect_types(*ret_server, "Q");
-    peer_send_complete(*ret_server, "BEGIN", 'T');
-    peer_expect_types(*ret_first, "CZ");
+    peer_ask(*ret_first, *ret_server, "begin");
+    peer_answer(*ret_server, *ret_first, "BEGIN", 'T');
+}
+
+/* A client whose "select 1" is with the server. */
+static void
+begin_running(struct fixture *f, const char *text, struct peer **ret_client,
+              struct peer **ret_server)
+{
+    fixture_begin(f, text, ret_client, ret_server);
+    peer_ask(*ret_client, *ret_server, "select 1");
 }
 
 static void
 end_first(struct peer *first, struct peer *server)
 {
-    peer_send(first, 'Q', "commit");
-    peer_expect(server, 'Q', "commit");
-    peer_send_complete(server, "COMMIT", 'I');
-    peer_expect_types(first, "CZ");
+    peer_ask(first, server, "commit");
+    peer_answer(server, first, "COMMIT", 'I');
 }
 
 static const char one[] = "default_pool_size = 1\nquery_wait_notify = 0\n";
@@ -54,8 +59,7 @@ test_queued_query(void **state)
     assert_int_equal(fixture_idle_count(f), 1);
     assert_int_equal(fake_connector_counts(f->connector).cancels, 0);
     /* The connection goes on. */
-    peer_send(client, 'Q', "select 2");
-    peer_expect(server, 'Q', "select 2");
+    peer_ask(client, server, "select 2");
 }
 
 /* What was sent behind the cancelled query takes its turn. */
@@ -74,8 +78,7 @@ test_queued_pipeline(void **state)
     peer_expect_silence(client);
     end_first(first, server);
     peer_expect(server, 'Q', "select 2");
-    peer_send_complete(server, "SELECT 2", 'I');
-    peer_expect_types(client, "CZ");
+    peer_answer(server, client, "SELECT 2", 'I');
     assert_int_equal(fixture_idle_count(f), 1);
 }
 
@@ -99,8 +102,7 @@ test_queued_extended(void **state)
     end_first(first, server);
     peer_expect_silence(server);
     assert_int_equal(fixture_idle_count(f), 1);
-    peer_send(client, 'Q', "select 2");
-    peer_expect(server, 'Q', "select 2");
+    peer_ask(client, server, "select 2");
 }
 
 static void
@@ -151,8 +153,7 @@ test_queued_big_query(void **state)
     peer_expect_silence(client);
     end_first(first, server);
     peer_expect_silence(server);
-    peer_send(client, 'Q', "select 2");
-    peer_expect(server, 'Q', "select 2");
+    peer_ask(client, server, "select 2");
     peer_expect_silence(server);
     free(message);
 }
@@ -185,8 +186,7 @@ test_running_query(void **state)
 
     fixture_begin(f, one, &client, &server);
     other = fixture_login(f, "db", "alice");
-    peer_send(client, 'Q', "select pg_sleep(60)");
-    peer_expect_types(server, "Q");
+    peer_ask(client, server, "select pg_sleep(60)");
     peer_send(other, 'Q', "select 2");
     asker = fixture_cancel(client);
     assert_int_equal(fake_connector_cancelling(f->connector), 1);
@@ -216,8 +216,7 @@ test_running_query_cancel_first(void **state)
     struct peer *client, *server;
 
     fixture_begin(f, one, &client, &server);
-    peer_send(client, 'Q', "select pg_sleep(60)");
-    peer_expect_types(server, "Q");
+    peer_ask(client, server, "select pg_sleep(60)");
     (void)fixture_cancel(client);
     fake_connector_finish_cancel(f->connector, 0);
     peer_expect_silence(server);
@@ -239,11 +238,9 @@ test_late_cancel_hits_nobody(void **state)
 
     fixture_begin(f, one, &client, &server);
     other = fixture_login(f, "db", "alice");
-    peer_send(client, 'Q', "select 1");
-    peer_expect_types(server, "Q");
+    peer_ask(client, server, "select 1");
     (void)fixture_cancel(client);
-    peer_send_complete(server, "SELECT 1", 'I');
-    peer_expect_types(client, "CZ");
+    peer_answer(server, client, "SELECT 1", 'I');
     peer_send(other, 'Q', "select 2");
     fake_connector_finish_cancel(f->connector, 0);
     peer_expect_types(server, "S");
@@ -252,8 +249,7 @@ test_late_cancel_hits_nobody(void **state)
     peer_expect(server, 'Q', "select 2");
     peer_expect_silence(other);
     peer_expect_silence(client);
-    peer_send_complete(server, "SELECT 2", 'I');
-    peer_expect_types(other, "CZ");
+    peer_answer(server, other, "SELECT 2", 'I');
 }
 
 /* Who asks while one is under way, and gets an answer, does not want another. */
@@ -263,15 +259,12 @@ test_impatient_cancels(void **state)
     struct fixture *f = *state;
     struct peer *client, *server, *first, *second;
 
-    fixture_begin(f, one, &client, &server);
-    peer_send(client, 'Q', "select 1");
-    peer_expect_types(server, "Q");
+    begin_running(f, one, &client, &server);
     first = fixture_cancel(client);
     second = fixture_cancel(client);
     assert_int_equal(fake_connector_cancelling(f->connector), 1);
     peer_expect_silence(second);
-    peer_send_complete(server, "SELECT 1", 'I');
-    peer_expect_types(client, "CZ");
+    peer_answer(server, client, "SELECT 1", 'I');
     peer_expect_end(second);
     peer_expect_silence(first);
     peer_expect_silence(server);
@@ -290,9 +283,7 @@ test_cancel_again(void **state)
     struct fixture *f = *state;
     struct peer *client, *server, *first, *others[20];
 
-    fixture_begin(f, one, &client, &server);
-    peer_send(client, 'Q', "select 1");
-    peer_expect_types(server, "Q");
+    begin_running(f, one, &client, &server);
     first = fixture_cancel(client);
     for (size_t i = 0; i < ARRAY_SIZE(others); i++)
         others[i] = fixture_cancel(client);
@@ -314,13 +305,10 @@ test_cancel_of_the_next_query(void **state)
     struct peer *client, *server, *second;
 
     fixture_begin(f, one, &client, &server);
-    peer_send(client, 'Q', "begin; select 1");
-    peer_expect_types(server, "Q");
+    peer_ask(client, server, "begin; select 1");
     (void)fixture_cancel(client);
-    peer_send_complete(server, "SELECT 1", 'T');
-    peer_expect_types(client, "CZ");
-    peer_send(client, 'Q', "select 2");
-    peer_expect_types(server, "Q");
+    peer_answer(server, client, "SELECT 1", 'T');
+    peer_ask(client, server, "select 2");
     second = fixture_cancel(client);
     fake_connector_finish_cancel(f->connector, 0);
     peer_expect_silence(second);
@@ -339,21 +327,17 @@ test_cancel_is_withdrawn(void **state)
     fixture_begin(f, one, &client, &server);
     other = fixture_login(f, "db", "alice");
     fake_connector_hold_cancels(f->connector, true);
-    peer_send(client, 'Q', "begin; select 1");
-    peer_expect_types(server, "Q");
+    peer_ask(client, server, "begin; select 1");
     asker = fixture_cancel(client);
     peer_expect_silence(asker);
-    peer_send_complete(server, "SELECT 1", 'T');
-    peer_expect_types(client, "CZ");
+    peer_answer(server, client, "SELECT 1", 'T');
     peer_expect_end(asker);
     assert_int_equal(fake_connector_counts(f->connector).withdrawn, 1);
     /* And for nobody is the server held back, nor asked for a Sync. */
-    peer_send(client, 'Q', "commit");
-    peer_expect_types(server, "Q");
+    peer_ask(client, server, "commit");
     (void)fixture_cancel(client);
     peer_send(other, 'Q', "select 2");
-    peer_send_complete(server, "COMMIT", 'I');
-    peer_expect_types(client, "CZ");
+    peer_answer(server, client, "COMMIT", 'I');
     peer_expect(server, 'Q', "select 2");
     assert_int_equal(fake_connector_counts(f->connector).withdrawn, 2);
 }
@@ -365,14 +349,11 @@ test_cancel_waits_too_long(void **state)
     struct fixture *f = *state;
     struct peer *client, *server, *asker;
 
-    fixture_begin(f, one, &client, &server);
-    peer_send(client, 'Q', "select 1");
-    peer_expect_types(server, "Q");
+    begin_running(f, one, &client, &server);
     asker = fixture_cancel(client);
     fake_connector_finish_cancel(f->connector, -EAGAIN);
     peer_expect_end(asker);
-    peer_send_complete(server, "SELECT 1", 'I');
-    peer_expect_types(client, "CZ");
+    peer_answer(server, client, "SELECT 1", 'I');
     peer_expect_silence(server);
     assert_int_equal(fixture_idle_count(f), 1);
 }
@@ -411,9 +392,7 @@ test_asker_hangs_up(void **state)
     struct fixture *f = *state;
     struct peer *client, *server;
 
-    fixture_begin(f, one, &client, &server);
-    peer_send(client, 'Q', "select 1");
-    peer_expect_types(server, "Q");
+    begin_running(f, one, &client, &server);
     peer_close(fixture_cancel(client));
     fixture_settle(f);
     assert_int_equal(permits_used(&f->engine->logins), 0);
@@ -460,11 +439,9 @@ test_cancel_behind_a_wait_is_dropped(void **state)
     end_first(first, server);
     peer_expect(server, 'Q', "select 1");
     asker = fixture_cancel(client);
-    peer_send_complete(server, "SELECT 1", 'I');
-    peer_expect_types(client, "CZ");
+    peer_answer(server, client, "SELECT 1", 'I');
     peer_expect_end(asker);
-    peer_send(client, 'Q', "select 2");
-    peer_expect(server, 'Q', "select 2");
+    peer_ask(client, server, "select 2");
     fixture_advance(f, SEC);
     assert_int_equal(fake_connector_counts(f->connector).cancels, 0);
 }
@@ -476,9 +453,7 @@ test_asker_outlives_the_time_for_logins(void **state)
     struct fixture *f = *state;
     struct peer *client, *server, *asker;
 
-    fixture_begin(f, "client_login_timeout = 5\n", &client, &server);
-    peer_send(client, 'Q', "select 1");
-    peer_expect_types(server, "Q");
+    begin_running(f, "client_login_timeout = 5\n", &client, &server);
     asker = fixture_cancel(client);
     fixture_advance(f, MINUTE);
     peer_expect_silence(asker);
@@ -493,13 +468,10 @@ test_failed_cancel_costs_the_server(void **state)
     struct fixture *f = *state;
     struct peer *client, *server;
 
-    fixture_begin(f, one, &client, &server);
-    peer_send(client, 'Q', "select 1");
-    peer_expect_types(server, "Q");
+    begin_running(f, one, &client, &server);
     (void)fixture_cancel(client);
     fake_connector_finish_cancel(f->connector, -ETIMEDOUT);
-    peer_send_complete(server, "SELECT 1", 'I');
-    peer_expect_types(client, "CZ");
+    peer_answer(server, client, "SELECT 1", 'I');
     peer_expect(server, 'X', NULL);
     peer_expect_end(server);
     peer_expect_silence(client);
@@ -514,16 +486,13 @@ test_cancel_in_a_transaction(void **state)
     struct peer *client, *server;
 
     fixture_begin(f, one, &client, &server);
-    peer_send(client, 'Q', "begin; select pg_sleep(60)");
-    peer_expect_types(server, "Q");
+    peer_ask(client, server, "begin; select pg_sleep(60)");
     (void)fixture_cancel(client);
     peer_send_error(server, "ERROR", "57014", "canceling statement due to user request");
     peer_send_ready(server, 'E');
     peer_expect_types(client, "EZ");
-    peer_send(client, 'Q', "rollback");
-    peer_expect(server, 'Q', "rollback");
-    peer_send_complete(server, "ROLLBACK", 'I');
-    peer_expect_types(client, "CZ");
+    peer_ask(client, server, "rollback");
+    peer_answer(server, client, "ROLLBACK", 'I');
     peer_expect_silence(server);
     fake_connector_finish_cancel(f->connector, 0);
     peer_expect_types(server, "S");
@@ -538,9 +507,7 @@ test_client_leaves_with_a_cancel_under_way(void **state)
     struct fixture *f = *state;
     struct peer *client, *server;
 
-    fixture_begin(f, one, &client, &server);
-    peer_send(client, 'Q', "select 1");
-    peer_expect_types(server, "Q");
+    begin_running(f, one, &client, &server);
     (void)fixture_cancel(client);
     peer_close(client);
     fixture_settle(f);
@@ -558,12 +525,9 @@ test_server_dies_while_being_cancelled(void **state)
     struct fixture *f = *state;
     struct peer *client, *server;
 
-    fixture_begin(f, one, &client, &server);
-    peer_send(client, 'Q', "select 1");
-    peer_expect_types(server, "Q");
+    begin_running(f, one, &client, &server);
     (void)fixture_cancel(client);
-    peer_send_complete(server, "SELECT 1", 'I');
-    peer_expect_types(client, "CZ");
+    peer_answer(server, client, "SELECT 1", 'I');
     peer_close(server);
     fixture_settle(f);
     assert_int_equal(fixture_server_count(f), 1);
@@ -584,10 +548,8 @@ test_idle_client(void **state)
     fixture_begin(f, one, &client, &server);
     peer_expect_end(fixture_cancel(client));
     peer_expect_silence(client);
-    peer_send(client, 'Q', "begin");
-    peer_expect_types(server, "Q");
-    peer_send_complete(server, "BEGIN", 'T');
-    peer_expect_types(client, "CZ");
+    peer_ask(client, server, "begin");
+    peer_answer(server, client, "BEGIN", 'T');
     peer_expect_end(fixture_cancel(client)); /* idle in a transaction */
     peer_expect_silence(client);
     assert_int_equal(fake_connector_counts(f->connector).cancels, 0);
@@ -599,9 +561,7 @@ test_unknown_key(void **state)
     struct fixture *f = *state;
     struct peer *client, *server;
 
-    fixture_begin(f, one, &client, &server);
-    peer_send(client, 'Q', "select 1");
-    peer_expect_types(server, "Q");
+    begin_running(f, one, &client, &server);
     assert_int_equal(client->key_len, 8);
     /* Two bits of the eighth byte are no secret: see peer_key.h. */
     for (size_t i = 0; i < client->key_len; i++) {
@@ -617,8 +577,7 @@ test_unknown_key(void **state)
     peer_expect_silence(client);
     /* A key dies with its client. */
     client->key_len = 8;
-    peer_send_complete(server, "SELECT 1", 'I');
-    peer_expect_types(client, "CZ");
+    peer_answer(server, client, "SELECT 1", 'I');
     peer_send(client, 'X', NULL);
     peer_expect_end(client);
     peer_expect_end(fixture_cancel(client));
@@ -640,8 +599,7 @@ test_long_key(void **state)
     peer_expect_login(client);
     assert_int_equal(client->key_len, 4 + 32);
     assert_true((client->key[0] & 0x80) == 0);
-    peer_send(client, 'Q', "select 1");
-    peer_expect_types(server, "Q");
+    peer_ask(client, server, "select 1");
     client->key[35] ^= 1;
     peer_expect_end(fixture_cancel(client));
     client->key[35] ^= 1;
@@ -660,9 +618,7 @@ test_request_goes_from_worker_to_worker(void **state)
     struct fixture *f = *state;
     struct peer *client, *server;
 
-    fixture_begin(f, "worker_threads = 4\n", &client, &server);
-    peer_send(client, 'Q', "select 1");
-    peer_expect_types(server, "Q");
+    begin_running(f, "worker_threads = 4\n", &client, &server);
     for (unsigned i = 0; i < 4; i++) {
         for (unsigned w = 0; w < 4; w++)
             fake_loop_set_load(f->engine->workers[w].loop, w == i ? 0 : 900);

@@ -155,8 +155,7 @@ test_stale_is_told_in_a_transaction(void **state)
     prepare(client, server, "s1", "select 1", one);
     peer_send(client, 'Q', "begin");
     peer_expect(server, 'Q', NULL);
-    peer_send_complete(server, "BEGIN", 'T');
-    peer_expect_types(client, "CZ");
+    peer_answer(server, client, "BEGIN", 'T');
     send_described(client, "s1");
     peer_expect_types(server, "BDES");
     peer_send_body(server, 'E', stale_fields, sizeof(stale_fields));
@@ -258,8 +257,7 @@ keep_busy(struct fixture *f, struct peer *server)
 {
     struct peer *const other = fixture_login(f, "db", "alice");
 
-    peer_send(other, 'Q', "begin");
-    peer_expect(server, 'Q', "begin");
+    peer_ask(other, server, "begin");
 }
 
 /* A second server, since the first one is kept by another client. */
@@ -417,10 +415,8 @@ test_server_that_had_other_rows(void **state)
     fixture_begin(f, "", &client, &server);
     prepare_described(client, server, "old", name);
     other = fixture_login(f, "db", "alice");
-    peer_send(client, 'Q', "begin");
-    peer_expect(server, 'Q', "begin");
-    peer_send_complete(server, "BEGIN", 'T');
-    peer_expect_types(client, "CZ");
+    peer_ask(client, server, "begin");
+    peer_answer(server, client, "BEGIN", 'T');
     send_parse(other, "s1", "select *");
     send_describe(other, "s1");
     peer_send(other, 'S', NULL);
@@ -431,10 +427,8 @@ test_server_that_had_other_rows(void **state)
     send_rows(second, "new");
     peer_send_ready(second, 'I');
     peer_expect_types(other, "1tTZ");
-    peer_send(client, 'Q', "commit");
-    peer_expect(server, 'Q', "commit");
-    peer_send_complete(server, "COMMIT", 'I');
-    peer_expect_types(client, "CZ");
+    peer_ask(client, server, "commit");
+    peer_answer(server, client, "COMMIT", 'I');
     /* The first one was used last, so it is the next. */
     send_used(other, "s1");
     peer_expect(server, 'C', name);
@@ -606,6 +600,45 @@ test_server_that_cannot_prepare_it(void **state)
     peer_expect_error(client, "ERROR", "42P01", "no such table");
     peer_expect_ready(client, 'I');
     peer_expect_silence(client);
+}
+
+/* The longest description that there is comes in pieces. */
+static void
+test_wide_rows(void **state)
+{
+    enum { COLUMNS = 1600, NAME = 40, COLUMN = NAME + 18 };
+    CLEANUP(buf_done) struct buf body = BUF_INIT, message = BUF_INIT;
+    struct fixture *f = *state;
+    struct peer *client, *server, *second;
+    char name[NAME_SIZE], column[COLUMN] = {0};
+
+    memset(column, 'c', NAME - 1);
+    assert_int_equal(buf_append(&body, (char[]){COLUMNS >> 8, COLUMNS & 255}, 2), 0);
+    for (unsigned i = 0; i < COLUMNS; i++)
+        assert_int_equal(buf_append(&body, column, sizeof(column)), 0);
+    fixture_begin(f, "", &client, &server);
+    send_parse(client, "s1", "select *");
+    send_describe(client, "s1");
+    peer_send(client, 'S', NULL);
+    peer_expect_types(server, "PDS");
+    peer_send(server, '1', NULL);
+    peer_send(server, 't', "");
+    peer_send_body(server, 'T', body.data, body.len);
+    peer_send_ready(server, 'I');
+    peer_expect_types(client, "1tTZ");
+    second = other_server(f, client, server, "s1");
+    read_name(second, 'P', 0, name);
+    peer_expect_types(second, "DH");
+    peer_send(second, '1', NULL);
+    peer_send(second, 't', "");
+    assert_int_equal(buf_reserve(&message, PG_HEADER_SIZE + body.len), 0);
+    pg_put_header(message.data, 'T', (uint32_t)body.len);
+    memcpy(message.data + PG_HEADER_SIZE, body.data, body.len);
+    peer_send_bytes(second, message.data, 100);
+    fixture_settle(f);
+    peer_send_bytes(second, message.data + 100, PG_HEADER_SIZE + body.len - 100);
+    peer_expect(second, 'B', name);
+    peer_expect_types(second, "ES");
 }
 
 /* Without rows there is nothing that could be misread. */
@@ -782,12 +815,104 @@ test_unnamed_in_a_transaction(void **state)
     prepare_unnamed(client, server, name);
     peer_send(client, 'Q', "begin");
     peer_expect(server, 'Q', NULL);
-    peer_send_complete(server, "BEGIN", 'T');
-    peer_expect_types(client, "CZ");
+    peer_answer(server, client, "BEGIN", 'T');
     send_parse(client, "", "select *");
     send_used(client, "");
     peer_expect(server, 'P', "select *");
     peer_expect_types(server, "BES");
+}
+
+/* Who waits for the description, and has sent a Flush, gets it too. */
+static void
+test_described_without_a_sync(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server, *other;
+    char name[NAME_SIZE];
+
+    fixture_begin(f, "", &client, &server);
+    prepare(client, server, "s1", "select *", name);
+    other = fixture_login(f, "db", "alice");
+    send_parse(other, "q", "select *");
+    send_describe(other, "q");
+    peer_send(other, 'H', NULL);
+    peer_expect_types(server, "CDDH");
+    peer_send(server, '3', NULL);
+    peer_send_body(server, 'E', stale_fields, sizeof(stale_fields));
+    peer_expect_types(other, "1");
+    peer_expect_types(server, "S");
+    peer_expect(server, 'C', name);
+    peer_expect(server, 'P', "select *");
+    peer_expect_types(server, "DH");
+    peer_send_ready(server, 'I');
+    peer_send(server, '3', NULL);
+    peer_send(server, '1', NULL);
+    peer_send(server, 't', "");
+    send_rows(server, "b");
+    peer_expect_types(other, "tT");
+    send_used(other, "q");
+    peer_expect(server, 'B', name);
+    peer_expect_types(server, "ES");
+    finish(other, server, "2");
+    assert_int_equal(fixture_idle_count(f), 1);
+}
+
+/*
+ * A driver that was told prepares anew, once: then it is made, since what the server has may be out
+ * of date, too, and nobody knows.
+ */
+static void
+test_who_was_told_parses(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server, *other, *second;
+    char name[NAME_SIZE];
+
+    fixture_begin(f, "", &client, &server);
+    prepare_described(client, server, "a", name);
+    other = fixture_login(f, "db", "alice");
+    peer_send(client, 'Q', "begin");
+    peer_expect(server, 'Q', "begin");
+    peer_send_complete(server, "BEGIN", 'T');
+    peer_expect_types(client, "CZ");
+    send_parse(other, "q", "select *");
+    peer_send(other, 'S', NULL);
+    second = fixture_serve(f);
+    peer_expect_types(second, "PS");
+    peer_send(second, '1', NULL);
+    peer_send_ready(second, 'I');
+    peer_expect_types(other, "1Z");
+    send_used(client, "s1");
+    peer_expect_types(server, "BES");
+    peer_send_body(server, 'E', stale_fields, sizeof(stale_fields));
+    peer_send_ready(server, 'E');
+    peer_expect_types(client, "EZ");
+    peer_send(client, 'Q', "rollback");
+    peer_expect_types(server, "Q");
+    peer_send_complete(server, "ROLLBACK", 'I');
+    peer_expect_types(client, "CZ");
+    /* The first one is taken; the second has the statement. */
+    peer_send(other, 'Q', "begin");
+    peer_expect(server, 'Q', "begin");
+    for (const char *again = "tu"; *again != '\0'; again++) {
+        send_parse(client, (const char[]){*again, '\0'}, "select *");
+        send_describe(client, (const char[]){*again, '\0'});
+        peer_send(client, 'H', NULL);
+        if (*again == 't')
+            peer_expect(second, 'C', name);
+        peer_expect_types(second, *again == 't' ? "PDH" : "CDDH");
+        peer_send(second, '3', NULL);
+        peer_send(second, *again == 't' ? '1' : 't', *again == 't' ? NULL : "");
+        if (*again == 'u')
+            send_rows(second, "b");
+        peer_send(second, 't', "");
+        send_rows(second, "b");
+        peer_expect_types(client, "1tT");
+        peer_send(client, 'S', NULL);
+        peer_expect_types(second, "S");
+        peer_send_ready(second, 'I');
+        peer_expect_types(client, "Z");
+    }
 }
 
 static void
@@ -831,8 +956,7 @@ test_parsed_in_a_transaction(void **state)
     other = fixture_login(f, "db", "alice");
     peer_send(other, 'Q', "begin");
     peer_expect(server, 'Q', NULL);
-    peer_send_complete(server, "BEGIN", 'T');
-    peer_expect_types(other, "CZ");
+    peer_answer(server, other, "BEGIN", 'T');
     send_parse(other, "q", "select *");
     peer_send(other, 'S', NULL);
     peer_expect(server, 'C', name);
@@ -905,6 +1029,7 @@ main(void)
         TEST(test_described_once),
         TEST(test_description_of_another_portal),
         TEST(test_server_that_cannot_prepare_it),
+        TEST(test_wide_rows),
         TEST(test_no_rows_need_no_question),
         TEST(test_described_by_portal),
         TEST(test_who_was_told_nothing_hears_it),
@@ -912,6 +1037,8 @@ main(void)
         TEST(test_parsed_before_and_not_described),
         TEST(test_unnamed_is_run_again),
         TEST(test_unnamed_in_a_transaction),
+        TEST(test_described_without_a_sync),
+        TEST(test_who_was_told_parses),
         TEST(test_described_before_by_another),
         TEST(test_parsed_in_a_transaction),
         TEST(test_forgotten_is_made_anew),

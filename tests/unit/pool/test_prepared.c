@@ -108,8 +108,7 @@ test_another_client_does_not_parse_again(void **state)
     peer_send(server, '3', NULL);
     peer_send(server, '2', NULL);
     peer_expect_types(other, "12");
-    peer_send_complete(server, "SELECT 1", 'I');
-    peer_expect_types(other, "CZ");
+    peer_answer(server, other, "SELECT 1", 'I');
 }
 
 static void
@@ -122,8 +121,7 @@ test_server_that_lacks_it_gets_it_first(void **state)
     fixture_begin(f, "", &client, &server);
     prepare(client, server, "s1", "select 1", name);
     other = fixture_login(f, "db", "alice");
-    peer_send(other, 'Q', "begin");
-    peer_expect(server, 'Q', "begin");
+    peer_ask(other, server, "begin");
     send_bind(client, "s1");
     peer_send(client, 'E', "");
     peer_send(client, 'S', NULL);
@@ -137,8 +135,7 @@ test_server_that_lacks_it_gets_it_first(void **state)
     peer_expect_silence(client);
     peer_send(second, '2', NULL);
     peer_expect(client, '2', NULL);
-    peer_send_complete(second, "SELECT 1", 'I');
-    peer_expect_types(client, "CZ");
+    peer_answer(second, client, "SELECT 1", 'I');
 }
 
 static void
@@ -424,13 +421,11 @@ test_discard_on_a_fresh_server(void **state)
     fixture_begin(f, "", &client, &server);
     prepare(client, server, "s1", "select 1", name);
     other = fixture_login(f, "db", "alice");
-    peer_send(other, 'Q', "begin");
-    peer_expect(server, 'Q', "begin");
+    peer_ask(other, server, "begin");
     peer_send(client, 'Q', "DISCARD ALL");
     second = fixture_serve(f);
     peer_expect(second, 'Q', "DISCARD ALL");
-    peer_send_complete(second, "DISCARD ALL", 'I');
-    peer_expect_types(client, "CZ");
+    peer_answer(second, client, "DISCARD ALL", 'I');
     send_parse(client, "s1", "select 1");
     peer_send(client, 'S', NULL);
     peer_expect_types(second, "PS");
@@ -448,10 +443,8 @@ test_statement_of_an_altered_transaction(void **state)
     char one[NAME_SIZE];
 
     fixture_begin(f, "", &client, &server);
-    peer_send(client, 'Q', "begin; set local datestyle = 'ISO, DMY'");
-    peer_expect_types(server, "Q");
-    peer_send_complete(server, "SET", 'T');
-    peer_expect_types(client, "CZ");
+    peer_ask(client, server, "begin; set local datestyle = 'ISO, DMY'");
+    peer_answer(server, client, "SET", 'T');
     send_parse(client, "s1", "select 1");
     peer_send(client, 'S', NULL);
     read_name(server, 'P', 0, one);
@@ -459,10 +452,8 @@ test_statement_of_an_altered_transaction(void **state)
     peer_send(server, '1', NULL);
     peer_send_ready(server, 'T');
     peer_expect_types(client, "1Z");
-    peer_send(client, 'Q', "commit");
-    peer_expect_types(server, "Q");
-    peer_send_complete(server, "COMMIT", 'I');
-    peer_expect_types(client, "CZ");
+    peer_ask(client, server, "commit");
+    peer_answer(server, client, "COMMIT", 'I');
     /* Another client does not get that; and what it prepares there is everybody's again. */
     other = fixture_login(f, "db", "alice");
     for (unsigned turn = 0; turn < 2; turn++) {
@@ -492,8 +483,7 @@ test_statement_behind_a_set(void **state)
     peer_send(client, 'Q', "select 1");
     peer_send(client, 'Q', "set lc_monetary = 'de_DE'");
     peer_expect_types(server, "QQ");
-    peer_send_complete(server, "SELECT 1", 'I');
-    peer_expect_types(client, "CZ");
+    peer_answer(server, client, "SELECT 1", 'I');
     send_parse(client, "s1", "select 1");
     peer_send(client, 'S', NULL);
     read_name(server, 'P', 0, one);

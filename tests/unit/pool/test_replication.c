@@ -38,19 +38,15 @@ pending(struct fixture *f)
 static void
 take_server(struct peer *client, struct peer *server)
 {
-    peer_send(client, 'Q', "begin");
-    peer_expect(server, 'Q', "begin");
-    peer_send_complete(server, "BEGIN", 'T');
-    peer_expect_types(client, "CZ");
+    peer_ask(client, server, "begin");
+    peer_answer(server, client, "BEGIN", 'T');
 }
 
 static void
 give_server(struct peer *client, struct peer *server)
 {
-    peer_send(client, 'Q', "commit");
-    peer_expect(server, 'Q', "commit");
-    peer_send_complete(server, "COMMIT", 'I');
-    peer_expect_types(client, "CZ");
+    peer_ask(client, server, "commit");
+    peer_answer(server, client, "COMMIT", 'I');
 }
 
 /* It was told to go, politely. */
@@ -115,15 +111,11 @@ test_shares_nothing(void **state)
     peer_expect_silence(client);
     server = fixture_serve(f);
     peer_expect_login(client);
-    peer_send(client, 'Q', "IDENTIFY_SYSTEM");
-    peer_expect(server, 'Q', "IDENTIFY_SYSTEM");
-    peer_send_complete(server, "IDENTIFY_SYSTEM", 'I');
-    peer_expect_types(client, "CZ");
+    peer_ask(client, server, "IDENTIFY_SYSTEM");
+    peer_answer(server, client, "IDENTIFY_SYSTEM", 'I');
     assert_int_equal(fixture_idle_count(f), 1);
-    peer_send(other, 'Q', "select 1");
-    peer_expect(idle, 'Q', "select 1");
-    peer_send_complete(idle, "SELECT 1", 'I');
-    peer_expect_types(other, "CZ");
+    peer_ask(other, idle, "select 1");
+    peer_answer(idle, other, "SELECT 1", 'I');
     peer_send(client, 'X', NULL);
     peer_expect_end(client);
     expect_goodbye(server);
@@ -211,10 +203,8 @@ test_copy_both(void **state)
     peer_send(server, 'C', "START_REPLICATION");
     peer_send_ready(server, 'I');
     peer_expect_types(client, "cCZ");
-    peer_send(client, 'Q', "IDENTIFY_SYSTEM");
-    peer_expect(server, 'Q', "IDENTIFY_SYSTEM");
-    peer_send_complete(server, "IDENTIFY_SYSTEM", 'I');
-    peer_expect_types(client, "CZ");
+    peer_ask(client, server, "IDENTIFY_SYSTEM");
+    peer_answer(server, client, "IDENTIFY_SYSTEM", 'I');
 }
 
 /* The client leaves in the middle of the stream: the server process must not go on. */
@@ -277,8 +267,7 @@ test_in_order_with_other_waiters(void **state)
     give_server(busy, server);
     peer_expect(server, 'Q', "earlier");
     assert_int_equal(pending(f), 0);
-    peer_send_complete(server, "SELECT 1", 'I');
-    peer_expect_types(earlier, "CZ");
+    peer_answer(server, earlier, "SELECT 1", 'I');
     expect_goodbye(server);
     assert_int_equal(pending(f), 1);
     server = fixture_serve(f);

@@ -32,19 +32,15 @@ static const char two_shards[] = "worker_threads = 2\npool_shards = 2\n"
 static void
 begin_transaction(struct peer *client, struct peer *server)
 {
-    peer_send(client, 'Q', "begin");
-    peer_expect(server, 'Q', "begin");
-    peer_send_complete(server, "BEGIN", 'T');
-    peer_expect_types(client, "CZ");
+    peer_ask(client, server, "begin");
+    peer_answer(server, client, "BEGIN", 'T');
 }
 
 static void
 end_transaction(struct peer *client, struct peer *server)
 {
-    peer_send(client, 'Q', "commit");
-    peer_expect(server, 'Q', "commit");
-    peer_send_complete(server, "COMMIT", 'I');
-    peer_expect_types(client, "CZ");
+    peer_ask(client, server, "commit");
+    peer_answer(server, client, "COMMIT", 'I');
 }
 
 /* Who waits on the one shard is given the idle server of the other, and no new one is opened. */

@@ -39,8 +39,7 @@ test_begin(void **state)
 
     fixture_begin(f, mode, &client, &server);
     other = fixture_login(f, "db", "alice");
-    peer_send(client, 'Q', "begin");
-    peer_expect(server, 'Q', "begin");
+    peer_ask(client, server, "begin");
     peer_send(other, 'Q', "select 1");
     peer_send_complete(server, "BEGIN", 'T');
     peer_expect_types(client, "C");
@@ -49,8 +48,7 @@ test_begin(void **state)
     peer_expect_end(server);
     server = fixture_serve(f);
     peer_expect(server, 'Q', "select 1");
-    peer_send_complete(server, "SELECT 1", 'I');
-    peer_expect_types(other, "CZ");
+    peer_answer(server, other, "SELECT 1", 'I');
 }
 
 /* A block that begins and fails in one Query is none the less one. */
@@ -158,18 +156,15 @@ test_by_user(void **state)
     client = fixture_knock(f, "db", "bob");
     server = fixture_serve(f);
     peer_expect_login(client);
-    peer_send(client, 'Q', "begin");
-    peer_expect(server, 'Q', "begin");
+    peer_ask(client, server, "begin");
     peer_send_complete(server, "BEGIN", 'T');
     peer_expect_types(client, "C");
     expect_refused(client);
     client = fixture_knock(f, "db", "alice");
     server = fixture_serve(f);
     peer_expect_login(client);
-    peer_send(client, 'Q', "begin");
-    peer_expect(server, 'Q', "begin");
-    peer_send_complete(server, "BEGIN", 'T');
-    peer_expect_types(client, "CZ");
+    peer_ask(client, server, "begin");
+    peer_answer(server, client, "BEGIN", 'T');
 }
 
 int
