@@ -114,7 +114,6 @@ static const struct {
     const char *key;
     const char *text;
 } pair_differences[] = {
-    { &peer_table, "pool_size", "has no effect in pgweir" },
     { &user_table, "client_idle_timeout", "holds for this user; PgBouncer lets it hit others, too" },
 };
 /* clang-format on */

@@ -153,6 +153,23 @@ def test_bad_packet_header(pooler):
         check(error(client), "08P01", "bad packet header: '5100000001'")
 
 
+BROKEN = {"Parse": wire.message(b"P", b"name"), "Bind": wire.message(b"B", b"portal\0name"),
+          "Describe": wire.message(b"D", b"Sname"), "Close": wire.message(b"C", b"Sname")}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_broken_packet(postgres, pooler, kind):
+    """Names without an end. PostgreSQL is asked, and its words are the answer; nobody else sees anything of it."""
+    answers = []
+    for port in (pooler.port, postgres.port):
+        with Client(port) as client:
+            client.login(ALICE, database="postgres")
+            client.send(BROKEN[kind] + wire.SYNC)
+            fields = error(client, expected_end=False)
+            answers.append((fields["S"], fields["C"]))
+    assert answers[0] == answers[1] and answers[0][1] == "08P01"
+
+
 def test_transaction_blocks(pooler):
     with logged_in(pooler, "statement") as client:
         client.send(wire.query("BEGIN"))

@@ -237,3 +237,21 @@ def test_logfile_and_syslog(postgres, pgweir):
     pooler.configure(logfile=path, syslog=1)
     pooler.psql("RELOAD", "pgbouncer")
     harness.wait_for(lambda: "configuration reloaded" in harness.read_file(path), 20, "the log file")
+
+
+@pytest.mark.parametrize("key", ["job_name", "pkt_buf", "resolv_conf", "suspend_timeout"])
+def test_key_without_effect(pgweir, key):
+    """Accepted, and whoever sets it is told that it means nothing here."""
+    pooler = pgweir(**{key: KEYS[key][2]})
+    assert value(pooler, key) == KEYS[key][2]
+    assert f"{key} has no effect in pgweir" in pooler.log()
+
+
+def test_conffile(pgweir):
+    """The next RELOAD reads another file."""
+    pooler = pgweir()
+    path = pooler.write("other.ini", pooler.ini() + "default_pool_size = 8\n")
+    pooler.psql(f"SET conffile = '{path}'", "pgbouncer")
+    assert value(pooler, "default_pool_size") == "20"
+    pooler.psql("RELOAD", "pgbouncer")
+    assert (value(pooler, "conffile"), value(pooler, "default_pool_size")) == (path, "8")

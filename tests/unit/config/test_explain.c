@@ -60,8 +60,6 @@ static void
 test_entries(void **state)
 {
     (void)state;
-    expect_notes("[peers]\n1 = host=x pool_size=3\n",
-                 "t.ini:2: warning: peer \"1\": pool_size: has no effect in pgweir\n");
     expect_notes("[users]\n"
                  "bob = client_idle_timeout=10 query_timeout=1.5\n"
                  "[databases]\n"

@@ -175,11 +175,30 @@ test_client_idle_timeout_of_one_user(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
+/* Whose it was, for how long, and what the limit is. */
+static void
+test_figures(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+
+    fixture_begin(f, "query_timeout = 10\n", &client, &server);
+    peer_ask(client, server, "select pg_sleep(60)");
+    expect_timeout(client, 10 * SEC, "57014",
+                   "Database \"db\", user \"alice\": the query has run for 10.0 s, query_timeout "
+                   "is 10 s.");
+    client = fixture_connect(f);
+    fixture_advance(f, MINUTE);
+    peer_expect_error(client, "FATAL", "28000",
+                      "the login has lasted for 60.0 s, client_login_timeout is 60 s.");
+}
+
 int
 main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(test_query_timeout),
+        TEST(test_figures),
         TEST(test_query_timeout_is_for_each_query),
         TEST(test_waiting_is_not_running),
         TEST(test_query_timeout_in_the_queue),
