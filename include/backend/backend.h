@@ -49,7 +49,7 @@ struct backend_target {
     char *ssl_min_protocol, *ssl_max_protocol; /* "TLSv1.2"; NULL: libpq's default */
     char *application_name, *client_encoding, *datestyle, *timezone; /* of the [databases] entry */
     char *replication; /* "true", "database" or NULL */
-    char *options;     /* of a replication client, else NULL */
+    char *options;     /* "-c name=value ..."; have the last word; NULL is none */
     int port;
     struct tcp_options tcp;
     usec_t connect_timeout; /* from the first packet to ReadyForQuery; 0 is none */
@@ -62,6 +62,10 @@ struct backend_target *backend_target_new(void); /* all unset, one reference; NU
 #define BACKEND_SCRAM_KEY_SIZE 32
 int backend_target_set_scram_keys(struct backend_target *target, const unsigned char *client_key,
                                   const unsigned char *server_key);
+/* A copy that may still be changed. 0 or -ENOMEM. */
+int backend_target_copy(const struct backend_target *target, struct backend_target **ret_copy);
+/* A setting for the session: goes to the options, and in the place of the target's own. */
+int backend_target_add_setting(struct backend_target *target, const char *name, const char *value);
 struct backend_target *backend_target_ref(struct backend_target *target);
 void backend_target_unref(struct backend_target *target);
 
@@ -178,15 +182,22 @@ struct cancel_request {
     struct connector *connector;   /* the connector's */
     struct loop *loop;             /* where done is called; set by the asker */
     struct backend_cancel *cancel; /* a reference held by the asker until done */
+    usec_t patience; /* how long it may wait for its turn, 0: without end; the asker's */
     void (*done)(struct cancel_request *request, int error, const char *text);
-    void *private; /* the connector's */
+    _Atomic bool withdrawn;
     int error;
     char text[256];
 };
 
-/* done is called once the server has closed the cancel connection, or it failed or timed out (10
- * s). */
+/*
+ * A few cancels are under way at a time, the others wait for their turn. done is called once the
+ * server has closed the cancel connection, or it failed or timed out (10 s); or when the server was
+ * not asked at all: -ECANCELED when it was withdrawn before its turn came, -EAGAIN when that did
+ * not come in time.
+ */
 void connector_cancel(struct connector *connector, struct cancel_request *request);
+/* Wants it no more: done still comes, with -ECANCELED unless its turn has come. */
+void connector_withdraw(struct connector *connector, struct cancel_request *request);
 
 /* Counters of the connector, for SHOW; any thread. */
 struct connector_stats {

@@ -124,6 +124,7 @@ struct config {
     usec_t tcp_user_timeout;
     uint64_t max_packet_size;
     int max_prepared_statements;
+    bool prepare_unnamed;
     uint64_t pkt_buf;
     int sbuf_loopcnt;
     int batch_sends; /* enum batch_sends */

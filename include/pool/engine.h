@@ -50,7 +50,6 @@ struct console_visitor {
     struct peer_address peer;
     struct peer_address local;
     usec_t connect_time; /* wall clock */
-    int protocol_minor;
 };
 void engine_visitor_free(struct console_visitor *visitor);
 

@@ -65,7 +65,7 @@ int msg_notice(struct buf *buf, const char *severity, const char *sqlstate, cons
  */
 ssize_t msg_error_array(char *data, size_t size, const char *severity, const char *sqlstate,
                         const char *message);
-/* Version 3.0 is what we speak, and the `_pq_.` options of the packet are all unknown to us. */
+/* The version that is spoken, and the `_pq_.` options of the packet: they are all unknown to us. */
 int msg_negotiate(struct buf *buf, const struct startup *startup);
 
 struct msg_column {

@@ -79,6 +79,8 @@ const char *conninfo_get(const struct conninfo *info, const char *keyword);
 /* ---- target.c */
 
 bool target_is_unix(const struct backend_target *target);
+/* " -c name=value", where a blank or a backslash in the value would end or escape it. */
+int target_append_setting(struct buf *options, const char *name, const char *value);
 
 /* ---- login_error.c */
 
@@ -170,6 +172,15 @@ int drain_start(struct drain *drain, struct loop *loop, int fd, usec_t limit,
                 void (*done)(struct drain *drain, bool ended));
 void drain_stop(struct drain *drain);
 
+/* ---- cancel.c */
+
+/* A bound of their own, since each takes a connection, and of an old libpq a thread. */
+struct cancels {
+    struct list waiting; /* struct cancelling, oldest first */
+    unsigned begun;
+    bool going_on;
+};
+
 /* ---- connector.c */
 
 struct connector {
@@ -179,6 +190,7 @@ struct connector {
     struct task_group *attempts; /* owned; cancelled at the close */
     struct task_group *endings;  /* owned; retirements and cancels, seen through at the close */
     struct list attempt_list;    /* struct attempt, not done yet */
+    struct cancels cancels;
     struct gates gates;
     struct rng rng;
     pthread_t thread;
@@ -259,8 +271,14 @@ int backend_cancel_new(PGconn *conn, struct backend_cancel **ret_cancel);
 
 struct cancelling;
 typedef void cancelling_fn(void *arg, int error, const char *text);
-/* done is called once, maybe before this returns. -ENOMEM: it will not be called. */
-int cancelling_start(struct connector *connector, struct backend_cancel *cancel,
-                     cancelling_fn *done, void *arg);
+/*
+ * patience: how long it may wait for its turn, 0 without end. withdrawn, which may be NULL, is
+ * looked at until then. done is called once, maybe before this returns. -ENOMEM: it will not be
+ * called.
+ */
+int cancelling_start(struct connector *connector, struct backend_cancel *cancel, usec_t patience,
+                     const _Atomic bool *withdrawn, cancelling_fn *done, void *arg);
+/* Ends those that wait for their turn and were withdrawn. */
+void cancels_reap(struct connector *connector);
 /* Told by cancel.c: cancel->in_flight has become 0. */
 void retire_continue(struct server *server);

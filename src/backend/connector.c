@@ -63,6 +63,7 @@ connector_poked(struct message *message)
                      atomic_load(&connector->dns_nxdomain_ttl));
     resolver_set_check_period(connector->resolver, atomic_load(&connector->dns_check_period));
     attempts_reap(connector);
+    cancels_reap(connector);
     if (atomic_load(&connector->close_wanted))
         connector_close_begin(connector);
 }
@@ -102,6 +103,7 @@ connector_init(struct connector *connector, struct executor *executor)
     atomic_init(&connector->dns_ttl, DNS_TTL);
     atomic_init(&connector->dns_nxdomain_ttl, DNS_TTL);
     list_init(&connector->attempt_list);
+    list_init(&connector->cancels.waiting);
     gates_init(&connector->gates, &connector->rng);
     r = entropy_fill(&seed, sizeof(seed));
     if (r < 0)
@@ -325,10 +327,13 @@ cancel_arrived(struct message *message)
     struct cancel_request *request = container_of(message, struct cancel_request, message);
     int r = -ESHUTDOWN;
 
-    if (request->cancel->gone)
+    if (atomic_load(&request->withdrawn))
+        r = -ECANCELED;
+    else if (request->cancel->gone)
         r = -ENOTCONN;
     else if (request->connector->state == CONNECTOR_OPEN)
-        r = cancelling_start(request->connector, request->cancel, cancel_answer, request);
+        r = cancelling_start(request->connector, request->cancel, request->patience,
+                             &request->withdrawn, cancel_answer, request);
     if (r < 0)
         cancel_answer(request, r, strerror(-r));
 }
@@ -337,8 +342,16 @@ void
 connector_cancel(struct connector *connector, struct cancel_request *request)
 {
     request->connector = connector;
+    atomic_store(&request->withdrawn, false);
     request->message.fn = cancel_arrived;
     loop_post(connector->loop, &request->message);
+}
+
+void
+connector_withdraw(struct connector *connector, struct cancel_request *request)
+{
+    if (!atomic_exchange(&request->withdrawn, true))
+        connector_do_poke(connector);
 }
 
 void

@@ -148,7 +148,8 @@ static const struct option rows[] = {
               "submission, in one io_submit (aio), or one by one (off). auto takes the first that "
               "the kernel allows." },
     { KEY(cancel_wait_timeout), .type = OPT_DURATION, .group = GROUP_TIMEOUT, .def = "10",
-      .help = "Give up a cancel request that could not be passed on for this long; 0 means never." },
+      .help = "Give up a cancel request that has waited for its turn to be sent for this long; 0 means "
+              "never." },
     { KEY(client_idle_timeout), .type = OPT_DURATION, .group = GROUP_TIMEOUT, .def = "0",
       .help = "Close a client that has no server and sends nothing for this long; 0 means never." },
     { KEY(client_login_timeout), .type = OPT_DURATION, .group = GROUP_TIMEOUT, .def = "60",
@@ -241,9 +242,9 @@ static const struct option rows[] = {
       .help = "Close a connection that announces a longer message." },
     { KEY(max_prepared_statements), .type = OPT_INT, .group = GROUP_POOL, .def = "200",
       .min = 0, .max = INT_MAX,
-      .help = "How many named prepared statements (of the protocol, not of SQL) a server connection "
-              "keeps in transaction and statement mode, so that clients can use theirs on any; 0 "
-              "leaves their names alone." },
+      .help = "How many named prepared statements (of the protocol, and of the commands PREPARE and "
+              "EXECUTE) a server connection keeps in transaction and statement mode, so that "
+              "clients can use theirs on any; 0 leaves their names alone." },
     { KEY(max_user_client_connections), .type = OPT_INT, .group = GROUP_POOL, .def = "0",
       .help = "How many clients one user may have; 0 means no limit." },
     { KEY(max_user_connections), .type = OPT_INT, .group = GROUP_POOL, .def = "0",
@@ -271,6 +272,11 @@ static const struct option rows[] = {
     { KEY(pool_shards), .type = OPT_AUTO, .group = GROUP_POOL, .def = "auto", .min = 1, .max = 1024,
       .help = "Over how many workers one pool is spread. auto: over one, and over another when "
               "that one is busy. All limits hold for the pool as a whole." },
+    { KEY(prepare_unnamed), .type = OPT_BOOL, .group = GROUP_POOL, .def = "0",
+      .help = "Do not let a server parse the text of an unnamed statement again that has come "
+              "before: from its second time on it is kept among the prepared statements "
+              "(max_prepared_statements), and PostgreSQL may choose a generic plan for it. An "
+              "unnamed statement can then also be used in later transactions." },
     { KEY(query_timeout), .type = OPT_DURATION, .group = GROUP_TIMEOUT, .def = "0",
       .help = "Close client and server when a query takes longer; 0 means never." },
     { KEY(query_wait_notify), .type = OPT_DURATION, .group = GROUP_TIMEOUT, .def = "5",
@@ -335,7 +341,8 @@ static const struct option rows[] = {
     { KEY(server_tls_sslmode), .type = OPT_ENUM, .group = GROUP_TLS, .def = "prefer",
       .words = words_tls_mode, .reload = RELOAD_NEW,
       .help = "TLS to the servers, with libpq's words: disable, allow, prefer, require, verify-ca, "
-              "verify-full. Not used on unix sockets." },
+              "verify-full. Not used on unix sockets. Cancel requests go in plain text, as "
+              "PgBouncer's, if libpq is older than 17." },
     { KEY(shutdown_timeout), .type = OPT_DURATION, .group = GROUP_PROCESS, .def = "0",
       .help = "How long a graceful shutdown waits for clients before it closes them; 0 means as "
               "long as it takes, which then is up to systemd's TimeoutStopSec." },

@@ -402,20 +402,6 @@ static const struct {
     {"is_superuser", "on"},
 };
 
-/* There is no newer protocol here than 3.0. */
-static int
-put_negotiate(struct buf *buf, int minor)
-{
-    struct msg msg;
-
-    if (minor == 0)
-        return 0;
-    msg_begin(&msg, buf, BACKEND_NEGOTIATE_VERSION);
-    msg_put_int32(&msg, PG_PROTOCOL_3_0);
-    msg_put_int32(&msg, 0); /* options not known: whoever read the packet has refused them */
-    return msg_end(&msg);
-}
-
 static int
 session_greet(struct session *session)
 {
@@ -424,9 +410,7 @@ session_greet(struct session *session)
     int r;
 
     pg_put_uint32(key, session->cancel_key);
-    r = put_negotiate(out, session->visitor->protocol_minor);
-    if (r == 0)
-        r = msg_auth_ok(out);
+    r = msg_auth_ok(out);
     for (size_t i = 0; r == 0 && i < ARRAY_SIZE(greeting); i++)
         r = msg_parameter_status(out, greeting[i].name, greeting[i].value);
     if (r == 0)

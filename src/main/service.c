@@ -22,7 +22,7 @@
 #include "timer.h"
 #include "tls.h"
 
-#define EXECUTOR_THREADS 4
+#define EXECUTOR_THREADS 6 /* four of them may be cancelling, with a libpq that blocks */
 #define EXECUTOR_QUEUE   1024
 
 /* Descriptors that are no connection: loops, mailboxes, listeners, log, libraries' files. */

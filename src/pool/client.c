@@ -17,6 +17,7 @@
 #include "policy.h"
 #include "prepared.h"
 #include "relay.h"
+#include "replication.h"
 #include "server.h"
 #include "settings.h"
 #include "tls.h"
@@ -30,8 +31,9 @@ static const struct {
     unsigned next;     /* mask of the states that may follow */
 } states[] = {
     /* clang-format off */
-    [CLIENT_STARTUP] = { "startup", "login",   TO(TLS) | TO(AUTH) | TO(CLOSING) },
+    [CLIENT_STARTUP] = { "startup", "login",   TO(TLS) | TO(CANCEL) | TO(AUTH) | TO(CLOSING) },
     [CLIENT_TLS]     = { "tls",     "login",   TO(STARTUP) | TO(CLOSING) },
+    [CLIENT_CANCEL]  = { "cancel",  "active_cancel_req", TO(CLOSING) },
     [CLIENT_AUTH]    = { "auth",    "login",   TO(MOVING) | TO(CLOSING) },
     [CLIENT_MOVING]  = { "moving",  "login",   TO(WELCOME) | TO(IDLE) | TO(CLOSING) },
     [CLIENT_WELCOME] = { "welcome", "waiting", TO(IDLE) | TO(CLOSING) },
@@ -57,6 +59,7 @@ client_verify(const struct client *client)
            client->state == CLIENT_IDLE); /* is about to wait */
     assert(client->shard != NULL || client->state < CLIENT_MOVING ||
            client->state == CLIENT_CLOSING);
+    assert(client->cancel == NULL || client->state == CLIENT_CANCEL);
 }
 
 void
@@ -213,6 +216,7 @@ client_granted(struct waiter *waiter, struct server *server)
     relay_begin(client, server);
     if (client->state != CLIENT_ACTIVE)
         return;
+    server_cancel_delay(server);
     relay_client_pending(client);
     if (client->state != CLIENT_CLOSING)
         stream_set_reading(&client->stream, true);
@@ -302,6 +306,7 @@ client_free_message(struct message *message)
     struct client *const client = container_of(message, struct client, message);
 
     login_free(client->login);
+    replication_free(client->replication);
     buf_done(&client->held);
     buf_done(&client->pending);
     prepared_free_names(client->names);
@@ -315,7 +320,7 @@ client_leave_server(struct client *client)
 {
     struct server *const server = client->server;
 
-    if (server->ready && !client_is_mid_message(client)) {
+    if (server_is_ready(server) && !client_is_mid_message(client)) {
         server_release(server); /* unlinks the client */
         return;
     }
@@ -354,7 +359,7 @@ client_say_goodbye(struct client *client, const struct refusal *refusal)
     CLEANUP(buf_done) struct buf message = BUF_INIT;
 
     if (*sqlstate == '\0' || !stream_is_open(&client->stream) || client->state == CLIENT_TLS ||
-        client->is_cut)
+        client->state == CLIENT_CANCEL || client->is_cut)
         return;
     if (msg_error(&message, "FATAL", sqlstate, text, refusal->detail,
                   refusal->hint != NULL ? refusal->hint : row->hint) == 0) {
@@ -398,7 +403,11 @@ client_refuse(struct client *client, const struct refusal *refusal)
         client_leave_server(client);
     if (client->shard != NULL)
         pool_leave(client->shard, &client->waiter);
+    if (client->replication != NULL)
+        replication_leave(client->replication);
     client_say_goodbye(client, refusal);
+    if (client->cancel != NULL)
+        cancel_forget(TAKE(client->cancel));
     client_set_state(client, CLIENT_CLOSING);
     client_stop_timer(client);
     cancel_leave(client);
@@ -476,17 +485,35 @@ client_refuse_hopeless(struct client *client)
     client_refuse(client, &refusal);
 }
 
-/* From its login: the pool may know what its servers report, or has to ask one first. */
+static void
+client_begin_welcome(struct client *client)
+{
+    const usec_t timeout = client->worker->config->client_login_timeout;
+
+    client_set_state(client, CLIENT_WELCOME);
+    stream_set_reading(&client->stream, false);
+    if (timeout != 0)
+        client_schedule(client, client->connect_time + timeout);
+}
+
+/*
+ * From its login: the pool may know what its servers report, or has to ask one first. Who is to
+ * have a server alone is told what that one reports.
+ */
 static void
 client_await_welcome(struct client *client)
 {
     struct shard *const shard = client->shard;
-    const usec_t timeout = client->worker->config->client_login_timeout;
     bool known;
 
     shard_take_policy(shard); /* with the secret of this very login, if that is new */
     if (client->state == CLIENT_CLOSING)
         return; /* its database was removed */
+    if (client->replication != NULL) {
+        client_begin_welcome(client);
+        replication_begin(client->replication);
+        return;
+    }
     (void)pthread_mutex_lock(&shard->pool->mutex);
     known = shard->pool->welcome != NULL;
     (void)pthread_mutex_unlock(&shard->pool->mutex);
@@ -498,10 +525,7 @@ client_await_welcome(struct client *client)
         client_refuse_hopeless(client);
         return;
     }
-    client_set_state(client, CLIENT_WELCOME);
-    stream_set_reading(&client->stream, false);
-    if (timeout != 0)
-        client_schedule(client, client->connect_time + timeout);
+    client_begin_welcome(client);
     list_push_back(&shard->welcoming, &client->welcome_link);
     shard_grow(shard);
 }
@@ -546,6 +570,8 @@ client_welcome(struct client *client)
     client->shard->stats.client_logins++;
     client->last_active = loop_now(client->worker->loop);
     client_set_state(client, CLIENT_IDLE);
+    if (client->replication != NULL)
+        replication_link(client->replication);
     stream_set_reading(&client->stream, true);
     if (idle_timeout != 0)
         client_schedule(client, client->last_active + idle_timeout);

@@ -44,6 +44,8 @@ client_next_timeout(const struct client *client, enum close_reason *ret_reason)
     };
     usec_t next = USEC_NEVER;
 
+    if (client->replication != NULL) /* a stream is no query: it lasts */
+        return USEC_NEVER;
     for (size_t i = 0; i < ARRAY_SIZE(timeouts); i++) {
         if (timeouts[i].since == 0 || timeouts[i].timeout == 0)
             continue;
@@ -67,6 +69,8 @@ client_check_timeouts(void *arg)
         login_timed_out(client);
         return;
     }
+    if (client->server != NULL)
+        server_cancel_next(client->server);
     next = client_next_timeout(client, &reason);
     if (next <= loop_now(client->worker->loop))
         client_close(client, reason);

@@ -13,6 +13,7 @@
     X(CLIENT_GONE, "", INFO, "client unexpected eof", NULL)                                        \
     X(CLIENT_LEFT, "", INFO, "client close request", NULL)                                         \
     X(VISITS_CONSOLE, "", NOISE, "goes on to the console", NULL)                                   \
+    X(CANCEL_FAILED, "", INFO, "failed cancel request", NULL)                                      \
     X(CANCEL_DONE, "", DEBUG, "cancel request delivered", NULL)                                    \
     X(SENT_ERROR, "", INFO, "the server has ended the connection", NULL)                           \
     X(PROTOCOL, SQLSTATE_PROTOCOL_VIOLATION, WARNING, "protocol violation", NULL)                  \
@@ -67,12 +68,14 @@
     X(SV_PROTOCOL, "", ERROR, "bad pkt header", NULL)                                              \
     X(SV_CLIENT_GONE, "", INFO, "client disconnect while server was not ready", NULL)              \
     X(SV_CLIENT_IN_QUERY, "", INFO, "client disconnected with query in progress", NULL)            \
+    X(SV_REPLICATION, "", INFO, "replication client was closed", NULL)                             \
     X(SV_IDLE_DIRTY, "", INFO, "idle server got dirty", NULL)                                      \
     X(SV_IDLE_TIMEOUT, "", INFO, "server idle timeout", NULL)                                      \
     X(SV_LIFETIME, "", INFO, "server lifetime over", NULL)                                         \
     X(SV_OBSOLETE, "", INFO, "connect string changed", NULL)                                       \
     X(SV_REMOVED, "", INFO, "database removed", NULL)                                              \
     X(SV_PAUSED, "", INFO, "pause mode", NULL)                                                     \
+    X(SV_STRANGERS, "", INFO, "prepared statements that are nobody's", NULL)                       \
     X(SV_TOO_MANY, "", INFO, "too many servers in the pool", NULL)                                 \
     X(SV_EVICTED, "", INFO, "evicted", NULL)                                                       \
     X(SV_TEST_FAILED, "", INFO, "test query failed", NULL)                                         \

@@ -102,8 +102,3 @@ void engine_look_up(void *arg, struct auth_lookup *lookup);
 
 /* snapshot.c: the worker's part, on its loop. */
 void snapshot_collect(struct worker *worker, unsigned what, struct snapshot *snapshot);
-
-/* cancel.c: the equality of worker->cancel_keys. */
-bool cancel_key_equal(const struct map_node *node, const void *key);
-/* cancel.c: looks for the client that has this key, worker by worker. */
-void cancel_route(struct worker *worker, uint64_t key);

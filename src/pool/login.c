@@ -17,6 +17,8 @@
 #include "notice.h"
 #include "outbox.h"
 #include "policy.h"
+#include "replication.h"
+#include "server.h"
 #include "settings.h"
 #include "startup.h"
 #include "str.h"
@@ -56,7 +58,6 @@ login_free(struct login *login)
     if (login->input.data != NULL) /* may hold what was typed */
         explicit_bzero(login->input.data, login->input.len);
     buf_done(&login->input);
-    buf_done(&login->negotiation);
     settings_unref(login->settings);
     free(login->database);
     free(login->user);
@@ -70,10 +71,10 @@ login_application_name(const struct login *login)
     return login->application_name;
 }
 
-int
-login_minor(const struct login *login)
+const struct settings *
+login_settings(const struct login *login)
 {
-    return login->minor;
+    return login->settings;
 }
 
 const char *
@@ -99,8 +100,18 @@ login_refuse(struct client *client, enum close_reason reason, const char *messag
 void
 login_timed_out(struct client *client)
 {
-    client_close(client, client->state == CLIENT_WELCOME ? CLOSE_LOGIN_TIMEOUT_SERVER
-                                                         : CLOSE_LOGIN_TIMEOUT);
+    const bool wants_server = client->state == CLIENT_WELCOME;
+    struct refusal refusal = {
+        .reason = wants_server ? CLOSE_LOGIN_TIMEOUT_SERVER : CLOSE_LOGIN_TIMEOUT,
+    };
+    char detail[128];
+
+    if (wants_server && client->replication != NULL) {
+        (void)snprintf(detail, sizeof detail, "Waited for a connection of its own: %s.",
+                       wait_cause_text(client->shard->replication_cause));
+        refusal.detail = detail;
+    }
+    client_refuse(client, &refusal);
 }
 
 bool
@@ -128,6 +139,7 @@ login_describe(struct client *client, struct auth_login *ret_who)
         .address = address_to_socket(&client->address, &login->address),
         .peer_uid = client->address.uid,
         .for_console = for_console,
+        .replication = replication_kind_of(client->replication) == REPLICATION_PHYSICAL,
     };
     login_tls_describe(client, ret_who);
 }
@@ -139,8 +151,9 @@ login_log_attempt(const struct client *client)
     char tls[CLIENT_TLS_TEXT_MAX];
 
     client_describe_tls(client, tls);
-    client_log(client, LOG_LEVEL_INFO, "login attempt: db=%s user=%s tls=%s replication=no",
-               login->database, login->user, *tls != '\0' ? tls : "no");
+    client_log(client, LOG_LEVEL_INFO, "login attempt: db=%s user=%s tls=%s replication=%s",
+               login->database, login->user, *tls != '\0' ? tls : "no",
+               replication_log_word(replication_kind_of(client->replication)));
 }
 
 static void
@@ -157,12 +170,29 @@ login_begin_auth(struct client *client)
     login_judge(client, auth_begin(&login->auth, config, &who));
 }
 
+/* What it asks for beyond what we have it learns first, as from PostgreSQL. False: closed. */
+static bool
+login_negotiate(struct client *client, const struct startup *startup)
+{
+    CLEANUP(buf_done) struct buf message = BUF_INIT;
+
+    if (!startup->negotiate)
+        return true;
+    if (msg_negotiate(&message, startup) < 0) {
+        client_close(client, CLOSE_NO_MEMORY);
+        return false;
+    }
+    client_send(client, &message);
+    return true;
+}
+
 static void
 login_take_startup(struct client *client, const struct startup *startup)
 {
     const size_t len = startup->len;
 
-    if (!login_tls_allows(client) || !login_take_params(client, startup))
+    if (!login_negotiate(client, startup) || !login_tls_allows(client) ||
+        !login_take_params(client, startup))
         return;
     buf_consume(&client->login->input, len);
     login_begin_auth(client);
@@ -190,24 +220,6 @@ login_decline_gss(struct client *client, const struct startup *startup)
     return true;
 }
 
-static uint64_t
-login_cancel_key(const struct startup *startup)
-{
-    uint32_t secret;
-
-    if (startup->key_len != sizeof secret)
-        return 0;
-    memcpy(&secret, startup->key, sizeof secret);
-    return (uint64_t)startup->pid << 32 | ntohl(secret);
-}
-
-static void
-login_cancel(struct client *client, const struct startup *startup)
-{
-    cancel_route(client->worker, login_cancel_key(startup));
-    client_close(client, CLOSE_CANCEL_DONE);
-}
-
 static void
 login_bad_startup(struct client *client, enum startup_error error)
 {
@@ -233,7 +245,7 @@ login_startup(struct client *client)
             login_take_startup(client, &startup);
             return;
         case STARTUP_CANCEL:
-            login_cancel(client, &startup);
+            cancel_begin(client, startup.key, startup.key_len);
             return;
         case STARTUP_SSL:
             if (!login_tls_request(client, &startup))
@@ -510,24 +522,38 @@ login_input(struct client *client, const char *data, size_t len)
 /* ---- the answer -------------------------------------------------------------------------------
  */
 
+/* What the pool's servers report; or the client's own, which was asked for all its wishes. */
+static struct settings *
+login_base_settings(const struct client *client)
+{
+    struct pool *const pool = client->shard->pool;
+    struct settings *base;
+
+    if (client->replication != NULL)
+        return settings_ref(client->replication->server->settings);
+    (void)pthread_mutex_lock(&pool->mutex);
+    base = settings_ref(pool->welcome);
+    (void)pthread_mutex_unlock(&pool->mutex);
+    return base;
+}
+
 /* Takes over the settings that the client may count on. */
 static int
 login_take_settings(struct client *client)
 {
-    struct shard *const shard = client->shard;
-    struct pool *const pool = shard->pool;
-    struct settings *base;
+    struct welcome *const welcome = &client->shard->welcome;
+    struct settings *const base = login_base_settings(client);
+    struct settings *const none = settings_empty();
     int r;
 
-    (void)pthread_mutex_lock(&pool->mutex);
-    base = settings_ref(pool->welcome);
-    (void)pthread_mutex_unlock(&pool->mutex);
-    r = welcome_prepare(&shard->welcome, base, client->login->settings);
+    r = welcome_prepare(welcome, base,
+                        client->replication != NULL ? none : client->login->settings);
+    settings_unref(none);
     settings_unref(base);
     if (r < 0)
         return r;
     settings_unref(client->settings);
-    client->settings = settings_ref(shard->welcome.settings);
+    client->settings = settings_ref(welcome->settings);
     return 0;
 }
 
@@ -537,23 +563,21 @@ login_answer(struct client *client)
     CLEANUP(buf_done) struct buf message = BUF_INIT;
     const struct login *const login = client->login;
     const struct buf *const parameters = &client->shard->welcome.parameters;
-    uint32_t secret;
+    const struct cancel_key *const key = &client->cancel_key;
     int r;
 
     r = login_take_settings(client);
     if (r == 0)
-        r = cancel_draw_key(client);
+        r = cancel_draw_key(client, login->minor);
     if (r == 0)
         r = cancel_enter(client);
-    secret = htonl((uint32_t)client->cancel_key);
-    if (r == 0 && login->negotiation.len > 0)
-        r = buf_append(&message, login->negotiation.data, login->negotiation.len);
     if (r == 0)
         r = msg_auth_ok(&message);
     if (r == 0)
         r = buf_append(&message, parameters->data, parameters->len);
     if (r == 0)
-        r = msg_backend_key(&message, (uint32_t)(client->cancel_key >> 32), &secret, sizeof secret);
+        r = msg_backend_key(&message, pg_get_uint32(key->bytes), key->bytes + PG_CANCEL_PID_SIZE,
+                            key->len - PG_CANCEL_PID_SIZE);
     if (r == 0 && *client->worker->config->login_notify_message != '\0')
         r = msg_notice(&message, "NOTICE", SQLSTATE_SUCCESSFUL_COMPLETION,
                        client->worker->config->login_notify_message, NULL, NULL);

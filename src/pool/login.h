@@ -10,6 +10,7 @@
 
 struct client;
 struct login;
+struct settings;
 
 /* mode: whether the address that it came through offers or demands TLS. */
 int login_new(struct client *client, enum tls_mode mode);
@@ -23,4 +24,5 @@ void login_timed_out(struct client *client);
 const char *login_database(const struct login *login);
 const char *login_user(const struct login *login);
 const char *login_application_name(const struct login *login); /* or NULL */
-int login_minor(const struct login *login);                    /* of the protocol */
+/* What the startup packet asks for. */
+const struct settings *login_settings(const struct login *login);

@@ -224,6 +224,7 @@ policy_set_limits(struct policy *policy, const struct config_database *db,
         policy_limit(config_max_user_client_connections(config, user));
     if (policy->mode != POOL_SESSION)
         policy->max_prepared = (unsigned)MAX(config->max_prepared_statements, 0);
+    policy->prepare_unnamed = config->prepare_unnamed && policy->max_prepared > 0;
     policy->connect_burst = config->connect_burst > 0 ? (unsigned)config->connect_burst : 1;
 }
 

@@ -28,6 +28,7 @@ struct policy {
     unsigned max_user_client_connections;
     unsigned connect_burst; /* at least 1 */
     unsigned max_prepared;  /* statements on a server; 0: names are not looked at */
+    bool prepare_unnamed;   /* so is the unnamed one, if its text comes again */
     bool round_robin;
     bool reset_always;
     bool fast_close;

@@ -7,6 +7,7 @@
 #include "close_reason.h"
 #include "engine_int.h"
 #include "policy.h"
+#include "replication.h"
 #include "server.h"
 #include "str.h"
 #include "timer.h"
@@ -36,13 +37,19 @@ shard_is_paused(const struct shard *shard)
            engine_all_paused(shard->pool->engine);
 }
 
+bool
+pool_has_servers(struct pool *pool)
+{
+    return permits_used(&pool->servers) >
+           atomic_load_explicit(&pool->opening, memory_order_relaxed) +
+               atomic_load_explicit(&pool->dedicated, memory_order_relaxed);
+}
+
 /* No server, and the last attempt was in vain. */
 bool
 shard_is_hopeless(const struct shard *shard)
 {
-    return shard->failing && shard->error.hopeless &&
-           permits_used(&shard->pool->servers) <=
-               atomic_load_explicit(&shard->pool->opening, memory_order_relaxed) &&
+    return shard->failing && shard->error.hopeless && !pool_has_servers(shard->pool) &&
            loop_now(shard->worker->loop) < shard->retry_at;
 }
 
@@ -180,6 +187,17 @@ shard_is_wanted_elsewhere(const struct shard *shard)
            permits_contended(&shard->pool->user->servers);
 }
 
+/* A client that needs a permit for a server of its own was here before those who wait for any. */
+static bool
+shard_owes_room(const struct shard *shard)
+{
+    const struct waiter *const waiter =
+        list_entry(list_first(&shard->waiters), struct waiter, link);
+    const usec_t since = replication_claims_since(shard);
+
+    return since != 0 && (waiter == NULL || since <= waiter->since);
+}
+
 void
 pool_put(struct server *server)
 {
@@ -189,6 +207,10 @@ pool_put(struct server *server)
     if (reason != CLOSE_REASON_COUNT) {
         server_close(server, reason);
         shard_grow(shard);
+        return;
+    }
+    if (shard_owes_room(shard)) {
+        replication_make_room(server);
         return;
     }
     if (!list_empty(&shard->waiters)) {
@@ -233,7 +255,7 @@ shard_shortage(const struct shard *shard)
     const size_t supply = shard->opening + shard->checking + (shard->asking ? 1 : 0);
     size_t demand = shard->waiter_count;
 
-    if (!list_empty(&shard->welcoming) && shard->server_count == 0)
+    if (!list_empty(&shard->welcoming) && shard->server_count == shard->dedicated_count)
         demand = MAX(demand, 1);
     return demand > supply ? demand - supply : 0;
 }
@@ -261,7 +283,7 @@ shard_supply(struct shard *shard)
     }
     if (!sharing_is_alone(shard) && sharing_ask(shard))
         return WAIT_NONE;
-    return shard_open_server(shard);
+    return shard_open_server(shard, NULL);
 }
 
 /* A pause will be over some day; the pause of a shutdown will not. */
@@ -271,8 +293,10 @@ shard_wait_paused(struct shard *shard)
     const struct refusal refusal = {.reason = CLOSE_SERVER_SHUTDOWN};
 
     shard->cause = WAIT_PAUSED;
-    if (engine_shutdown_mode(shard->pool->engine) == ENGINE_WAIT_FOR_SERVERS)
+    if (engine_shutdown_mode(shard->pool->engine) == ENGINE_WAIT_FOR_SERVERS) {
         shard_refuse_all(shard, &refusal);
+        replication_refuse_all(shard, &refusal);
+    }
 }
 
 void
@@ -296,10 +320,11 @@ shard_grow_now(struct shard *shard)
         shard_remove_idle(shard, server);
         shard_grant(shard, server);
     }
+    replication_serve(shard);
     while (cause == WAIT_NONE && shard_shortage(shard) > 0)
         cause = shard_supply(shard);
     while (cause == WAIT_NONE && shard_is_below_minimum(shard))
-        cause = shard_open_server(shard);
+        cause = shard_open_server(shard, NULL);
     if (cause == WAIT_NONE)
         cause = shard->opening > 0 ? WAIT_CONNECTING : WAIT_CHECKING;
     shard->cause = cause;
@@ -398,8 +423,9 @@ shard_tick(void *arg)
     shard_grow_now(shard);
     sharing_offer(shard);
     next = MIN(shard_next_of_waiters(shard), shard_next_of_servers(shard));
-    if (shard->retry_at > now && (!list_empty(&shard->waiters) || !list_empty(&shard->welcoming) ||
-                                  shard_is_below_minimum(shard)))
+    if (shard->retry_at > now &&
+        (!list_empty(&shard->waiters) || !list_empty(&shard->welcoming) ||
+         !list_empty(&shard->replications) || shard_is_below_minimum(shard)))
         next = MIN(next, shard->retry_at);
     /* What could not be done now is tried again, but not in a hurry. */
     shard_schedule(shard, next <= now ? now + 100 * MSEC : next);

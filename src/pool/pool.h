@@ -31,8 +31,10 @@
 
 struct credential;
 struct engine;
+struct familiar;
 struct opening;
 struct policy;
+struct replication;
 struct server;
 struct settings;
 struct shard;
@@ -79,6 +81,7 @@ struct pool {
     atomic_uint shard_count;
     atomic_uint opening;     /* connections being opened */
     atomic_uint closing;     /* servers that are on their way out: their permits come back */
+    atomic_uint dedicated;   /* servers of replication clients: of no use to anybody else */
     atomic_bool refused;     /* the server did not take what it was last logged in to with */
     atomic_uint next_target; /* of the policy's targets: whose turn it is */
     atomic_uint holds;       /* who has found it: clients, and questions to its servers */
@@ -120,14 +123,20 @@ struct shard {
     struct list clients;            /* struct client, logged in or waiting for the welcome */
     struct list welcoming;          /* struct client in CLIENT_WELCOME */
     struct list openings;           /* struct opening */
+    struct list replications;       /* struct replication, oldest first */
     struct lookups lookups;
-    unsigned opening;
-    unsigned checking; /* servers being checked or reset: they come back soon */
+    struct familiar *familiar; /* owned; NULL until it is needed */
+    unsigned opening;          /* for whoever wants one, as the next */
+    unsigned checking;         /* servers being checked or reset: they come back soon */
+    unsigned dedicated_opening;
     unsigned server_count;
+    unsigned dedicated_count; /* how many of them are those of replication clients */
     unsigned waiter_count;
-    enum wait_cause cause; /* of all its waiters */
-    struct timer *timer;   /* owned; the next deadline of anything here */
-    usec_t timer_at;       /* USEC_NEVER: not running */
+    enum wait_cause cause;             /* of all its waiters */
+    enum wait_cause replication_cause; /* of all in replications */
+    bool making_room;                  /* a server is being closed for the first of these */
+    struct timer *timer;               /* owned; the next deadline of anything here */
+    usec_t timer_at;                   /* USEC_NEVER: not running */
     struct permit_wait pool_wait, database_wait, user_wait;
     struct backend_error error; /* of the last failed connect */
     unsigned kills;             /* of its database, as far as they have been done here */
@@ -196,6 +205,8 @@ void shard_grow(struct shard *shard);
 void shard_grow_now(struct shard *shard);
 /* See to it that shard_tick comes at that time, or earlier. */
 void shard_schedule(struct shard *shard, usec_t at);
+/* Whether there is any server but those of replication clients. */
+bool pool_has_servers(struct pool *pool);
 /* Whether no server may be assigned now. */
 bool shard_is_paused(const struct shard *shard);
 /* The idle lists, with what is published of them. */
@@ -216,8 +227,12 @@ void shard_stop(struct shard *shard);
 /* A server's permits come back. */
 void shard_return_lease(struct shard *shard);
 
-/* opening.c: one more server, with permits for it. */
-enum wait_cause shard_open_server(struct shard *shard);
+/* opening.c: one more server, with permits for it; for that client alone, unless it is NULL. */
+enum wait_cause shard_open_server(struct shard *shard, struct replication *replication);
+/* The client has left. */
+void opening_forget(struct opening *opening);
+/* After an error that may be over later. */
+void shard_back_off(struct shard *shard, const struct backend_error *error);
 void opening_abandon_all(struct shard *shard);
 /* A server of this shard has proved itself: its parameters are the pool's welcome. */
 void shard_welcome(struct shard *shard, struct settings *settings);

@@ -4,9 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cleanup.h"
 #include "hash.h"
 #include "pg.h"
 #include "requests.h"
+#include "shape.h"
 #include "statement.h"
 
 static bool
@@ -84,6 +86,8 @@ prepared_add_name(struct prepared_names **names, const char *text, size_t len,
         free(name);
         return -ENOMEM;
     }
+    (*names)->last_number += (*names)->last_number < UINT16_MAX ? 1 : 2; /* 0 means nothing */
+    name->number = (*names)->last_number;
     *ret_name = name;
     return 0;
 }
@@ -105,20 +109,29 @@ prepared_drop_name(struct prepared_names *names, struct prepared_name *name)
     prepared_free_name(name);
 }
 
-const struct prepared_name *
-prepared_name_of(const struct prepared_names *names, const char *server_name, size_t len)
+static bool
+prepared_means(const struct prepared_name *name, const char *server_name, size_t len)
 {
+    return (name->now != NULL && prepared_has_server_name(name->now, server_name, len)) ||
+           (name->then != NULL && prepared_has_server_name(name->then, server_name, len));
+}
+
+const struct prepared_name *
+prepared_name_of(const struct prepared_names *names, uint16_t number, const char *server_name,
+                 size_t len)
+{
+    const struct prepared_name *found = NULL;
+
     if (names == NULL)
         return NULL;
     for (struct map_node *node = map_first(&names->map); node != NULL;
          node = map_next(&names->map, node)) {
         const struct prepared_name *const name = container_of(node, struct prepared_name, node);
 
-        if ((name->now != NULL && prepared_has_server_name(name->now, server_name, len)) ||
-            (name->then != NULL && prepared_has_server_name(name->then, server_name, len)))
-            return name;
+        if ((found == NULL || name->number == number) && prepared_means(name, server_name, len))
+            found = name;
     }
-    return NULL;
+    return found;
 }
 
 static void
@@ -130,6 +143,61 @@ prepared_set_name(struct statement **where, struct statement *statement)
     statement_unref(before);
 }
 
+void
+prepared_tell(struct prepared_names *names, struct statement *statement)
+{
+    if (prepared_was_told(names, statement))
+        return;
+    prepared_set_name(&names->told[names->told_next], statement);
+    names->told_next = (names->told_next + 1) % PREPARED_TOLD_MAX;
+}
+
+void
+prepared_tell_numbered(struct prepared_names *names, uint16_t number)
+{
+    struct map_node *node = names != NULL ? map_first(&names->map) : NULL;
+
+    for (; node != NULL; node = map_next(&names->map, node)) {
+        const struct prepared_name *const name = container_of(node, struct prepared_name, node);
+
+        if (name->number == number && name->then != NULL)
+            prepared_tell(names, name->then);
+    }
+}
+
+bool
+prepared_was_told(const struct prepared_names *names, const struct statement *statement)
+{
+    for (size_t i = 0; i < PREPARED_TOLD_MAX; i++) {
+        if (names->told[i] == statement)
+            return true;
+    }
+    return false;
+}
+
+void
+prepared_tell_no_more(struct prepared_names *names, const struct statement *statement)
+{
+    for (size_t i = 0; i < PREPARED_TOLD_MAX; i++) {
+        if (names->told[i] == statement)
+            prepared_set_name(&names->told[i], NULL);
+    }
+}
+
+/* `then`. What the client knew of the rows of another statement it does not know of this one. */
+static void
+prepared_expect_name(struct prepared_names *names, struct prepared_name *name,
+                     struct statement *statement)
+{
+    if (statement != NULL && statement != name->now)
+        name->shape = SHAPE_UNKNOWN;
+    if (statement != NULL)
+        names->bytes += statement_size(statement);
+    if (name->then != NULL)
+        names->bytes -= statement_size(name->then);
+    prepared_set_name(&name->then, statement);
+}
+
 /* Nothing is on its way any more: what is certain is all there is. */
 static void
 prepared_settle_name(struct prepared_names *names, struct prepared_name *name)
@@ -137,8 +205,24 @@ prepared_settle_name(struct prepared_names *names, struct prepared_name *name)
     if (name->changes.count > 0)
         return;
     if (name->then != name->now)
-        prepared_set_name(&name->then, name->now);
+        prepared_expect_name(names, name, name->now);
     prepared_drop_name(names, name);
+}
+
+static void
+prepared_forget_name(struct prepared_names *names, struct prepared_name *name)
+{
+    prepared_set_name(&name->now, NULL);
+    prepared_settle_name(names, name);
+}
+
+void
+prepared_forget_unnamed(struct prepared_names *names)
+{
+    struct prepared_name *const name = prepared_find(names, "", 0);
+
+    if (name != NULL)
+        prepared_forget_name(names, name);
 }
 
 void
@@ -152,15 +236,23 @@ prepared_forget_names(struct prepared_names *names)
         struct prepared_name *const name = container_of(node, struct prepared_name, node);
 
         next = map_next(&names->map, node);
-        prepared_set_name(&name->now, NULL);
-        prepared_settle_name(names, name);
+        prepared_forget_name(names, name);
     }
+}
+
+bool
+prepared_is_full(const struct prepared_names *names, const struct statement *statement)
+{
+    return names != NULL && (map_count(&names->map) >= PREPARED_NAMES_MAX ||
+                             names->bytes + statement_size(statement) > PREPARED_BYTES_MAX);
 }
 
 unsigned
 prepared_count_names(const struct prepared_names *names)
 {
-    return names != NULL ? (unsigned)map_count(&names->map) : 0;
+    const unsigned unnamed = prepared_find(names, "", 0) != NULL ? 1 : 0;
+
+    return names != NULL ? (unsigned)map_count(&names->map) - unnamed : 0;
 }
 
 void
@@ -174,7 +266,10 @@ prepared_free_names(struct prepared_names *names)
         next = map_next(&names->map, node);
         prepared_free_name(container_of(node, struct prepared_name, node));
     }
+    for (size_t i = 0; i < PREPARED_TOLD_MAX; i++)
+        statement_unref(names->told[i]);
     map_done(&names->map);
+    free(names->spare);
     free(names);
 }
 
@@ -295,13 +390,13 @@ prepared_forget(struct prepared_set *set)
 }
 
 void
-prepared_doubt(struct prepared_set *set)
+prepared_doubt(struct prepared_set *set, bool with_others)
 {
     struct prepared_entry *entry;
 
     if (set == NULL)
         return;
-    set->is_doubtful = true;
+    set->is_doubtful = set->is_doubtful || with_others;
     LIST_FOREACH (entry, &set->order, link)
         entry->is_stale = true;
 }
@@ -342,6 +437,34 @@ prepared_begin(struct prepared_changes *changes, const struct requests *requests
     changes->segment = requests->segment;
 }
 
+/* One is kept for each client: so a change now and then needs no memory. */
+static struct prepared_op *
+prepared_new_op(struct prepared_names *names)
+{
+    if (names != NULL && names->spare != NULL)
+        return TAKE(names->spare);
+    return malloc(sizeof(struct prepared_op));
+}
+
+static void
+prepared_free_op(struct prepared_names *names, struct prepared_op *op)
+{
+    if (names != NULL && names->spare == NULL)
+        names->spare = op;
+    else
+        free(op);
+}
+
+static void
+prepared_make(struct prepared_entry *entry, uint64_t owner)
+{
+    entry->owner = owner;
+    entry->shape = SHAPE_UNKNOWN;
+    entry->made++;
+    entry->is_stale = false;
+    entry->is_asked = false;
+}
+
 static void
 prepared_resolve(struct request_op *request, enum request_outcome outcome)
 {
@@ -352,23 +475,33 @@ prepared_resolve(struct request_op *request, enum request_outcome outcome)
         change->entry->changes.count--;
         if (outcome == REQUEST_DONE)
             change->entry->now = change->adds;
+        else if (change->adds) /* what is there, if anything is, is not what was to be */
+            change->entry->is_stale = true;
         prepared_settle(change->set, change->entry);
     }
     if (change->name != NULL) {
         change->name->changes.count--;
         if (outcome == REQUEST_DONE)
             prepared_set_name(&change->name->now, change->statement);
+        else if (outcome == REQUEST_FAILED && change->name->len == 0)
+            prepared_set_name(&change->name->now, NULL); /* the unnamed one went first */
         prepared_settle_name(change->names, change->name);
     }
+    if (change->unnamed != NULL && outcome != REQUEST_DONE) {
+        statement_unref(*change->unnamed);
+        *change->unnamed = NULL;
+    }
+    if (change->barriers != NULL)
+        (*change->barriers)--;
     statement_unref(change->statement);
-    free(op);
+    prepared_free_op(change->names, op);
 }
 
 int
 prepared_push(struct requests *requests, char type, int action,
               const struct prepared_change *change)
 {
-    struct prepared_op *const op = malloc(sizeof *op);
+    struct prepared_op *const op = prepared_new_op(change->names);
     int r;
 
     if (op == NULL)
@@ -377,14 +510,17 @@ prepared_push(struct requests *requests, char type, int action,
     op->change = *change;
     if (change->statement != NULL)
         statement_ref(change->statement);
+    if (change->barriers != NULL)
+        (*change->barriers)++;
     if (change->entry != NULL) {
         prepared_begin(&change->entry->changes, requests);
         prepared_expect(change->set, change->entry, change->adds);
-        change->entry->is_stale = false;
+        if (change->adds)
+            prepared_make(change->entry, change->owner);
     }
     if (change->name != NULL) {
         prepared_begin(&change->name->changes, requests);
-        prepared_set_name(&change->name->then, change->statement);
+        prepared_expect_name(change->names, change->name, change->statement);
     }
     r = requests_push_op(requests, type, (enum request_action)action, &op->request);
     if (r < 0)
@@ -392,6 +528,14 @@ prepared_push(struct requests *requests, char type, int action,
     if (type == FRONTEND_QUERY)
         requests->segment++;
     return r;
+}
+
+bool
+prepared_changes_now(const struct requests *requests)
+{
+    return requests_head_has_op(requests) &&
+           list_entry(list_first(&requests->ops), struct request_op, link)->resolve ==
+               prepared_resolve;
 }
 
 struct prepared_barrier {
@@ -411,7 +555,7 @@ prepared_end_barrier(struct request_op *request, enum request_outcome outcome)
 }
 
 int
-prepared_push_barrier(struct requests *requests, unsigned *barriers)
+prepared_push_barrier(struct requests *requests, char type, unsigned *barriers)
 {
     struct prepared_barrier *const barrier = malloc(sizeof *barrier);
     int r;
@@ -421,7 +565,7 @@ prepared_push_barrier(struct requests *requests, unsigned *barriers)
     *barrier = (struct prepared_barrier){.request = {.resolve = prepared_end_barrier},
                                          .barriers = barriers};
     (*barriers)++;
-    r = requests_push_op(requests, FRONTEND_QUERY, REQUEST_FORWARD, &barrier->request);
+    r = requests_push_op(requests, type, REQUEST_FORWARD, &barrier->request);
     if (r < 0)
         prepared_end_barrier(&barrier->request, REQUEST_SKIPPED);
     return r;
@@ -430,6 +574,7 @@ prepared_push_barrier(struct requests *requests, unsigned *barriers)
 /* Only to remember the name: two names may mean the same statement, and the error says which. */
 struct prepared_refusal {
     struct request_op request;
+    enum refused_why why;
     uint8_t len;
     char text[PREPARED_NAME_LEN];
 };
@@ -442,7 +587,8 @@ prepared_forget_refusal(struct request_op *request, enum request_outcome outcome
 }
 
 int
-prepared_push_refused(struct requests *requests, const struct prepared_name *name)
+prepared_push_refused(struct requests *requests, char type, enum refused_why why, const char *text,
+                      size_t len)
 {
     struct prepared_refusal *const refusal = malloc(sizeof *refusal);
     int r;
@@ -450,22 +596,38 @@ prepared_push_refused(struct requests *requests, const struct prepared_name *nam
     if (refusal == NULL)
         return -ENOMEM;
     refusal->request = (struct request_op){.resolve = prepared_forget_refusal};
-    refusal->len = name->len;
-    memcpy(refusal->text, name->text, name->len);
-    r = requests_push_op(requests, FRONTEND_PARSE, REQUEST_REFUSED, &refusal->request);
+    refusal->why = why;
+    refusal->len = (uint8_t)MIN(len, PREPARED_NAME_LEN);
+    memcpy(refusal->text, text, refusal->len);
+    r = requests_push_op(requests, type, REQUEST_REFUSED, &refusal->request);
     if (r < 0)
         free(refusal);
     return r;
 }
 
+static const struct prepared_refusal *
+prepared_refusal(const struct requests *requests)
+{
+    if (requests_action(requests) != REQUEST_REFUSED)
+        return NULL;
+    return list_entry(list_first(&requests->ops), struct prepared_refusal, request.link);
+}
+
+enum refused_why
+prepared_refused_why(const struct requests *requests)
+{
+    const struct prepared_refusal *const refusal = prepared_refusal(requests);
+
+    return refusal != NULL ? refusal->why : REFUSED_NAME;
+}
+
 bool
 prepared_refused_name(const struct requests *requests, const char **ret_text, size_t *ret_len)
 {
-    const struct prepared_refusal *refusal;
+    const struct prepared_refusal *const refusal = prepared_refusal(requests);
 
-    if (requests_action(requests) != REQUEST_REFUSED)
+    if (refusal == NULL)
         return false;
-    refusal = container_of(list_first(&requests->ops), struct prepared_refusal, request.link);
     *ret_text = refusal->text;
     *ret_len = refusal->len;
     return true;

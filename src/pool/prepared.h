@@ -29,6 +29,7 @@
 #include "list.h"
 #include "map.h"
 
+struct prepared_op;
 struct requests;
 struct statement;
 
@@ -53,14 +54,28 @@ struct prepared_name {
     struct statement *now;  /* a reference, or NULL: nothing has this name */
     struct statement *then; /* likewise */
     struct prepared_changes changes;
+    uint64_t shape;  /* of the rows, as they were described to the client (shape.h) */
+    uint16_t number; /* what requests about it are marked with; never 0 */
     uint8_t len;
     char text[];
 };
 
+/* What a client may do in one breath, before it prepares anew. */
+#define PREPARED_TOLD_MAX 4
+
 /* All names of a client. */
 struct prepared_names {
     struct map map;
+    struct statement *told[PREPARED_TOLD_MAX]; /* references, or NULL; see prepared_tell */
+    unsigned told_next;                        /* the oldest of them */
+    size_t bytes;                              /* of all statements as they will be */
+    uint16_t last_number;                      /* given to a name; they come around */
+    struct prepared_op *spare;                 /* owned, or NULL: for the next change */
 };
+
+/* A client that has more than any application needs is told so. */
+#define PREPARED_NAMES_MAX 65536
+#define PREPARED_BYTES_MAX ((size_t)64 * 1024 * 1024)
 
 /* A statement of a server. */
 struct prepared_entry {
@@ -68,9 +83,17 @@ struct prepared_entry {
     struct list link;            /* in the set's order, while `then` */
     struct statement *statement; /* a reference */
     struct prepared_changes changes;
+    /*
+     * 0; or the client in whose transaction it was made, while a SET, say, or a temporary table may
+     * have altered what its text means: it is made anew before it is anybody else's.
+     */
+    uint64_t owner;
+    uint64_t shape; /* of its rows; it stays the same until it is made anew */
+    unsigned made;  /* how often it was */
     bool now;
     bool then;
     bool is_stale; /* what the server has under this name is to be replaced before its next use */
+    bool is_asked; /* a Describe that tells the shape is on its way */
 };
 
 /* All statements of a server. */
@@ -94,11 +117,29 @@ int prepared_add_name(struct prepared_names **names, const char *text, size_t le
                       struct prepared_name **ret_name);
 /* Forgets a name that was added, if nothing has become of it. */
 void prepared_drop_name(struct prepared_names *names, struct prepared_name *name);
-/* What the client calls the statement with this name on servers, or NULL. */
-const struct prepared_name *prepared_name_of(const struct prepared_names *names,
+/* The client has no unnamed statement any more. names may be NULL. */
+void prepared_forget_unnamed(struct prepared_names *names);
+/*
+ * What the client calls the statement with this name on servers, or NULL; of several names the one
+ * with the number.
+ */
+const struct prepared_name *prepared_name_of(const struct prepared_names *names, uint16_t number,
                                              const char *server_name, size_t len);
+/*
+ * The client is told that a statement that it has used is out of date: the one of the name with
+ * this number, or statement itself. Its next Parse of that is to be one, as it takes the answer for
+ * the truth and asks no more than once. Of several, the last few are remembered.
+ */
+void prepared_tell_numbered(struct prepared_names *names, uint16_t number);
+void prepared_tell(struct prepared_names *names, struct statement *statement);
+bool prepared_was_told(const struct prepared_names *names, const struct statement *statement);
+/* It was parsed. */
+void prepared_tell_no_more(struct prepared_names *names, const struct statement *statement);
 /* The server has forgotten all. names may be NULL. */
 void prepared_forget_names(struct prepared_names *names);
+/* Whether the client may not name another statement, namely this one. names may be NULL. */
+bool prepared_is_full(const struct prepared_names *names, const struct statement *statement);
+/* Without the unnamed one. */
 unsigned prepared_count_names(const struct prepared_names *names);
 void prepared_free_names(struct prepared_names *names);
 
@@ -128,9 +169,11 @@ prepared_use(struct prepared_set *set, struct prepared_entry *entry)
 struct prepared_entry *prepared_oldest(const struct prepared_set *set);
 /* The server has forgotten all. set may be NULL. */
 void prepared_forget(struct prepared_set *set);
-/* Any of them may be out of date, or there may be others: they are replaced before they are used.
- * set may be NULL. */
-void prepared_doubt(struct prepared_set *set);
+/*
+ * Any of them may be out of date: they are replaced before they are used. With others, there may be
+ * some that we do not know of. set may be NULL.
+ */
+void prepared_doubt(struct prepared_set *set, bool with_others);
 unsigned prepared_count(const struct prepared_set *set);
 void prepared_free(struct prepared_set *set);
 
@@ -144,6 +187,9 @@ struct prepared_change {
     struct prepared_set *set;
     struct prepared_entry *entry; /* is there, or not */
     bool adds;
+    uint64_t owner;             /* of what is added */
+    struct statement **unnamed; /* NULL if the server has not done it; a reference */
+    unsigned *barriers;         /* one more, until the request is answered */
 };
 
 /*
@@ -152,12 +198,24 @@ struct prepared_change {
  */
 int prepared_push(struct requests *requests, char type, int action,
                   const struct prepared_change *change);
+/* Whether what the server answers now is such a request. */
+bool prepared_changes_now(const struct requests *requests);
 /*
- * Enters a query that may forget any number of statements; *barriers is one more until it is
+ * Enters a message that may forget any number of statements; *barriers is one more until it is
  * answered. 0 or -ENOMEM.
  */
-int prepared_push_barrier(struct requests *requests, unsigned *barriers);
-/* Enters a Parse of a name that is in use. 0 or -ENOMEM. */
-int prepared_push_refused(struct requests *requests, const struct prepared_name *name);
+int prepared_push_barrier(struct requests *requests, char type, unsigned *barriers);
+/* Why the server will refuse a message: by its own words, or by ours. */
+enum refused_why {
+    REFUSED_NAME,    /* the name in it is unknown, or in use */
+    REFUSED_CHANGED, /* its rows do not look any more as the client was told */
+    REFUSED_FULL,    /* the client has too many names */
+    REFUSED_LONG,    /* its text is longer than all texts of a client may be */
+};
+/* Enters a message that will be refused on account of a name. 0 or -ENOMEM. */
+int prepared_push_refused(struct requests *requests, char type, enum refused_why why,
+                          const char *text, size_t len);
+/* Why what the server answers now is refused; REFUSED_NAME also if it is not. */
+enum refused_why prepared_refused_why(const struct requests *requests);
 /* If that is what the server answers now: the name. */
 bool prepared_refused_name(const struct requests *requests, const char **ret_text, size_t *ret_len);

@@ -180,7 +180,8 @@ registry_user_locked(struct registry *registry, const char *name)
     return user;
 }
 
-/* The worker without a shard of this pool that has the least to do; NULL: all have one. */
+/* The worker without a shard of this pool that has the least to do; NULL: all have one. The pool is
+ * entered already. */
 static struct worker *
 registry_pick_worker(const struct registry *registry, const struct pool *pool)
 {
@@ -192,7 +193,7 @@ registry_pick_worker(const struct registry *registry, const struct pool *pool)
     for (unsigned i = 0; i < engine->worker_count; i++) {
         /* Pools are dealt out in turn; only a busy worker is passed over. */
         struct worker *const worker =
-            &engine->workers[(map_count(&registry->pools) + i) % engine->worker_count];
+            &engine->workers[(map_count(&registry->pools) - 1 + i) % engine->worker_count];
         const unsigned load = loop_load(worker->loop) / 200;
         bool taken = false;
 
@@ -235,11 +236,14 @@ registry_new_pool_locked(struct registry *registry, struct config *config,
     pool->database = database;
     pool->user = user;
     if (policy_new(config, entry, database->name, user->name, NULL, NULL, &pool->policy) < 0 ||
-        !registry_add_shard_locked(registry, pool) ||
         map_add(&registry->pools, &pool->node, hash) < 0) {
-        /* A shard on its way to its worker cannot be called back. */
-        if (atomic_load(&pool->shard_count) == 0)
-            registry_free_pool(pool);
+        registry_free_pool(pool);
+        return NULL;
+    }
+    /* A shard on its way to its worker cannot be called back: this comes last. */
+    if (!registry_add_shard_locked(registry, pool)) {
+        map_remove(&registry->pools, &pool->node);
+        registry_free_pool(pool);
         return NULL;
     }
     for (int i = 1; i < shards; i++)

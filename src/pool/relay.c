@@ -34,13 +34,13 @@ relay_settle(struct server *server)
 {
     const struct client *const client = server->client;
 
-    if (!server->ready || !framer_is_between(&server->framer))
+    if (!server_is_ready(server) || !framer_is_between(&server->framer))
         return false;
     if (server->ask != ASK_NOTHING) {
         server_ask_done(server);
         return true;
     }
-    if (client == NULL || client->passing)
+    if (client == NULL || client->passing || server_is_dedicated(server))
         return false;
     if (unlikely(server->requests.doubt == REQUESTS_MAYBE_SYNCS)) {
         server_fence(server);

@@ -35,6 +35,8 @@ requests_reset(struct requests *requests)
     requests->skipping = false;
     requests->copy_in = false;
     requests->fence_answered = false;
+    requests->owes_ready = false;
+    requests->flushed = false;
     requests->doubt = REQUESTS_CERTAIN;
 }
 
@@ -127,6 +129,16 @@ requests_is_ready(const struct request *request)
             request->type == FRONTEND_FUNCTION_CALL);
 }
 
+bool
+requests_must_flush(struct requests *requests)
+{
+    const bool is_asked = requests->flushed;
+
+    requests->flushed = true;
+    return !is_asked && requests->count > 0 &&
+           !requests_is_ready(requests_at(requests, requests->count - 1));
+}
+
 /* Enters the message; *ret_entered: it will be answered. */
 static int
 requests_enter(struct requests *requests, char type, enum request_action action, bool has_op,
@@ -154,6 +166,7 @@ requests_enter(struct requests *requests, char type, enum request_action action,
     *requests_at(requests, requests->count++) =
         (struct request){.type = type, .action = (uint8_t)action & 127, .has_op = has_op};
     requests->readies += requests_is_ready(requests_at(requests, requests->count - 1));
+    requests->flushed = false;
     *ret_entered = true;
     if (type == FRONTEND_SYNC)
         requests->skipping = false;
@@ -166,6 +179,13 @@ requests_push(struct requests *requests, char type, enum request_action action)
     bool entered;
 
     return requests_enter(requests, type, action, false, &entered);
+}
+
+void
+requests_mark(struct requests *requests, uint16_t mark)
+{
+    assert(requests->count > 0);
+    requests_at(requests, requests->count - 1)->mark = mark;
 }
 
 static void
@@ -258,7 +278,7 @@ requests_is_extended(char type)
 
 /* The head has failed. Drops all up to the next Sync, as the server does. */
 static void
-requests_skip(struct requests *requests)
+requests_skip_rest(struct requests *requests)
 {
     enum request_outcome outcome = REQUEST_FAILED;
 
@@ -271,6 +291,24 @@ requests_skip(struct requests *requests)
         requests_drop(requests, outcome);
         outcome = REQUEST_SKIPPED;
     }
+}
+
+/* Whether what has failed was put ahead of a query, which knows of no Sync. */
+static bool
+requests_is_ahead_of_query(const struct requests *requests)
+{
+    uint32_t i = 0;
+
+    while (i < requests->count && requests_at(requests, i)->action == REQUEST_QUIET)
+        i++;
+    return i > 0 && i < requests->count && requests_at(requests, i)->type == FRONTEND_QUERY;
+}
+
+static void
+requests_skip(struct requests *requests)
+{
+    requests->owes_ready = requests_is_ahead_of_query(requests);
+    requests_skip_rest(requests);
 }
 
 /*
@@ -302,7 +340,7 @@ requests_fail(struct requests *requests)
 
 /*
  * The server begins to read COPY data. Syncs that were sent before the end of the data are part of
- * what it passes over.
+ * what it passes over; anything else makes the COPY fail, and is used up by that.
  */
 static void
 requests_begin_copy_in(struct requests *requests)
@@ -322,6 +360,7 @@ requests_begin_copy_in(struct requests *requests)
             requests->readies -= requests_is_ready(&request);
             requests_be_in_doubt(requests, FRONTEND_SYNC);
         } else {
+            requests_be_in_doubt(requests, request.type);
             *requests_at(requests, kept++) = request;
         }
     }

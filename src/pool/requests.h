@@ -24,7 +24,7 @@ enum request_action {
     REQUEST_SKIP,    /* the daemon asked: it is swallowed */
     REQUEST_FENCE, /* an empty query of the daemon; what comes before its answer is the client's */
     /*
-     * Parse and Close of named statements. Their success is shown so, their failure, and what else
+     * About prepared statements. Their success is shown so, their failure, and what else
      * the server says meanwhile, is the client's.
      */
     REQUEST_QUIET,    /* the daemon's, ahead of a message of the client: nobody sees it */
@@ -58,6 +58,7 @@ struct request {
     char type;          /* of the frontend message */
     uint8_t action : 7; /* enum request_action */
     uint8_t has_op : 1; /* the next of ops is told of its end */
+    uint16_t mark;      /* of whoever has entered it; 0: none */
 };
 
 struct requests {
@@ -69,6 +70,8 @@ struct requests {
     bool skipping;       /* an error was answered: all up to the next Sync is dropped */
     bool copy_in;        /* the server reads COPY data */
     bool fence_answered; /* of the fence at the head: only its ReadyForQuery is to come */
+    bool owes_ready; /* a query was passed over, for what was ahead of it: a Sync is to be sent */
+    bool flushed;    /* a Flush that must_flush has told of is behind all of them */
     enum requests_doubt doubt;
     struct list ops;   /* struct request_op, in the order of their requests */
     uint32_t resolved; /* how many ops were told, ever */
@@ -105,6 +108,8 @@ int requests_push(struct requests *requests, char type, enum request_action acti
  */
 int requests_push_op(struct requests *requests, char type, enum request_action action,
                      struct request_op *op);
+/* Of what was entered last. */
+void requests_mark(struct requests *requests, uint16_t mark);
 /* The answer to the head, a Sync, is nobody's. */
 void requests_swallow_head(struct requests *requests);
 /* The server is lost: all ops are told. */
@@ -132,6 +137,20 @@ requests_action(const struct requests *requests)
     return action;
 }
 
+/* Whether what is being answered has an op. */
+static inline bool
+requests_head_has_op(const struct requests *requests)
+{
+    return requests->count > 0 && requests->ring[requests->head].has_op;
+}
+
+/* What it was marked with. */
+static inline uint16_t
+requests_head_mark(const struct requests *requests)
+{
+    return requests->count == 0 ? 0 : requests->ring[requests->head].mark;
+}
+
 /* Whether the server's next own answer is that of a fence. */
 static inline bool
 requests_is_fence(const struct requests *requests)
@@ -145,6 +164,12 @@ requests_head_type(const struct requests *requests)
 {
     return requests->count == 0 ? 0 : requests->ring[requests->head].type;
 }
+
+/*
+ * Whether a Flush is to be sent, since answers may stay with the server until it is told to send
+ * them; true once for what was entered so far.
+ */
+bool requests_must_flush(struct requests *requests);
 
 /*
  * The server has sent a message of this type (any but DataRow and CopyData may matter). Returns

@@ -8,6 +8,7 @@
 #include "client.h"
 #include "engine_int.h"
 #include "forget.h"
+#include "familiar.h"
 #include "policy.h"
 #include "pool.h"
 #include "relay_int.h"
@@ -127,6 +128,19 @@ shard_remove(struct shard *shard)
     shard_close_servers(shard, CLOSE_SV_REMOVED);
 }
 
+/* They would keep to the old configuration for as long as their clients stay. */
+static void
+shard_close_obsolete_replications(struct shard *shard)
+{
+    struct server *server;
+
+    LIST_FOREACH_SAFE (server, &shard->servers, link) {
+        if (server->replication != REPLICATION_NONE && server->state == SERVER_ACTIVE &&
+            server->generation != shard->policy->generation)
+            server_close(server, CLOSE_DATABASE_CHANGED);
+    }
+}
+
 void
 shard_review(struct shard *shard)
 {
@@ -137,6 +151,7 @@ shard_review(struct shard *shard)
         shard_remove(shard);
     shard->kills = kills;
     shard_close_obsolete_sessions(shard);
+    shard_close_obsolete_replications(shard);
     shard_trim(shard);
     shard->timer_at = USEC_NEVER;
     shard_schedule(shard, loop_now(shard->worker->loop));
@@ -182,6 +197,7 @@ shard_return_lease(struct shard *shard)
 {
     struct pool *const pool = shard->pool;
 
+    shard->making_room = false;
     permits_give(&pool->servers);
     permits_give(&pool->database->servers);
     permits_give(&pool->user->servers);
@@ -296,6 +312,7 @@ shard_new(struct pool *pool, struct worker *worker, struct shard **ret_shard)
     list_init(&shard->clients);
     list_init(&shard->welcoming);
     list_init(&shard->openings);
+    list_init(&shard->replications);
     lookups_init(&shard->lookups);
     shard->timer_at = USEC_NEVER;
     shard->evict_message.fn = shard_evict;
@@ -333,6 +350,7 @@ shard_free(struct shard *shard)
     if (shard == NULL)
         return;
     lookups_done(&shard->lookups);
+    familiar_free(shard->familiar);
     policy_unref(shard->policy);
     policy_unref(shard->next_policy);
     welcome_done(&shard->welcome);

@@ -18,6 +18,7 @@
 #include "policy.h"
 #include "pool.h"
 #include "prepared.h"
+#include "replication.h"
 #include "requests.h"
 #include "server.h"
 #include "settings.h"
@@ -136,7 +137,7 @@ snapshot_client(struct snapshot *snapshot, struct worker *worker, const struct c
     (void)str_copy(row->addr, sizeof row->addr, peer.host);
     row->port = peer.port;
     snapshot_local_address(client->stream.fd, peer.port, row);
-    row->replication = "none";
+    row->replication = replication_name(replication_kind_of(client->replication));
     row->state = client_state_name(client->state);
     row->connect_time = client->connect_wall;
     row->request_time = snapshot_wall(snapshot, worker, client->request_time);
@@ -171,7 +172,7 @@ snapshot_server(struct snapshot *snapshot, struct worker *worker, const struct s
     (void)str_copy(row->local_addr, sizeof row->local_addr, backend->local_addr);
     row->port = backend->remote_port;
     row->local_port = backend->local_port;
-    row->replication = "none";
+    row->replication = replication_name(server->replication);
     row->state = server_state_name(server->state);
     if (server->state == SERVER_IDLE && !server_is_usable(server))
         row->state = "used";
@@ -206,6 +207,9 @@ snapshot_count_client(struct pool_row *row, const struct client *client)
 static void
 snapshot_count_server(struct pool_row *row, const struct server *server)
 {
+    row->sv_active_cancel += server->cancelling;
+    row->cl_active_cancel += (unsigned)list_count(&server->cancel_told);
+    row->cl_waiting_cancel += (unsigned)list_count(&server->cancel_asked);
     switch (server->state) {
     case SERVER_SETUP:
         row->sv_login++;
@@ -227,7 +231,6 @@ snapshot_count_server(struct pool_row *row, const struct server *server)
         return;
     default:
         row->sv_active++;
-        row->sv_active_cancel += server->cancels;
     }
 }
 
@@ -250,7 +253,7 @@ snapshot_pool(struct snapshot *snapshot, struct worker *worker, const struct sha
     LIST_FOREACH (server, &shard->servers, link)
         snapshot_count_server(row, server);
     row->cl_waiting += shard->lookups.waiting;
-    row->sv_login += shard->opening;
+    row->sv_login += shard->opening + shard->dedicated_opening;
     row->max_wait = oldest != NULL ? loop_now(worker->loop) - oldest->since : 0;
     row->pool_mode = pool_mode_name(shard->policy->mode);
     row->shards = 1;

@@ -264,7 +264,7 @@ msg_negotiate(struct buf *buf, const struct startup *startup)
     struct msg msg;
 
     msg_begin(&msg, buf, BACKEND_NEGOTIATE_VERSION);
-    msg_put_int32(&msg, PG_PROTOCOL_3_0);
+    msg_put_int32(&msg, PG_PROTOCOL(startup->major, startup->minor));
     msg_put_int32(&msg, count_protocol_params(startup));
     for (const char *pos = startup->params; startup_next_param(&pos, &param);)
         if (startup_param_is_protocol(param.name))

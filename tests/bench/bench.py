@@ -93,8 +93,6 @@ WORKLOADS = [
     logins.Workload("log in each time, SCRAM over TLS, resumed", tls=True, resume=True, limit=0.7),
 ]
 
-EXPERIMENTS = [logins.IdleMemory(), logins.Storm()]
-
 ONE_WORKER, TWO_WORKERS = "pgweir", "pgweir, 2 workers"
 TWO_SHARDS, TWO_POOLS = "pgweir, 2 shards", "pgweir, 2 pools"
 
@@ -221,6 +219,55 @@ def verdict(results):
             if ratio > 1.15:
                 broken.append(f"{name}: {target} take {ratio:.2f} of the CPU of one worker")
     return broken
+
+
+class Beside:
+    """
+    What one way to use pgweir costs beside another: both in turn, with one worker and ever more clients. limit is
+    how much of the other's CPU per transaction it may take.
+    """
+
+    quick = False
+    CLIENTS = (1, 16, 64, 256)
+
+    def __init__(self, name, words, other_words, limit):
+        self.name, self.words, self.other_words, self.limit = name, words, other_words, limit
+
+    def run(self, postgres, options):
+        print(f"\n{self.name}\n  {'clients':<18}{'CPU us':>9}{'beside':>9}")
+        result = {}
+        for clients in self.CLIENTS:
+            own, other, ratio = self.measure(postgres, clients, options)
+            result[clients] = {"cpu": own, "beside": other, "ratio": ratio}
+            print(f"  {clients:<18}{own:>9.1f}{other:>9.1f} {ratio:>5.2f}x", flush=True)
+        worst = max(numbers["ratio"] for numbers in result.values())
+        if worst > self.limit:
+            print(f"too much: {self.name}: {worst:.2f}, not {self.limit}")
+        return result
+
+    def measure(self, postgres, clients, options):
+        """The medians of CPU per transaction, and of its ratio."""
+        workloads = [Workload(self.name, clients, *words) for words in (self.words, self.other_words)]
+        targets = [Target(ONE_WORKER, postgres, workload, options.pooler_binary) for workload in workloads]
+        turns = []
+        try:
+            for target, workload in zip(targets, workloads):
+                workload.warm_up(target)
+            for _ in range(options.rounds):
+                turns.append([workload.measure(target, options.seconds)["cpu"]
+                              for target, workload in zip(targets, workloads)])
+        finally:
+            for target in targets:
+                target.stop()
+        return (statistics.median(own for own, _ in turns), statistics.median(other for _, other in turns),
+                statistics.median(own / other for own, other in turns))
+
+
+EXPERIMENTS = [
+    logins.IdleMemory(),
+    logins.Storm(),
+    Beside("-S prepared beside simple", ["-S", "-M", "prepared"], ["-S"], 1.15),
+]
 
 
 def save(results, experiments, options):

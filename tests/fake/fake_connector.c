@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "fake_memory.h"
 #include "fd.h"
 #include "list.h"
 #include "str.h"
@@ -25,6 +26,7 @@ struct connector {
     bool hold_retired;
     connector_moved_fn *moved;
     void *moved_arg;
+    bool hold_cancels;
 };
 
 /* A request that the test has not decided about; request->private is its way back. */
@@ -32,6 +34,7 @@ struct attempt {
     struct list link;
     struct connect_request *connect;
     struct cancel_request *cancel;
+    bool waiting; /* of a cancel: its turn has not come */
 };
 
 struct retirement {
@@ -64,11 +67,7 @@ complain(const char *format, ...)
 static void *
 allocate(size_t size)
 {
-    void *const memory = calloc(1, size);
-
-    if (memory == NULL)
-        complain("out of memory");
-    return memory;
+    return fake_memory_calloc(1, size);
 }
 
 /* --- life ------------------------------------------------------------------------------------ */
@@ -346,6 +345,7 @@ connector_cancel(struct connector *connector, struct cancel_request *request)
     struct attempt *const attempt = allocate(sizeof(*attempt));
 
     attempt->cancel = request;
+    attempt->waiting = connector->hold_cancels;
     request->connector = connector;
     list_push_back(&connector->cancels, &attempt->link);
     connector->counts.cancels++;
@@ -364,9 +364,14 @@ fake_connector_cancelled_pid(const struct connector *connector)
 }
 
 void
-fake_connector_finish_cancel(struct connector *connector, int error)
+fake_connector_hold_cancels(struct connector *connector, bool hold)
 {
-    struct attempt *const attempt = oldest_attempt(&connector->cancels, "cancel");
+    connector->hold_cancels = hold;
+}
+
+static void
+cancel_post(struct attempt *attempt, int error)
+{
     struct cancel_request *const request = attempt->cancel;
 
     list_remove(&attempt->link);
@@ -375,4 +380,24 @@ fake_connector_finish_cancel(struct connector *connector, int error)
     (void)str_copy(request->text, sizeof(request->text), error < 0 ? strerror(-error) : "");
     request->message.fn = cancel_done;
     loop_post(request->loop, &request->message);
+}
+
+void
+fake_connector_finish_cancel(struct connector *connector, int error)
+{
+    cancel_post(oldest_attempt(&connector->cancels, "cancel"), error);
+}
+
+void
+connector_withdraw(struct connector *connector, struct cancel_request *request)
+{
+    struct attempt *attempt;
+
+    LIST_FOREACH (attempt, &connector->cancels, link) {
+        if (attempt->cancel != request || !attempt->waiting)
+            continue;
+        connector->counts.withdrawn++;
+        cancel_post(attempt, -ECANCELED);
+        return;
+    }
 }

@@ -22,7 +22,7 @@ void fake_connector_move(struct connector *connector, const char *host, const ch
 
 /* Counts of everything that was ever asked. */
 struct fake_connector_counts {
-    unsigned connects, abandoned, cancels, polite, impolite;
+    unsigned connects, abandoned, cancels, withdrawn, polite, impolite;
 };
 
 /* Never NULL. */
@@ -54,3 +54,5 @@ void fake_connector_finish_retired(struct connector *connector);
 unsigned fake_connector_cancelling(const struct connector *connector);
 int fake_connector_cancelled_pid(const struct connector *connector);
 void fake_connector_finish_cancel(struct connector *connector, int error);
+/* Whether cancels wait for their turn, from now on, so that they can be withdrawn. */
+void fake_connector_hold_cancels(struct connector *connector, bool hold);

@@ -20,11 +20,8 @@ login_with(struct fixture *f, const char *name, const char *value)
 static void
 round_trip(struct peer *client, struct peer *server, const char *sql)
 {
-    peer_send(client, 'Q', sql);
-    peer_expect(server, 'Q', sql);
-    peer_send_complete(server, sql, 'I');
-    peer_expect(client, 'C', sql);
-    peer_expect_ready(client, 'I');
+    peer_ask(client, server, sql);
+    peer_answer(server, client, sql, 'I');
 }
 
 /* The server does as it is told, and says so. */
@@ -98,8 +95,7 @@ test_not_released_by_the_answer_to_set(void **state)
     peer_expect(server, 'Q', "select 1");
     peer_expect_silence(client);
     assert_int_equal(fixture_idle_count(f), 0);
-    peer_send_complete(server, "SELECT 1", 'I');
-    peer_expect_types(client, "CZ");
+    peer_answer(server, client, "SELECT 1", 'I');
     assert_int_equal(fixture_idle_count(f), 1);
 }
 
@@ -154,13 +150,11 @@ test_two_clients_on_one_server(void **state)
         peer_send(b, 'Q', "b");
         expect_set(server, "SET application_name = 'it''s b'", "application_name", "it's b");
         peer_expect(server, 'Q', "b");
-        peer_send_complete(server, "B", 'I');
-        peer_expect_types(b, "CZ");
+        peer_answer(server, b, "B", 'I');
         peer_send(a, 'Q', "a");
         expect_set(server, "SET application_name = ''", "application_name", "");
         peer_expect(server, 'Q', "a");
-        peer_send_complete(server, "A", 'I');
-        peer_expect_types(a, "CZ");
+        peer_answer(server, a, "A", 'I');
     }
 }
 
@@ -182,8 +176,7 @@ test_clients_own_set(void **state)
     peer_send(b, 'Q', "b");
     expect_set(server, "SET DateStyle = 'ISO, MDY'", "DateStyle", "ISO, MDY");
     peer_expect(server, 'Q', "b");
-    peer_send_complete(server, "B", 'I');
-    peer_expect_types(b, "CZ");
+    peer_answer(server, b, "B", 'I');
     /* On a new server, too. */
     peer_close(server);
     fixture_settle(f);
@@ -191,8 +184,7 @@ test_clients_own_set(void **state)
     server = fixture_serve(f);
     expect_set(server, "SET DateStyle = 'German, DMY'", "DateStyle", "German, DMY");
     peer_expect(server, 'Q', "a");
-    peer_send_complete(server, "A", 'I');
-    peer_expect_types(a, "CZ");
+    peer_answer(server, a, "A", 'I');
     peer_expect_silence(a);
 }
 
@@ -206,8 +198,7 @@ test_cut_parameter_status(void **state)
     const size_t len = 5 + 10 + 9;
 
     fixture_begin(f, "", &client, &server);
-    peer_send(client, 'Q', "set datestyle");
-    peer_expect_types(server, "Q");
+    peer_ask(client, server, "set datestyle");
     for (size_t i = 0; i < len; i++) {
         char byte = status[i];
 
@@ -264,8 +255,7 @@ test_session_mode_sets_too(void **state)
     peer_send(client, 'Q', "select 1");
     expect_set(server, "SET TimeZone = 'CET'", "TimeZone", "CET");
     peer_expect(server, 'Q', "select 1");
-    peer_send_complete(server, "SELECT 1", 'I');
-    peer_expect_types(client, "CZ");
+    peer_answer(server, client, "SELECT 1", 'I');
     round_trip(client, server, "select 2");
 }
 

@@ -455,6 +455,17 @@ test_queries_in_the_data_are_beyond_repair(void **state)
     assert_int_equal(requests->doubt, REQUESTS_MAYBE_MORE);
 }
 
+/* The COPY fails by the query, which has no answer of its own. */
+static void
+test_query_before_the_data_is_beyond_repair(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "QdQc");
+    answer(requests, "G");
+    assert_int_equal(requests->doubt, REQUESTS_MAYBE_MORE);
+}
+
 /* Behind a failed COPY with Syncs in doubt it is not to be told what was answered. */
 static void
 test_pipeline_behind_a_doubtful_copy(void **state)
@@ -895,6 +906,7 @@ main(void)
         TEST(test_no_doubt_after_a_copy_that_succeeds),
         TEST(test_fence_ends_the_doubt),
         TEST(test_queries_in_the_data_are_beyond_repair),
+        TEST(test_query_before_the_data_is_beyond_repair),
         TEST(test_pipeline_behind_a_doubtful_copy),
         TEST(test_empty_query_of_the_client_is_no_fence),
         TEST(test_growth_keeps_the_order),

@@ -1,0 +1,74 @@
+#include "lesson.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "pg.h"
+#include "prepared.h"
+#include "requests.h"
+#include "shape.h"
+#include "statement.h"
+
+struct lesson {
+    struct request_op request;
+    struct prepared_set *set;    /* borrowed, as names */
+    struct statement *statement; /* a reference */
+    unsigned made;               /* which making of the entry it is about */
+    uint64_t shape;
+    struct prepared_names *names; /* NULL: the client does not hear it */
+    size_t name_len;
+    char name[PREPARED_NAME_LEN];
+};
+
+static void
+lesson_resolve(struct request_op *request, enum request_outcome outcome)
+{
+    struct lesson *const lesson = container_of(request, struct lesson, request);
+    struct prepared_entry *const entry = prepared_get(lesson->set, lesson->statement);
+    struct prepared_name *const name = prepared_find(lesson->names, lesson->name, lesson->name_len);
+
+    if (entry != NULL && entry->made == lesson->made) {
+        entry->is_asked = false;
+        if (outcome == REQUEST_DONE)
+            entry->shape = lesson->shape;
+    }
+    if (name != NULL && name->then == lesson->statement && outcome == REQUEST_DONE)
+        name->shape = lesson->shape;
+    statement_unref(lesson->statement);
+    free(lesson);
+}
+
+int
+lesson_push(struct requests *requests, int action, struct prepared_set *set,
+            struct prepared_entry *entry, struct prepared_names *names,
+            const struct prepared_name *name)
+{
+    struct lesson *const lesson = calloc(1, sizeof *lesson);
+    int r;
+
+    if (lesson == NULL)
+        return -ENOMEM;
+    lesson->request.resolve = lesson_resolve;
+    lesson->set = set;
+    lesson->statement = statement_ref(entry->statement);
+    lesson->made = entry->made;
+    lesson->shape = SHAPE_BROKEN;
+    if (name != NULL) {
+        lesson->names = names;
+        lesson->name_len = name->len;
+        memcpy(lesson->name, name->text, name->len);
+    }
+    entry->is_asked = true;
+    r = requests_push_op(requests, FRONTEND_DESCRIBE, (enum request_action)action,
+                         &lesson->request);
+    if (r < 0)
+        lesson_resolve(&lesson->request, REQUEST_SKIPPED);
+    return r;
+}
+
+void
+lesson_read(const struct requests *requests, uint64_t shape)
+{
+    container_of(list_first(&requests->ops), struct lesson, request.link)->shape = shape;
+}
