@@ -6,10 +6,12 @@
 #include <string.h>
 
 #include "build.h"
+#include "client.h"
 #include "engine_int.h"
 #include "pg.h"
 #include "policy.h"
 #include "pool.h"
+#include "prepared.h"
 #include "replication.h"
 #include "server.h"
 #include "settings.h"
@@ -103,6 +105,7 @@ server_fence(struct server *server)
 
     server->progress = PROGRESS_BUSY;
     server->requests.doubt = REQUESTS_CERTAIN;
+    prepared_leave_unnamed(server->client->names); /* a query ends it */
     r = requests_push(&server->requests, FRONTEND_QUERY, REQUEST_FENCE);
     if (r == 0)
         r = msg_query(&message, "");

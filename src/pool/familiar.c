@@ -11,75 +11,85 @@
 #define FAMILIAR_PLACES 1024
 
 struct place {
-    uint64_t mark;               /* of what came last */
-    struct settings *settings;   /* a reference, and so is the next; NULL if it came once */
-    struct statement *statement; /* of these settings */
+    uint64_t mark;
+    struct settings *settings;   /* a reference, and so is the next; both NULL at first */
+    struct statement *statement; /* of these settings; perhaps a draft */
 };
 
 struct familiar {
     struct place places[FAMILIAR_PLACES];
 };
 
+static bool
+familiar_is_at(const struct place *place, uint64_t mark, const struct settings *settings,
+               const char *text, size_t len)
+{
+    return place->mark == mark && place->settings == settings && place->statement != NULL &&
+           statement_has_text(place->statement, text, len);
+}
+
 static void
 familiar_clear(struct place *place)
 {
     statement_unref(place->statement);
     settings_unref(place->settings);
-    *place = (struct place){.mark = place->mark};
-}
-
-/* The text has come to this place: its statement is kept if it came the time before, too. */
-static bool
-familiar_meet(struct place *place, uint64_t mark, struct settings *settings,
-              struct statement *statement)
-{
-    const bool again = place->mark == mark;
-
-    familiar_clear(place);
-    place->mark = mark;
-    if (again) {
-        place->settings = settings_ref(settings);
-        place->statement = statement_ref(statement);
-    }
-    return again;
 }
 
 static int
-familiar_find(struct familiar *familiar, struct settings *settings, const char *text, size_t len,
-              struct statement **ret_statement, bool *ret_is_familiar)
+familiar_finish(struct place *place)
 {
-    const uint64_t mark = hash_combine(hash_bytes(text, len), (uint64_t)(uintptr_t)settings);
-    struct place *const place = &familiar->places[mark % FAMILIAR_PLACES];
-    struct statement *statement;
+    struct statement *finished;
     int r;
 
-    if (place->mark == mark && place->settings == settings && place->statement != NULL &&
-        statement_has_text(place->statement, text, len)) {
-        *ret_statement = statement_ref(place->statement);
-        *ret_is_familiar = true;
+    if (!statement_is_draft(place->statement))
         return 0;
-    }
-    r = statement_get(settings, STATEMENT_PARSED, text, len, &statement);
+    r = statement_finish(place->statement, &finished);
     if (r < 0)
         return r;
-    *ret_is_familiar = familiar_meet(place, mark, settings, statement);
-    *ret_statement = statement;
+    statement_unref(place->statement);
+    place->statement = finished;
+    return 0;
+}
+
+/* What was there goes. */
+static int
+familiar_take(struct place *place, uint64_t mark, struct settings *settings, const char *text,
+              size_t len)
+{
+    struct statement *draft;
+    const int r = statement_draft(settings, text, len, &draft);
+
+    if (r < 0)
+        return r;
+    familiar_clear(place);
+    *place = (struct place){mark, settings_ref(settings), draft};
     return 0;
 }
 
 int
 familiar_get(struct familiar **familiar, struct settings *settings, const char *text, size_t len,
-             struct statement **ret_statement, bool *ret_is_familiar)
+             bool finishes, struct statement **ret_statement)
 {
-    if (len > FAMILIAR_TEXT_MAX) {
-        *ret_is_familiar = false;
-        return statement_get(settings, STATEMENT_PARSED, text, len, ret_statement);
-    }
+    struct place *place;
+    uint64_t mark;
+    int r = 0;
+
+    if (len > FAMILIAR_TEXT_MAX)
+        return statement_draft(settings, text, len, ret_statement);
     if (*familiar == NULL)
         *familiar = calloc(1, sizeof **familiar);
     if (*familiar == NULL)
         return -ENOMEM;
-    return familiar_find(*familiar, settings, text, len, ret_statement, ret_is_familiar);
+    mark = hash_combine(hash_bytes(text, len), (uint64_t)(uintptr_t)settings);
+    place = &(*familiar)->places[mark % FAMILIAR_PLACES];
+    if (!familiar_is_at(place, mark, settings, text, len))
+        r = familiar_take(place, mark, settings, text, len);
+    else if (finishes)
+        r = familiar_finish(place);
+    if (r < 0)
+        return r;
+    *ret_statement = statement_ref(place->statement);
+    return 0;
 }
 
 void

@@ -1,9 +1,9 @@
 /*
- * familiar.h - which texts of unnamed statements have come before.
+ * familiar.h - the texts of unnamed statements that have come lately.
  *
- * One that comes once is not worth a place among the statements of a server. So when a text comes
- * first, it leaves its mark in one of a fixed number of places; when it comes again while the mark
- * is there, its statement is kept there, and from then on found without a lock.
+ * An application has few texts, which come again and again; so a text is looked for in a fixed
+ * number of places, without a lock, and only one that is not there is copied. One that came once
+ * is a draft (statement.h) and not worth a place among the statements of a server.
  *
  * Thread: the worker's. Life: NULL until the first text; belongs to a shard.
  */
@@ -16,13 +16,13 @@ struct familiar;
 struct settings;
 struct statement;
 
-/* Longer texts are strangers at any time. */
+/* Longer texts are not kept. */
 #define FAMILIAR_TEXT_MAX 4096
 
 /*
- * The statement of a text (as for statement_get), and whether it has come before; makes *familiar
- * if that is NULL. 0 and a reference, or -ENOMEM.
+ * A text (as for statement_get) has come: a draft of its statement; or, if it has come before and
+ * finishes is true, the statement. Makes *familiar if that is NULL. 0 and a reference, or -ENOMEM.
  */
 int familiar_get(struct familiar **familiar, struct settings *settings, const char *text,
-                 size_t len, struct statement **ret_statement, bool *ret_is_familiar);
+                 size_t len, bool finishes, struct statement **ret_statement);
 void familiar_free(struct familiar *familiar);

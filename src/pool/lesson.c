@@ -51,15 +51,16 @@ lesson_push(struct requests *requests, int action, struct prepared_set *set,
         return -ENOMEM;
     lesson->request.resolve = lesson_resolve;
     lesson->set = set;
-    lesson->statement = statement_ref(entry->statement);
-    lesson->made = entry->made;
+    lesson->statement = statement_ref(entry != NULL ? entry->statement : name->then);
+    lesson->made = entry != NULL ? entry->made : 0;
     lesson->shape = SHAPE_BROKEN;
     if (name != NULL) {
         lesson->names = names;
         lesson->name_len = name->len;
         memcpy(lesson->name, name->text, name->len);
     }
-    entry->is_asked = true;
+    if (entry != NULL)
+        entry->is_asked = true;
     r = requests_push_op(requests, FRONTEND_DESCRIBE, (enum request_action)action,
                          &lesson->request);
     if (r < 0)

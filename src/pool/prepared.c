@@ -50,6 +50,8 @@ prepared_find(const struct prepared_names *names, const char *text, size_t len)
 
     if (names == NULL)
         return NULL;
+    if (len == 0)
+        return names->unnamed;
     return map_entry(map_get(&names->map, hash_bytes(text, key.len), &key), struct prepared_name,
                      node);
 }
@@ -82,7 +84,9 @@ prepared_add_name(struct prepared_names **names, const char *text, size_t len,
         return -ENOMEM;
     name->len = (uint8_t)len;
     memcpy(name->text, text, len);
-    if (map_add(&(*names)->map, &name->node, hash_bytes(text, len)) < 0) {
+    if (len == 0) {
+        (*names)->unnamed = name;
+    } else if (map_add(&(*names)->map, &name->node, hash_bytes(text, len)) < 0) {
         free(name);
         return -ENOMEM;
     }
@@ -103,7 +107,7 @@ prepared_free_name(struct prepared_name *name)
 void
 prepared_drop_name(struct prepared_names *names, struct prepared_name *name)
 {
-    if (name->changes.count > 0 || name->now != NULL)
+    if (name->changes.count > 0 || name->now != NULL || name == names->unnamed)
         return;
     map_remove(&names->map, &name->node);
     prepared_free_name(name);
@@ -124,6 +128,8 @@ prepared_name_of(const struct prepared_names *names, uint16_t number, const char
 
     if (names == NULL)
         return NULL;
+    if (names->unnamed != NULL && prepared_means(names->unnamed, server_name, len))
+        found = names->unnamed;
     for (struct map_node *node = map_first(&names->map); node != NULL;
          node = map_next(&names->map, node)) {
         const struct prepared_name *const name = container_of(node, struct prepared_name, node);
@@ -152,17 +158,22 @@ prepared_tell(struct prepared_names *names, struct statement *statement)
     names->told_next = (names->told_next + 1) % PREPARED_TOLD_MAX;
 }
 
+static void
+prepared_tell_if(struct prepared_names *names, const struct prepared_name *name, uint16_t number)
+{
+    if (name->number == number && name->then != NULL)
+        prepared_tell(names, name->then);
+}
+
 void
 prepared_tell_numbered(struct prepared_names *names, uint16_t number)
 {
     struct map_node *node = names != NULL ? map_first(&names->map) : NULL;
 
-    for (; node != NULL; node = map_next(&names->map, node)) {
-        const struct prepared_name *const name = container_of(node, struct prepared_name, node);
-
-        if (name->number == number && name->then != NULL)
-            prepared_tell(names, name->then);
-    }
+    if (prepared_unnamed(names) != NULL)
+        prepared_tell_if(names, names->unnamed, number);
+    for (; node != NULL; node = map_next(&names->map, node))
+        prepared_tell_if(names, container_of(node, struct prepared_name, node), number);
 }
 
 bool
@@ -184,18 +195,34 @@ prepared_tell_no_more(struct prepared_names *names, const struct statement *stat
     }
 }
 
+/* What it counts; of those without a name a client has one. */
+static size_t
+prepared_size(const struct prepared_name *name, const struct statement *statement)
+{
+    return name->len > 0 && statement != NULL ? statement_size(statement) : 0;
+}
+
 /* `then`. What the client knew of the rows of another statement it does not know of this one. */
 static void
 prepared_expect_name(struct prepared_names *names, struct prepared_name *name,
-                     struct statement *statement)
+                     struct statement *statement, bool is_here)
 {
+    name->then_here = is_here;
+    if (statement == name->then)
+        return;
     if (statement != NULL && statement != name->now)
         name->shape = SHAPE_UNKNOWN;
-    if (statement != NULL)
-        names->bytes += statement_size(statement);
-    if (name->then != NULL)
-        names->bytes -= statement_size(name->then);
+    names->bytes += prepared_size(name, statement) - prepared_size(name, name->then);
     prepared_set_name(&name->then, statement);
+}
+
+/* `now`. */
+static void
+prepared_is_named(struct prepared_name *name, struct statement *statement, bool is_here)
+{
+    name->now_here = is_here;
+    if (statement != name->now)
+        prepared_set_name(&name->now, statement);
 }
 
 /* Nothing is on its way any more: what is certain is all there is. */
@@ -204,25 +231,57 @@ prepared_settle_name(struct prepared_names *names, struct prepared_name *name)
 {
     if (name->changes.count > 0)
         return;
-    if (name->then != name->now)
-        prepared_expect_name(names, name, name->now);
+    prepared_expect_name(names, name, name->now, name->now_here);
     prepared_drop_name(names, name);
 }
 
 static void
 prepared_forget_name(struct prepared_names *names, struct prepared_name *name)
 {
-    prepared_set_name(&name->now, NULL);
+    prepared_is_named(name, NULL, false);
     prepared_settle_name(names, name);
 }
 
-void
-prepared_forget_unnamed(struct prepared_names *names)
+int
+prepared_finish_name(struct prepared_names *names, struct prepared_name *name)
 {
-    struct prepared_name *const name = prepared_find(names, "", 0);
+    struct statement *finished;
+    const uint64_t shape = name->shape;
+    int r;
 
-    if (name != NULL)
-        prepared_forget_name(names, name);
+    if (!statement_is_draft(name->then))
+        return 0;
+    r = statement_finish(name->then, &finished);
+    if (r < 0)
+        return r;
+    if (name->now == name->then)
+        prepared_is_named(name, finished, name->now_here);
+    prepared_expect_name(names, name, finished, name->then_here);
+    name->shape = shape;
+    statement_unref(finished);
+    return 0;
+}
+
+void
+prepared_set_unnamed(struct prepared_names *names, struct statement *statement, bool is_here)
+{
+    prepared_is_named(names->unnamed, statement, is_here);
+    prepared_settle_name(names, names->unnamed);
+}
+
+void
+prepared_fail_unnamed(struct prepared_names *names)
+{
+    prepared_forget_name(names, names->unnamed);
+}
+
+void
+prepared_leave_unnamed(struct prepared_names *names)
+{
+    if (names == NULL || names->unnamed == NULL)
+        return;
+    names->unnamed->now_here = false;
+    names->unnamed->then_here = false;
 }
 
 void
@@ -250,9 +309,7 @@ prepared_is_full(const struct prepared_names *names, const struct statement *sta
 unsigned
 prepared_count_names(const struct prepared_names *names)
 {
-    const unsigned unnamed = prepared_find(names, "", 0) != NULL ? 1 : 0;
-
-    return names != NULL ? (unsigned)map_count(&names->map) - unnamed : 0;
+    return names != NULL ? (unsigned)map_count(&names->map) : 0;
 }
 
 void
@@ -269,6 +326,8 @@ prepared_free_names(struct prepared_names *names)
     for (size_t i = 0; i < PREPARED_TOLD_MAX; i++)
         statement_unref(names->told[i]);
     map_done(&names->map);
+    if (names->unnamed != NULL)
+        prepared_free_name(names->unnamed);
     free(names->spare);
     free(names);
 }
@@ -482,14 +541,10 @@ prepared_resolve(struct request_op *request, enum request_outcome outcome)
     if (change->name != NULL) {
         change->name->changes.count--;
         if (outcome == REQUEST_DONE)
-            prepared_set_name(&change->name->now, change->statement);
+            prepared_is_named(change->name, change->statement, change->is_here);
         else if (outcome == REQUEST_FAILED && change->name->len == 0)
-            prepared_set_name(&change->name->now, NULL); /* the unnamed one went first */
+            prepared_is_named(change->name, NULL, false); /* the unnamed one went first */
         prepared_settle_name(change->names, change->name);
-    }
-    if (change->unnamed != NULL && outcome != REQUEST_DONE) {
-        statement_unref(*change->unnamed);
-        *change->unnamed = NULL;
     }
     if (change->barriers != NULL)
         (*change->barriers)--;
@@ -520,7 +575,7 @@ prepared_push(struct requests *requests, char type, int action,
     }
     if (change->name != NULL) {
         prepared_begin(&change->name->changes, requests);
-        prepared_expect_name(change->names, change->name, change->statement);
+        prepared_expect_name(change->names, change->name, change->statement, change->is_here);
     }
     r = requests_push_op(requests, type, (enum request_action)action, &op->request);
     if (r < 0)

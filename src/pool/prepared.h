@@ -50,9 +50,15 @@ struct prepared_changes {
 
 /* A name of a client. */
 struct prepared_name {
-    struct map_node node;   /* in names */
+    struct map_node node;   /* in names, but for the unnamed one */
     struct statement *now;  /* a reference, or NULL: nothing has this name */
     struct statement *then; /* likewise */
+    /*
+     * Whether the server's unnamed statement is this one. Without a statement it is one that only
+     * that server has. False for all that have a name.
+     */
+    bool now_here;
+    bool then_here;
     struct prepared_changes changes;
     uint64_t shape;  /* of the rows, as they were described to the client (shape.h) */
     uint16_t number; /* what requests about it are marked with; never 0 */
@@ -66,11 +72,12 @@ struct prepared_name {
 /* All names of a client. */
 struct prepared_names {
     struct map map;
+    struct prepared_name *unnamed;             /* owned; NULL before the first unnamed Parse */
     struct statement *told[PREPARED_TOLD_MAX]; /* references, or NULL; see prepared_tell */
     unsigned told_next;                        /* the oldest of them */
-    size_t bytes;                              /* of all statements as they will be */
-    uint16_t last_number;                      /* given to a name; they come around */
-    struct prepared_op *spare;                 /* owned, or NULL: for the next change */
+    size_t bytes;              /* of all statements as they will be, but for the unnamed one */
+    uint16_t last_number;      /* given to a name; they come around */
+    struct prepared_op *spare; /* owned, or NULL: for the next change */
 };
 
 /* A client that has more than any application needs is told so. */
@@ -106,7 +113,7 @@ struct prepared_set {
 
 /* ---- a client's names */
 
-/* NULL when it has nothing to do with this name. names may be NULL. */
+/* NULL when it has nothing to do with this name; "" is the unnamed one's. names may be NULL. */
 struct prepared_name *prepared_find(const struct prepared_names *names, const char *text,
                                     size_t len);
 /* Whether a statement has the name (then it is name->then). name may be NULL. */
@@ -117,8 +124,26 @@ int prepared_add_name(struct prepared_names **names, const char *text, size_t le
                       struct prepared_name **ret_name);
 /* Forgets a name that was added, if nothing has become of it. */
 void prepared_drop_name(struct prepared_names *names, struct prepared_name *name);
-/* The client has no unnamed statement any more. names may be NULL. */
-void prepared_forget_unnamed(struct prepared_names *names);
+/* A draft becomes what it is a draft of. 0 or -ENOMEM. */
+int prepared_finish_name(struct prepared_names *names, struct prepared_name *name);
+/* Whether the unnamed one is or was something, or becomes it. */
+static inline bool
+prepared_has_unnamed(const struct prepared_name *unnamed)
+{
+    return unnamed->then != NULL || unnamed->then_here || unnamed->changes.count > 0;
+}
+/* The client's unnamed one, or NULL. names may be NULL. */
+static inline struct prepared_name *
+prepared_unnamed(const struct prepared_names *names)
+{
+    return names != NULL ? names->unnamed : NULL;
+}
+/* It is this one, for certain; changes of it are not on their way. */
+void prepared_set_unnamed(struct prepared_names *names, struct statement *statement, bool is_here);
+/* A Parse of it that was certain to be executed has failed. */
+void prepared_fail_unnamed(struct prepared_names *names);
+/* The unnamed statement of the server may be anybody's. names may be NULL. */
+void prepared_leave_unnamed(struct prepared_names *names);
 /*
  * What the client calls the statement with this name on servers, or NULL; of several names the one
  * with the number.
@@ -135,7 +160,7 @@ void prepared_tell(struct prepared_names *names, struct statement *statement);
 bool prepared_was_told(const struct prepared_names *names, const struct statement *statement);
 /* It was parsed. */
 void prepared_tell_no_more(struct prepared_names *names, const struct statement *statement);
-/* The server has forgotten all. names may be NULL. */
+/* The server has forgotten all that have a name. names may be NULL. */
 void prepared_forget_names(struct prepared_names *names);
 /* Whether the client may not name another statement, namely this one. names may be NULL. */
 bool prepared_is_full(const struct prepared_names *names, const struct statement *statement);
@@ -184,12 +209,12 @@ struct prepared_change {
     struct prepared_names *names;
     struct prepared_name *name;  /* becomes */
     struct statement *statement; /* this one, or nothing */
+    bool is_here;                /* as the server's unnamed one */
     struct prepared_set *set;
     struct prepared_entry *entry; /* is there, or not */
     bool adds;
-    uint64_t owner;             /* of what is added */
-    struct statement **unnamed; /* NULL if the server has not done it; a reference */
-    unsigned *barriers;         /* one more, until the request is answered */
+    uint64_t owner;     /* of what is added */
+    unsigned *barriers; /* one more, until the request is answered */
 };
 
 /*

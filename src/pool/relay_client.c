@@ -69,8 +69,8 @@ relay_skip(struct client *client, char type)
 
     if (client->skip == SKIP_MESSAGE) {
         client->skip = SKIP_NOTHING;
-        if (type == FRONTEND_QUERY)
-            prepared_forget_unnamed(client->names);
+        if (type == FRONTEND_QUERY && prepared_unnamed(client->names) != NULL)
+            prepared_set_unnamed(client->names, NULL, false);
         return VERDICT_DROP;
     }
     if (type != FRONTEND_SYNC)
@@ -132,18 +132,13 @@ static enum verdict
 relay_enter_long(struct client *client, char type)
 {
     struct server *const server = client->server;
-    int r;
 
     relay_keep_no_more(server);
     relay_forget_plan(server);
     server->is_altered = server->is_altered || type == FRONTEND_QUERY || type == FRONTEND_PARSE;
     if ((type != FRONTEND_QUERY && type != FRONTEND_PARSE) || !relay_maps(client, type))
         return relay_enter(client, type);
-    if (type == FRONTEND_PARSE)
-        r = relay_push_long_unnamed(client);
-    else
-        r = prepared_push_barrier(&server->requests, type, &server->barriers);
-    if (r < 0)
+    if (relay_push_long(client, type) < 0)
         return relay_closed(client, CLOSE_NO_MEMORY);
     relay_note_work(client, type);
     return VERDICT_SEND;
@@ -189,6 +184,9 @@ relay_judge_mapped(struct client *client, struct span *span, const char *data, c
     switch (mapped) {
     case MAPPED_NOTHING:
         return relay_enter(client, type);
+    case MAPPED_ENTERED:
+        relay_note_work(client, type);
+        return VERDICT_SEND;
     case MAPPED_SENT:
         relay_note_work(client, type);
         return VERDICT_SENT;

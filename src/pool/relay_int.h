@@ -89,6 +89,7 @@ void relay_begin_query(struct client *client);
 /* What was done about a message that may name a statement. */
 enum mapped {
     MAPPED_NOTHING, /* it goes to the server as it is, and is entered as any other */
+    MAPPED_ENTERED, /* it goes to the server as it is, and was entered */
     MAPPED_SENT,    /* it was entered and sent, in other words; the span goes on behind it */
     MAPPED_WAIT,    /* what it means depends on answers that have not come: not now */
     MAPPED_FAILED,  /* no memory */
@@ -114,10 +115,10 @@ void relay_forget_plan(struct server *server);
 
 /* ---- relay_unnamed.c: the unnamed statement -------------------------------------------------- */
 
-/* The server's unnamed statement may be anybody's. */
-void relay_leave_unnamed(struct server *server);
-/* Enters an unnamed Parse that is too long to be remembered. 0 or -ENOMEM. */
-int relay_push_long_unnamed(struct client *client);
+/* Enters a Query or an unnamed Parse that is too long to be looked at. 0 or -ENOMEM. */
+int relay_push_long(struct client *client, char type);
+/* What the server answers now is an error. */
+void relay_unnamed_failed(const struct server *server);
 
 /* ---- relay_heal.c: what is refused, and can be sent once more ------------------------------- */
 

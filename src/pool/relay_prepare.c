@@ -76,7 +76,7 @@ relay_owner(const struct mapping *m, const struct statement *statement)
 }
 
 /* Whether what the server has under this name is what the client means. */
-bool
+static bool
 relay_is_usable(const struct mapping *m, const struct prepared_entry *entry)
 {
     return !entry->is_stale && (entry->owner == 0 || entry->owner == m->client->id);

@@ -75,7 +75,8 @@ relay_can_read(const struct mapping *m, struct prepared_name *name)
 bool
 relay_knows_rows(const struct mapping *m, const struct prepared_name *name)
 {
-    return name->shape != SHAPE_UNKNOWN || relay_is_described(m);
+    /* Of an unnamed one it knows what it was told since its Parse: now and then, nothing. */
+    return name->shape != SHAPE_UNKNOWN || name->len == 0 || relay_is_described(m);
 }
 
 enum mapped

@@ -176,6 +176,7 @@ relay_error(struct server *server, const struct frame *frame, enum request_actio
     if (doubt != DOUBT_NOTHING)
         prepared_doubt(server->prepared, doubt == DOUBT_NAMES);
     relay_note_told(server, doubt);
+    relay_unnamed_failed(server);
     requests_answer(&server->requests, BACKEND_ERROR);
     if (!relay_send_owed(server))
         return false;

@@ -151,8 +151,7 @@ static enum mapped
 relay_plan_deallocate(const struct mapping *m, const struct sql_command *command)
 {
     relay_leave_span(m);
-    if (relay_plan(m->server, command->effect, command->name, NULL) < 0 ||
-        requests_push(&m->server->requests, *m->data, REQUEST_FORWARD) < 0)
+    if (relay_plan(m->server, command->effect, command->name, NULL) < 0 || relay_push(m) < 0)
         return MAPPED_FAILED;
     relay_send_renamed(m, relay_token(command), GONE, sizeof GONE - 1);
     return MAPPED_SENT;
@@ -218,7 +217,7 @@ relay_plan_prepare(const struct mapping *m, const struct sql_command *command,
 
     relay_leave_span(m);
     if (relay_plan(m->server, command->effect, command->name, statement_ref(statement)) < 0 ||
-        requests_push(&m->server->requests, *m->data, REQUEST_FORWARD) < 0)
+        relay_push(m) < 0)
         return MAPPED_FAILED;
     text = statement_name(statement, &len);
     relay_send_renamed(m, at, text, len);
@@ -259,16 +258,6 @@ static enum mapped (*const effects[])(const struct mapping *m,
     [SQL_FORGETS_MORE] = relay_map_barrier,
 };
 
-static int
-relay_send_unchanged(const struct mapping *m)
-{
-    relay_leave_span(m);
-    if (requests_push(&m->server->requests, *m->data, REQUEST_FORWARD) < 0)
-        return -ENOMEM;
-    relay_send(m, m->data, m->avail);
-    return 0;
-}
-
 static bool
 relay_is_command(const struct mapping *m, const char *text, struct sql_command *ret_command)
 {
@@ -281,18 +270,6 @@ relay_is_command(const struct mapping *m, const char *text, struct sql_command *
     return effects[ret_command->effect] != NULL;
 }
 
-static enum mapped
-relay_map_command(const struct mapping *m, const struct sql_command *command)
-{
-    const enum mapped mapped = effects[command->effect](m, command);
-
-    if (*m->data == FRONTEND_QUERY || mapped == MAPPED_WAIT || mapped == MAPPED_FAILED)
-        return mapped;
-    if (mapped == MAPPED_NOTHING && relay_send_unchanged(m) < 0)
-        return MAPPED_FAILED;
-    return relay_end_unnamed_command(m);
-}
-
 /* Whether a Query holds several commands, any of which may do what is not seen here. */
 static bool
 relay_is_several(const struct mapping *m, const char *text)
@@ -303,13 +280,15 @@ relay_is_several(const struct mapping *m, const char *text)
     return more != NULL && more[strspn(more, "; \t\r\n")] != '\0';
 }
 
-/* A text that is no command which matters by itself. */
+/* A text that goes as it is. */
 static enum mapped
-relay_map_other(const struct mapping *m, const char *text)
+relay_map_as_is(const struct mapping *m, const char *text, bool is_command)
 {
-    if (*m->data == FRONTEND_PARSE)
+    if (*m->data == FRONTEND_QUERY)
+        return relay_is_several(m, text) ? relay_send_barrier(m) : MAPPED_NOTHING;
+    if (!is_command)
         return relay_map_unnamed_parse(m, text);
-    return relay_is_several(m, text) ? relay_send_barrier(m) : MAPPED_NOTHING;
+    return relay_push(m) < 0 ? MAPPED_FAILED : MAPPED_ENTERED;
 }
 
 enum mapped
@@ -325,11 +304,11 @@ relay_map_sql(const struct mapping *m, const char *text)
         return MAPPED_NOTHING;
     if (sql_may_alter(text))
         m->server->is_altered = true;
-    is_command = relay_is_command(m, text, &command);
-    if ((is_command || *m->data == FRONTEND_QUERY) && relay_forget_unnamed(m) == MAPPED_FAILED)
+    if (*m->data == FRONTEND_QUERY && relay_forget_unnamed(m) < 0)
         return MAPPED_FAILED;
-    mapped = is_command ? relay_map_command(m, &command) : MAPPED_NOTHING;
-    return mapped == MAPPED_NOTHING ? relay_map_other(m, text) : mapped;
+    is_command = relay_is_command(m, text, &command);
+    mapped = is_command ? effects[command.effect](m, &command) : MAPPED_NOTHING;
+    return mapped == MAPPED_NOTHING ? relay_map_as_is(m, text, is_command) : mapped;
 }
 
 enum mapped
@@ -339,8 +318,7 @@ relay_plan_unknown(const struct mapping *m, struct name_at at, const char *name)
     size_t len;
 
     relay_leave_span(m);
-    if (relay_plan(m->server, SQL_EXECUTES, name, NULL) < 0 ||
-        requests_push(&m->server->requests, *m->data, REQUEST_FORWARD) < 0)
+    if (relay_plan(m->server, SQL_EXECUTES, name, NULL) < 0 || relay_push(m) < 0)
         return MAPPED_FAILED;
     statement_nowhere(nowhere, &len);
     relay_send_renamed(m, at, nowhere, len);

@@ -243,7 +243,7 @@ relay_send_use(const struct mapping *m, struct name_at at, struct prepared_name 
     if (r == 0)
         r = *m->data == FRONTEND_DESCRIBE
                 ? relay_push_description(m, name)
-                : requests_push(&m->server->requests, *m->data, REQUEST_FORWARD);
+                : relay_push(m);
     if (r < 0)
         return MAPPED_FAILED;
     requests_mark(&m->server->requests, name->number);

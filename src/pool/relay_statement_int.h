@@ -78,8 +78,6 @@ int relay_send_close(const struct mapping *m, const char *name, size_t name_len,
  */
 enum mapped relay_make_place(const struct mapping *m, struct statement *statement,
                              struct prepared_change *ret_change);
-/* Whether what the server has under this name is what the client means. */
-bool relay_is_usable(const struct mapping *m, const struct prepared_entry *entry);
 /* The server has statement from here on: MAPPED_SENT; or why not. */
 enum mapped relay_ensure(const struct mapping *m, struct statement *statement);
 
@@ -87,13 +85,16 @@ enum mapped relay_ensure(const struct mapping *m, struct statement *statement);
 
 /* A Parse without a name, which is no command that matters; text is what is behind the name. */
 enum mapped relay_map_unnamed_parse(const struct mapping *m, const char *text);
-/* One that is, behind it. */
-enum mapped relay_end_unnamed_command(const struct mapping *m);
 /* A Bind or Describe of the unnamed statement. */
 enum mapped relay_map_unnamed_use(const struct mapping *m, struct name_at at);
 enum mapped relay_map_unnamed_close(const struct mapping *m);
-/* Ahead of a message with which the unnamed statement goes. MAPPED_NOTHING or _FAILED. */
-enum mapped relay_forget_unnamed(const struct mapping *m);
+/* Ahead of a Query, which ends the unnamed statement. 0 or -ENOMEM. */
+int relay_forget_unnamed(const struct mapping *m);
+/*
+ * Enters the message. A Parse makes an unnamed statement that no other server can have (a command
+ * that matters; those with a name are entered elsewhere). 0 or -ENOMEM.
+ */
+int relay_push(const struct mapping *m);
 
 /* ---- relay_rows.c */
 

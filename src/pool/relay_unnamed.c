@@ -2,26 +2,28 @@
  * relay_unnamed.c - the unnamed statement. A client has one until its next unnamed Parse or its
  * next Query; a server has one, too, and that is whoever's was there last.
  *
- * So a Bind or Describe of it by a client that has none goes behind a Close: the server must not
- * have another client's. The unnamed statement of a client is among its names, under the empty one,
- * and goes with it from server to server:
+ * A client's is among its names, under the empty one, and is either here (the unnamed one of its
+ * server, from its Parse until the server is another client's or has run a query of ours), or
+ * elsewhere; then it is known by its text, and used as a named one:
  *
- *     Parse ""            as it is, and remembered
- *     Bind, Describe ""   as it is, if the server has got that; else as a named one
- *     Query               it is forgotten; unless nothing can be ahead of the Query that fails, by
- *                         a Close that tells whether the Query was executed
+ *     Parse ""            as it is, and remembered; it is here
+ *     Bind, Describe ""   here: as it is; elsewhere: with "pgweir_...", as any other
+ *     ... without one     behind a Close: the server must not have another client's
+ *     Query               forgets it; behind a Close that tells whether the Query was executed, if
+ *                         something is on its way that may fail before
  *
- * With prepare_unnamed, a text that has come before (familiar.h) is one of the server's named
- * statements at once: its Parse is a Parse "pgweir_...", or, if the server has that, a Close of
- * nothing.
+ * A command that means something to statements (relay_sql.c), and a text that is too long, are not
+ * kept: they are here, or nowhere.
  *
- * A command that means something to statements (relay_sql.c) is not good for another server.
+ * With prepare_unnamed, a text that has come before (familiar.h) is a named statement at once: its
+ * Parse is a Parse "pgweir_...", or, if the server has that, a Close of nothing. As with names, the
+ * latter is only at the start of a transaction: where it can be healed, if it is out of date.
  */
 #include <errno.h>
-#include <string.h>
 
 #include "client.h"
 #include "familiar.h"
+#include "lesson.h"
 #include "pg.h"
 #include "policy.h"
 #include "pool.h"
@@ -33,186 +35,209 @@
 #include "shape.h"
 #include "statement.h"
 
-void
-relay_leave_unnamed(struct server *server)
+/* A longer text does not go to another server, however it came. */
+#define UNNAMED_MAX RELAY_HOLD_MAX
+
+/* Another one: nothing of it is known yet. NULL: no memory. */
+static struct prepared_name *
+relay_new_unnamed(const struct mapping *m)
 {
-    if (likely(server->unnamed == NULL))
-        return;
-    statement_unref(server->unnamed);
-    server->unnamed = NULL;
+    struct prepared_name *name = prepared_unnamed(m->client->names);
+
+    if (name == NULL && prepared_add_name(&m->client->names, "", 0, &name) < 0)
+        return NULL;
+    name->shape = SHAPE_UNKNOWN;
+    return name;
 }
 
-static struct prepared_name *
-relay_unnamed(const struct mapping *m)
+/* Whether nothing is on its way on account of which the server could pass over what comes now. */
+static bool
+relay_is_certain(const struct server *server)
 {
-    return prepared_find(m->client->names, "", 0);
+    return server->requests.count == (server->syncing_settings ? 1 : 0) &&
+           server->requests.doubt == REQUESTS_CERTAIN;
+}
+
+static int
+relay_push_change(const struct mapping *m, struct prepared_name *name, struct statement *statement,
+                  bool is_here)
+{
+    const struct prepared_change change = {
+        .names = m->client->names, .name = name, .statement = statement, .is_here = is_here};
+
+    return prepared_push(&m->server->requests, *m->data, REQUEST_FORWARD, &change);
+}
+
+/* A Parse as it is. If it is not passed over, only its failure needs to be known. */
+static enum mapped
+relay_pass_parse(const struct mapping *m, struct prepared_name *name, struct statement *statement)
+{
+    if (relay_is_certain(m->server)) {
+        prepared_set_unnamed(m->client->names, statement, true);
+        return MAPPED_NOTHING;
+    }
+    return relay_push_change(m, name, statement, true) < 0 ? MAPPED_FAILED : MAPPED_ENTERED;
+}
+
+void
+relay_unnamed_failed(const struct server *server)
+{
+    const struct requests *const requests = &server->requests;
+
+    if (requests_head_type(requests) == FRONTEND_PARSE && !requests_head_has_op(requests) &&
+        server->client != NULL && prepared_unnamed(server->client->names) != NULL)
+        prepared_fail_unnamed(server->client->names);
 }
 
 /* A Close of the server's, ahead of the message. */
-static enum mapped
-relay_send_unnamed_close(const struct mapping *m, const struct prepared_change *change)
+static int
+relay_close_unnamed(const struct mapping *m, struct prepared_name *name)
 {
+    const struct prepared_change change = {.names = m->client->names, .name = name};
+
     relay_leave_span(m);
-    return relay_send_close(m, "", 0, REQUEST_QUIET, change) < 0 ? MAPPED_FAILED : MAPPED_NOTHING;
+    return relay_send_close(m, "", 0, REQUEST_QUIET, &change);
 }
 
-enum mapped
+int
 relay_forget_unnamed(const struct mapping *m)
 {
-    struct prepared_change change = {.names = m->client->names, .name = relay_unnamed(m)};
+    struct prepared_name *const name = prepared_unnamed(m->client->names);
 
-    if (likely(change.name == NULL))
-        return MAPPED_NOTHING;
-    if (m->server->requests.count > (m->server->syncing_settings ? 1 : 0))
-        return relay_send_unnamed_close(m, &change);
-    prepared_forget_unnamed(change.names);
-    return MAPPED_NOTHING;
+    if (likely(name == NULL || !prepared_has_unnamed(name)))
+        return 0;
+    if (!relay_is_certain(m->server))
+        return relay_close_unnamed(m, name);
+    prepared_set_unnamed(m->client->names, NULL, false);
+    return 0;
 }
 
-/* From here on it is statement, which the server has got as it came, or is getting. */
-static struct prepared_change
-relay_take_unnamed(const struct mapping *m, struct prepared_name *name, struct statement *statement)
+int
+relay_push(const struct mapping *m)
 {
-    relay_leave_unnamed(m->server);
-    if (statement != NULL)
-        m->server->unnamed = statement_ref(statement);
-    return (struct prepared_change){.names = m->client->names,
-                                    .name = name,
-                                    .statement = statement,
-                                    .unnamed = &m->server->unnamed};
+    struct prepared_name *name;
+
+    if (*m->data != FRONTEND_PARSE)
+        return requests_push(&m->server->requests, *m->data, REQUEST_FORWARD);
+    name = relay_new_unnamed(m);
+    return name != NULL ? relay_push_change(m, name, NULL, true) : -ENOMEM;
 }
 
-/* The message as it is. */
+int
+relay_push_long(struct client *client, char type)
+{
+    struct span nothing = {.to = NULL}; /* all that came before is sent */
+    struct server *const server = client->server;
+    const struct mapping m = {client, server, &nothing, &type, 0, 0};
+
+    if (type == FRONTEND_PARSE)
+        return relay_push(&m);
+    if (!requests_passes_over(&server->requests) && relay_forget_unnamed(&m) < 0)
+        return -ENOMEM;
+    return prepared_push_barrier(&server->requests, type, &server->barriers);
+}
+
+/* ---- Parse ------------------------------------------------------------------------------------
+ */
+
+/* As a named one; or as it is, where that would be for this use only, or of no use. */
 static enum mapped
-relay_pass_unnamed(const struct mapping *m, struct prepared_name *name, struct statement *statement)
+relay_name_parse(const struct mapping *m, struct prepared_name *name, struct statement *statement)
 {
-    const struct prepared_change change = relay_take_unnamed(m, name, statement);
-
-    relay_leave_span(m);
-    if (prepared_push(&m->server->requests, *m->data, REQUEST_FORWARD, &change) < 0)
-        return MAPPED_FAILED;
-    relay_send(m, m->data, m->avail);
-    return MAPPED_SENT;
-}
-
-/* As in relay_map_new: only where what is out of date can be healed, and a Parse cannot fail. */
-static enum mapped
-relay_name_unnamed(const struct mapping *m, struct name_at at, struct prepared_name *name,
-                   struct statement *statement)
-{
+    const struct name_at at = {m->data + PG_HEADER_SIZE, 0};
     struct prepared_entry *const entry = prepared_get(m->server->prepared, statement);
     const enum prepared_state state = prepared_entry_state(entry, &m->server->requests);
-    enum mapped mapped;
+    enum mapped mapped = MAPPED_WAIT;
 
+    if (state == PREPARED_UNSURE || m->server->is_altered)
+        return relay_pass_parse(m, name, statement);
     relay_leave_span(m);
-    if (state == PREPARED_UNSURE || m->server->is_altered || m->server->progress != PROGRESS_NAMED)
-        return relay_pass_unnamed(m, name, statement);
-    relay_leave_unnamed(m->server);
-    if (state == PREPARED_IS && relay_is_usable(m, entry))
-        return relay_map_again(m, at, statement, name, entry);
-    mapped = relay_map_first(m, at, statement, name);
-    if (mapped == MAPPED_WAIT)
-        prepared_drop_name(m->client->names, name);
-    return mapped;
+    if (state == PREPARED_NOT || entry->is_stale || entry->owner != 0)
+        mapped = relay_map_first(m, at, statement, name);
+    else if (m->server->progress == PROGRESS_NAMED)
+        mapped = relay_map_again(m, at, statement, name, entry);
+    return mapped == MAPPED_WAIT ? relay_pass_parse(m, name, statement) : mapped;
 }
 
-/* The client's, under the empty name. 0 or -ENOMEM. */
+/* Most often it is the client's last one. 0 and a reference, or -ENOMEM. */
 static int
-relay_begin_unnamed(const struct mapping *m, struct prepared_name **ret_name)
+relay_find_text(const struct mapping *m, const struct prepared_name *name, const char *text,
+                size_t len, struct statement **ret_statement)
 {
-    *ret_name = relay_unnamed(m);
-    if (*ret_name == NULL && prepared_add_name(&m->client->names, "", 0, ret_name) < 0)
-        return -ENOMEM;
-    (*ret_name)->shape = SHAPE_UNKNOWN;
+    struct settings *const settings = m->client->settings;
+    struct shard *const shard = m->client->shard;
+    const bool names = shard->policy->prepare_unnamed;
+
+    if (names || name->then == NULL || !statement_is_draft_of(name->then, settings, text, len))
+        return familiar_get(&shard->familiar, settings, text, len, names, ret_statement);
+    *ret_statement = statement_ref(name->then);
     return 0;
 }
 
 enum mapped
 relay_map_unnamed_parse(const struct mapping *m, const char *text)
 {
-    const struct name_at at = {text - 1, 0};
-    struct shard *const shard = m->client->shard;
+    const size_t len = (size_t)(m->data + m->avail - text);
     struct prepared_name *name;
     struct statement *statement;
-    bool is_familiar;
     enum mapped mapped;
 
-    if (relay_begin_unnamed(m, &name) < 0 ||
-        familiar_get(&shard->familiar, m->client->settings, text,
-                     (size_t)(m->data + m->avail - text), &statement, &is_familiar) < 0)
+    if (len > UNNAMED_MAX)
+        return relay_push(m) < 0 ? MAPPED_FAILED : MAPPED_ENTERED;
+    name = relay_new_unnamed(m);
+    if (name == NULL || relay_find_text(m, name, text, len, &statement) < 0)
         return MAPPED_FAILED;
-    mapped = is_familiar && shard->policy->prepare_unnamed
-                 ? relay_name_unnamed(m, at, name, statement)
-                 : relay_pass_unnamed(m, name, statement);
+    mapped = m->client->shard->policy->prepare_unnamed && !statement_is_draft(statement)
+                 ? relay_name_parse(m, name, statement)
+                 : relay_pass_parse(m, name, statement);
     statement_unref(statement);
     return mapped;
 }
 
-/* The change to one that is good for this server only. 0 or -ENOMEM. */
-static int
-relay_take_command(const struct mapping *m, struct prepared_change *ret_change)
-{
-    struct prepared_name *name;
-    struct statement *statement;
-    int r;
+/* ---- Bind, Describe, Close --------------------------------------------------------------------
+ */
 
-    r = relay_begin_unnamed(m, &name);
-    if (r == 0)
-        r = statement_get(m->client->settings, STATEMENT_COMMAND, "", 0, &statement);
-    if (r < 0)
-        return r;
-    *ret_change = relay_take_unnamed(m, name, statement);
-    statement_unref(statement); /* the server has a reference */
-    return 0;
+/* What is described here, but used elsewhere, must still look so. */
+static enum mapped
+relay_use_here(const struct mapping *m, struct prepared_name *name)
+{
+    if (*m->data != FRONTEND_DESCRIBE || name->then == NULL || name->shape != SHAPE_UNKNOWN)
+        return MAPPED_NOTHING;
+    return lesson_push(&m->server->requests, REQUEST_FORWARD, NULL, NULL, m->client->names, name) <
+                   0
+               ? MAPPED_FAILED
+               : MAPPED_ENTERED;
 }
 
-enum mapped
-relay_end_unnamed_command(const struct mapping *m)
+static enum mapped
+relay_use_elsewhere(const struct mapping *m, struct name_at at, struct prepared_name *name)
 {
-    struct prepared_change change;
-
-    if (relay_take_command(m, &change) < 0 ||
-        relay_send_close(m, STATEMENT_PREFIX, STATEMENT_PREFIX_LEN, REQUEST_QUIET, &change) < 0)
+    if (prepared_finish_name(m->client->names, name) < 0)
         return MAPPED_FAILED;
-    return MAPPED_SENT;
-}
-
-int
-relay_push_long_unnamed(struct client *client)
-{
-    const struct mapping m = {.client = client, .server = client->server};
-    struct prepared_change change;
-
-    return relay_take_command(&m, &change) < 0
-               ? -ENOMEM
-               : prepared_push(&m.server->requests, FRONTEND_PARSE, REQUEST_FORWARD, &change);
+    return relay_map_use(m, at, name);
 }
 
 enum mapped
 relay_map_unnamed_use(const struct mapping *m, struct name_at at)
 {
-    const struct prepared_change nothing = {.adds = false};
-    struct prepared_name *const name = relay_unnamed(m);
+    struct prepared_name *const name = prepared_unnamed(m->client->names);
+    const enum prepared_state state = prepared_name_state(name, &m->server->requests);
 
-    switch (prepared_name_state(name, &m->server->requests)) {
-    case PREPARED_UNSURE:
+    if (state == PREPARED_UNSURE)
         return MAPPED_WAIT;
-    case PREPARED_IS:
-        if (name->then == m->server->unnamed)
-            return MAPPED_NOTHING;
-        if (statement_kind(name->then) != STATEMENT_COMMAND)
-            return relay_map_use(m, at, name);
-        break;
-    default:
-        break;
-    }
-    return relay_send_unnamed_close(m, &nothing);
+    if (name != NULL && name->then_here)
+        return relay_use_here(m, name);
+    if (state == PREPARED_IS)
+        return relay_use_elsewhere(m, at, name);
+    return relay_close_unnamed(m, NULL) < 0 ? MAPPED_FAILED : MAPPED_NOTHING;
 }
 
 enum mapped
 relay_map_unnamed_close(const struct mapping *m)
 {
-    struct prepared_name *const name = relay_unnamed(m);
+    struct prepared_name *const name = prepared_unnamed(m->client->names);
 
-    return name != NULL ? relay_pass_unnamed(m, name, NULL) : MAPPED_NOTHING;
+    if (name == NULL || !prepared_has_unnamed(name))
+        return MAPPED_NOTHING;
+    return relay_push_change(m, name, NULL, false) < 0 ? MAPPED_FAILED : MAPPED_ENTERED;
 }

@@ -234,7 +234,6 @@ server_free_message(struct message *message)
     requests_done(&server->requests);
     prepared_free(server->prepared);
     relay_forget_plan(server);
-    relay_leave_unnamed(server);
     buf_done(&server->held);
     buf_done(&server->replay);
     settings_unref(server->settings);
@@ -376,7 +375,7 @@ server_link(struct server *server, struct client *client)
     server->taught = NULL;
     server->is_altered = false;
     relay_forget_plan(server);
-    relay_leave_unnamed(server);
+    prepared_leave_unnamed(client->names);
     *server->trouble = '\0';
     if (server->shard->policy->server_lifetime == 0)
         server->lifetime = 0;

@@ -39,7 +39,6 @@ struct prepared_name;
 struct prepared_set;
 struct settings;
 struct shard;
-struct statement;
 
 enum server_state {
     SERVER_SETUP,
@@ -93,8 +92,7 @@ struct server {
     struct backend *backend;       /* owned; the connector's from CLOSING on */
     struct settings *settings;     /* a reference: what the server has reported */
     struct prepared_set *prepared; /* owned; NULL until it has a client's statement */
-    struct plan *plan; /* owned; what the unnamed statement does, if that matters; relay_sql.c */
-    struct statement *unnamed; /* a reference: its client's, if the server has it; or NULL */
+    struct plan *plan;  /* owned; what the unnamed statement does, if that matters; relay_sql.c */
     unsigned strangers; /* statements that it has got in this transaction in ways not recognised */
     struct requests requests;
     struct framer framer;

@@ -82,7 +82,9 @@ settings_unref(struct settings *settings)
 
     if (settings == NULL || settings == &empty_set)
         return;
-    /* Under the mutex, so that nobody finds in the table what is being freed. */
+    /* The last one under the mutex, so that nobody finds in the table what is being freed. */
+    if (ref_put_unless_last(&settings->ref))
+        return;
     (void)pthread_mutex_lock(&table_mutex);
     last = ref_put(&settings->ref);
     if (last)

@@ -28,9 +28,10 @@ struct statement {
     size_t name_len;
     const char *context; /* behind the struct */
     size_t context_len;
-    const char *text; /* in messages */
+    const char *text; /* in messages; a draft's is behind the struct */
     size_t text_len;
-    struct buf messages; /* owned */
+    struct buf messages;       /* owned; a draft has none */
+    struct settings *settings; /* a reference, of a draft only */
 };
 
 struct statement_key {
@@ -199,6 +200,7 @@ statement_free(struct statement *statement)
     if (statement == NULL)
         return;
     buf_done(&statement->messages);
+    settings_unref(statement->settings);
     free(statement);
 }
 DEFINE_CLEANUP(struct statement *, statement_free);
@@ -311,6 +313,48 @@ statement_ref(struct statement *statement)
     return statement;
 }
 
+int
+statement_draft(struct settings *settings, const char *text, size_t len,
+                struct statement **ret_draft)
+{
+    struct statement *const draft = malloc(sizeof *draft + len);
+
+    if (draft == NULL)
+        return -ENOMEM;
+    *draft = (struct statement){.kind = STATEMENT_PARSED, .text_len = len};
+    ref_init(&draft->ref);
+    draft->settings = settings_ref(settings);
+    draft->text = memcpy(draft + 1, text, len);
+    *ret_draft = draft;
+    return 0;
+}
+
+bool
+statement_is_draft(const struct statement *statement)
+{
+    return statement->settings != NULL;
+}
+
+bool
+statement_is_draft_of(const struct statement *statement, const struct settings *settings,
+                      const char *text, size_t len)
+{
+    return statement->settings == settings && statement_has_text(statement, text, len);
+}
+
+int
+statement_finish(const struct statement *draft, struct statement **ret_statement)
+{
+    return statement_get(draft->settings, draft->kind, draft->text, draft->text_len, ret_statement);
+}
+
+static void
+statement_unref_draft(struct statement *draft)
+{
+    if (ref_put(&draft->ref))
+        statement_free(draft);
+}
+
 void
 statement_unref(struct statement *statement)
 {
@@ -318,6 +362,10 @@ statement_unref(struct statement *statement)
 
     if (statement == NULL)
         return;
+    if (statement_is_draft(statement)) {
+        statement_unref_draft(statement);
+        return;
+    }
     /* Not the last: no lock. The last is only let go of under it, so that nobody finds it then. */
     if (ref_put_unless_last(&statement->ref))
         return;
@@ -364,14 +412,7 @@ static const struct {
 } kinds[] = {
     [STATEMENT_PARSED] = {"P", FRONTEND_PARSE},
     [STATEMENT_SQL] = {"CPBECC", FRONTEND_EXECUTE},
-    [STATEMENT_COMMAND] = {"", 0},
 };
-
-enum statement_kind
-statement_kind(const struct statement *statement)
-{
-    return statement->kind;
-}
 
 const char *
 statement_steps(const struct statement *statement)

@@ -35,9 +35,8 @@ struct statement;
 
 /* How it is made on a server. */
 enum statement_kind {
-    STATEMENT_PARSED,  /* by a Parse */
-    STATEMENT_SQL,     /* by the command PREPARE, in messages that leave nothing else behind */
-    STATEMENT_COMMAND, /* not at all: an unnamed one that is good for one server only */
+    STATEMENT_PARSED, /* by a Parse */
+    STATEMENT_SQL,    /* by the command PREPARE, in messages that leave nothing else behind */
 };
 
 /*
@@ -48,6 +47,20 @@ enum statement_kind {
 int statement_get(const struct settings *settings, enum statement_kind kind, const char *text,
                   size_t len, struct statement **ret_statement);
 struct statement *statement_ref(struct statement *statement);
+/*
+ * A draft of what is PARSED, which nobody else finds and which costs no more than a copy of the
+ * text. It can be kept, and finished; all that is said of statements below, it has not yet.
+ */
+int statement_draft(struct settings *settings, const char *text, size_t len,
+                    struct statement **ret_draft);
+bool statement_is_draft(const struct statement *statement);
+/* Whether it is a draft of this text under these settings. */
+bool statement_is_draft_of(const struct statement *statement, const struct settings *settings,
+                           const char *text, size_t len);
+/* The statement that it is a draft of: 0 and a reference, or -ENOMEM. */
+int statement_finish(const struct statement *draft, struct statement **ret_statement);
+/* Whether it, or what it is a draft of, is PARSED and was made from this text. */
+bool statement_has_text(const struct statement *statement, const char *text, size_t len);
 /* NULL is nothing. */
 void statement_unref(struct statement *statement);
 
@@ -57,9 +70,6 @@ const char *statement_name(const struct statement *statement, size_t *ret_len);
 size_t statement_size(const struct statement *statement);
 /* A good hash of its name. */
 uint64_t statement_hash(const struct statement *statement);
-/* Whether it was made from this text by statement_get, as one that is PARSED. */
-bool statement_has_text(const struct statement *statement, const char *text, size_t len);
-enum statement_kind statement_kind(const struct statement *statement);
 /* The types of the messages that make it on a server, one character each. */
 const char *statement_steps(const struct statement *statement);
 /* The one of them that does it. */

@@ -129,6 +129,13 @@ some_name(struct script *script)
     return names[roll(script, ARRAY_SIZE(names))];
 }
 
+/* Or the unnamed one. */
+static const char *
+some_statement(struct script *script)
+{
+    return roll(script, 4) == 0 ? "" : some_name(script);
+}
+
 static const char *
 some_text(struct script *script)
 {
@@ -152,14 +159,13 @@ write_parse(struct script *script)
 {
     const char *const text = some_text(script);
 
-    append_parse(script, some_name(script), *text != '\0' ? text : "none");
+    append_parse(script, some_statement(script), *text != '\0' ? text : "none");
 }
 
 static void
 write_bind(struct script *script)
 {
-    append_bind(script, "",
-                script->style.keeps_unnamed && roll(script, 4) == 0 ? "" : some_name(script));
+    append_bind(script, "", some_statement(script));
     if (roll(script, 4) == 0)
         append_named(script, 'D', 'P', "");
     if (roll(script, 4) > 0)
@@ -183,13 +189,13 @@ write_portal(struct script *script)
 static void
 write_describe(struct script *script)
 {
-    append_named(script, 'D', 'S', some_name(script));
+    append_named(script, 'D', 'S', some_statement(script));
 }
 
 static void
 write_close(struct script *script)
 {
-    append_named(script, 'C', 'S', some_name(script));
+    append_named(script, 'C', 'S', some_statement(script));
 }
 
 static void
@@ -246,7 +252,7 @@ write_deallocate(struct script *script)
     }
     write_command(script, text);
     /* In later transactions that unnamed statement is not known. */
-    if (!script->style.keeps_unnamed || script->style.has_own_names)
+    if (script->style.has_own_names)
         return;
     append_sync(script);
     append_str(script, 'Q', marked(script, "after the command"));
@@ -323,8 +329,8 @@ write_copy(struct script *script)
     append_sync(script);
     if (with_sync || script->style.is_careless)
         append_gate(script);
-    /* Nobody is to use that unnamed statement again. */
-    if (script->style.keeps_unnamed)
+    /* Nobody is to use that unnamed statement again; and in session mode a fence may end it. */
+    if (*name == '\0' || script->style.has_own_names)
         append_str(script, 'Q', marked(script, "after the copy"));
 }
 

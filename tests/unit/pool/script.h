@@ -26,7 +26,6 @@ struct script_style {
     unsigned client; /* its digit in marks */
     bool has_transactions;
     bool has_session;   /* CopyBoth */
-    bool keeps_unnamed; /* the unnamed statement outlives a Sync */
     bool has_own_names; /* nobody rewrites them */
     bool is_careless;   /* it may break the protocol, and be closed for it */
 };

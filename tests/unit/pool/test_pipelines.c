@@ -481,10 +481,10 @@ play_kind(struct fixture *f, const char *how, struct script_style style)
     assert_true(plays < 10 || style.has_session || totals.queue_cancels > 0);
 }
 
-static const struct script_style plain = {.has_transactions = true, .keeps_unnamed = true};
-static const struct script_style single = {.has_transactions = false, .keeps_unnamed = true};
+static const struct script_style plain = {.has_transactions = true};
+static const struct script_style single = {.has_transactions = false};
 static const struct script_style session = {
-    .has_transactions = true, .has_session = true, .keeps_unnamed = true, .has_own_names = true};
+    .has_transactions = true, .has_session = true, .has_own_names = true};
 
 static void
 test_one_worker(void **state)
