@@ -150,6 +150,7 @@ struct config {
     bool log_disconnections;
     bool log_pooler_errors;
     bool log_stats;
+    bool log_stats_legacy;
     bool console_legacy_columns;
     usec_t stats_period;
     int verbose;

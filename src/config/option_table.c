@@ -226,6 +226,9 @@ static const struct option rows[] = {
       .help = "Log each error that pgweir itself sends to a client." },
     { KEY(log_stats), .type = OPT_BOOL, .group = GROUP_LOG, .def = "1",
       .help = "Log a line of statistics every stats_period." },
+    { KEY(log_stats_legacy), .type = OPT_BOOL, .group = GROUP_LOG, .def = "0",
+      .help = "The line of statistics has the form that PgBouncer gave it until 1.20, without "
+              "parses, binds and logins, for tools that read no other, such as Debian's pgBadger." },
     { KEY(logfile), .type = OPT_STRING, .group = GROUP_LOG, .def = "",
       .example = "/var/log/pgweir/pgweir.log",
       .help = "File to append the log to; a reload opens it anew, as rotation needs it." },

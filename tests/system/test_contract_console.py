@@ -542,17 +542,34 @@ def test_tool_prometheus_pgbouncer_exporter(pgweir, tmp_path):
     assert float(values["pgbouncer_used_clients"]) >= 1
 
 
+def pgbadger(pooler, tmp_path):
+    """What it makes of the log, which it has found out to be a pooler's."""
+    log, report = tmp_path / "pgbouncer.log", tmp_path / "report.json"
+    log.write_text(pooler.log())
+    said = harness.run(["pgbadger", "--quiet", "--outfile", str(report), str(log)])
+    assert "UN" not in said  # such as UNRECOGNIZED LOG LEVEL
+    return json.loads(report.read_text())
+
+
 @pytest.mark.skipif(not shutil.which("pgbadger"), reason="pgbadger is not installed")
 def test_tool_pgbadger(pooler, tmp_path):
-    """It finds out by itself that this is a pooler's log, and reports its connections."""
+    """It reports connections and errors."""
     for _ in range(5):
         pooler.psql("SELECT 1", "shop")
     with pytest.raises(harness.Failed):
         pooler.psql("SELECT 1", "no_such_database")
-    log, report = tmp_path / "pgbouncer.log", tmp_path / "report.json"
-    log.write_text(pooler.log())
-    harness.run(["pgbadger", "--quiet", "--outfile", str(report), str(log)])
-    found = json.loads(report.read_text())
+    found = pgbadger(pooler, tmp_path)
     assert found["pgb_connection_info"]["database"]["shop"] >= 5
     assert found["pgb_connection_info"]["user"][harness.SUPERUSER] >= 5
     assert any("no such database" in error for error in found["pgb_error_info"])
+
+
+@pytest.mark.skipif(not shutil.which("pgbadger"), reason="pgbadger is not installed")
+def test_tool_pgbadger_statistics(pgweir, tmp_path):
+    """Debian's knows the line of statistics only as it was before PgBouncer 1.21: log_stats_legacy."""
+    pooler = pgweir(log_stats_legacy=1, stats_period=1)
+    harness.wait_for(lambda: "stats: 0 xacts/s, 0 queries/s, in 0 B/s" in pooler.log(), 20, "the first line")
+    harness.wait_for(lambda: pooler.psql("SELECT 1", "postgres") and " 0 queries/s" not in pooler.log().rpartition("stats: ")[2])
+    found = pgbadger(pooler, tmp_path)
+    minutes = [minute for day in found["pgb_per_minute_info"].values() for hour in day.values() for minute in hour.values()]
+    assert any(float(minute["t_req"]) >= 1 and float(minute["t_inbytes"]) >= 1 for minute in minutes if "t_req" in minute)
