@@ -1,5 +1,6 @@
 /*
- * explain.h - what --explain prints about a file without errors: for people who come from PgBouncer.
+ * explain.h - what --explain prints about a file without errors: for people who come from
+ * PgBouncer.
  */
 #pragma once
 

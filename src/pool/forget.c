@@ -207,7 +207,8 @@ database_may_go(struct database *database, const struct config *config, usec_t n
         return false;
     if (config->autodb == NULL)
         return true;
-    if (atomic_load(&database->paused) || atomic_load(&database->disabled)) /* somebody wants it so */
+    if (atomic_load(&database->paused) ||
+        atomic_load(&database->disabled)) /* somebody wants it so */
         database->used_at = now;
     return is_over(&database->used_at, config->autodb_idle_timeout, now);
 }

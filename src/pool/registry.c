@@ -401,8 +401,8 @@ pool_set_credential(struct pool *pool, struct credential *credential)
 }
 
 /*
- * Works out the policy anew, under both mutexes; is_obsolete: the servers that there are go, whether
- * they fit or not. It stays as it is when memory has run out.
+ * Works out the policy anew, under both mutexes; is_obsolete: the servers that there are go,
+ * whether they fit or not. It stays as it is when memory has run out.
  */
 static void
 registry_renew_policy(struct pool *pool, struct config *config, bool is_obsolete)

@@ -7,8 +7,8 @@
 
 #include "client.h"
 #include "engine_int.h"
-#include "forget.h"
 #include "familiar.h"
+#include "forget.h"
 #include "policy.h"
 #include "pool.h"
 #include "relay_int.h"
