@@ -91,6 +91,7 @@ struct server {
     struct client *client;         /* linked; NULL unless ACTIVE */
     struct backend *backend;       /* owned; the connector's from CLOSING on */
     struct settings *settings;     /* a reference: what the server has reported */
+    struct settings *defaults;     /* likewise, before anything was SET */
     struct prepared_set *prepared; /* owned; NULL until it has a client's statement */
     struct plan *plan;  /* owned; what the unnamed statement does, if that matters; relay_sql.c */
     unsigned strangers; /* statements that it has got in this transaction in ways not recognised */
@@ -117,7 +118,8 @@ struct server {
     bool is_altered;       /* by a SET, say, in this transaction: a text may mean something else */
     bool skip_rest;        /* of the message under way: nobody is to see it */
     bool ask_failed;       /* the ask under way was answered by an error */
-    bool syncing_settings; /* the first request of this link sets parameters */
+    bool syncing_settings; /* the first request sets parameters */
+    bool resets;           /* its client has RESET some, and it does not have the client's yet */
     bool said_fatal;       /* its client was told by itself why it ends */
     bool was_canceled;     /* a cancel was sent during this link */
     bool cancel_in_doubt;  /* one may still be on its way: no other client may get the server */
