@@ -362,7 +362,7 @@ server_link(struct server *server, struct client *client)
     server->cancel_from = 0;
     server->said_fatal = false;
     server->progress = PROGRESS_LINKED;
-    server->taught = NULL;
+    server->taught.statement = NULL;
     server->is_altered = false;
     server->resets = false;
     relay_forget_plan(server);

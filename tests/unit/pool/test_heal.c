@@ -803,6 +803,35 @@ test_unnamed_is_run_again(void **state)
     finish(client, server, "312");
 }
 
+/* It goes to another server, and its rows are those that were described on the first. */
+static void
+test_unnamed_is_compared(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server, *second;
+
+    fixture_begin(f, "", &client, &server);
+    send_parse(client, "", "select *");
+    send_describe(client, "");
+    peer_send(client, 'S', NULL);
+    peer_expect(server, 'P', "select *");
+    peer_expect_types(server, "DS");
+    peer_send(server, '1', NULL);
+    peer_send(server, 't', "");
+    send_rows(server, "a");
+    peer_send_ready(server, 'I');
+    peer_expect_types(client, "1tTZ");
+    second = other_server(f, client, server, "");
+    peer_expect_types(second, "PDH");
+    peer_send(second, '1', NULL);
+    peer_send(second, 't', "");
+    send_rows(second, "b");
+    refuse_nowhere(second, 'B');
+    peer_expect_types(second, "ES");
+    peer_send_ready(second, 'I');
+    expect_changed(client);
+}
+
 /* Where nothing could be run again, an unnamed Parse is one, too. */
 static void
 test_unnamed_in_a_transaction(void **state)
@@ -1036,6 +1065,7 @@ main(void)
         TEST(test_parsed_before_by_another),
         TEST(test_parsed_before_and_not_described),
         TEST(test_unnamed_is_run_again),
+        TEST(test_unnamed_is_compared),
         TEST(test_unnamed_in_a_transaction),
         TEST(test_described_without_a_sync),
         TEST(test_who_was_told_parses),
