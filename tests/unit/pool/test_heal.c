@@ -564,6 +564,30 @@ test_described_once(void **state)
     finish(client, server, "2");
 }
 
+/* The Describe comes when the Bind is gone, or behind its Execute. */
+static void
+test_described_later(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+    char name[NAME_SIZE];
+
+    fixture_begin(f, "", &client, &server);
+    prepare(client, server, "s1", "select *", name);
+    send_bind(client, "s1");
+    peer_expect_types(server, "B");
+    peer_send(client, 'D', "P");
+    peer_send(client, 'S', NULL);
+    peer_expect_types(server, "DS");
+    peer_send(server, '2', NULL);
+    send_rows(server, "old");
+    peer_send_ready(server, 'I');
+    peer_expect_types(client, "2TZ");
+    change_rows(f, server, "new");
+    send_used(client, "s1");
+    expect_refused(client, server, name);
+}
+
 /* The description of another portal says nothing of this one's rows. */
 static void
 test_description_of_another_portal(void **state)
@@ -1056,6 +1080,7 @@ main(void)
         TEST(test_server_that_had_other_rows),
         TEST(test_question_that_is_passed_over_teaches_nothing),
         TEST(test_described_once),
+        TEST(test_described_later),
         TEST(test_description_of_another_portal),
         TEST(test_server_that_cannot_prepare_it),
         TEST(test_wide_rows),
