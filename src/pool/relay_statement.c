@@ -241,9 +241,7 @@ relay_send_use(const struct mapping *m, struct name_at at, struct prepared_name 
     if (*m->data == FRONTEND_DESCRIBE)
         r = relay_describe_ahead(m, at, name);
     if (r == 0)
-        r = *m->data == FRONTEND_DESCRIBE
-                ? relay_push_description(m, name)
-                : relay_push(m);
+        r = *m->data == FRONTEND_DESCRIBE ? relay_push_description(m, name) : relay_push(m);
     if (r < 0)
         return MAPPED_FAILED;
     requests_mark(&m->server->requests, name->number);
