@@ -84,6 +84,9 @@ sql_may_matter(const char *text)
  */
 bool sql_alters(const char *text);
 
+/* Whether text begins with RESET. */
+bool sql_resets(const char *text);
+
 /* The same, for most texts without a look behind their first letters. */
 static inline bool
 sql_may_alter(const char *text)

@@ -247,7 +247,8 @@ static const struct option rows[] = {
       .min = 0, .max = INT_MAX,
       .help = "How many named prepared statements (of the protocol, and of the commands PREPARE and "
               "EXECUTE) a server connection keeps in transaction and statement mode, so that "
-              "clients can use theirs on any; 0 leaves their names alone." },
+              "clients can use theirs on any, and their unnamed one as well; 0 leaves all of them "
+              "alone." },
     { KEY(max_user_client_connections), .type = OPT_INT, .group = GROUP_POOL, .def = "0",
       .help = "How many clients one user may have; 0 means no limit." },
     { KEY(max_user_connections), .type = OPT_INT, .group = GROUP_POOL, .def = "0",
@@ -278,8 +279,8 @@ static const struct option rows[] = {
     { KEY(prepare_unnamed), .type = OPT_BOOL, .group = GROUP_POOL, .def = "0",
       .help = "Do not let a server parse the text of an unnamed statement again that has come "
               "before: from its second time on it is kept among the prepared statements "
-              "(max_prepared_statements), and PostgreSQL may choose a generic plan for it. An "
-              "unnamed statement can then also be used in later transactions." },
+              "(max_prepared_statements), and PostgreSQL may choose a generic plan for it. Within "
+              "a transaction, behind its first statement, it is parsed all the same." },
     { KEY(query_timeout), .type = OPT_DURATION, .group = GROUP_TIMEOUT, .def = "0",
       .help = "Close client and server when a query takes longer; 0 means never." },
     { KEY(query_wait_notify), .type = OPT_DURATION, .group = GROUP_TIMEOUT, .def = "5",

@@ -388,9 +388,13 @@ has_open_columns(const struct prepared *prepared)
 }
 
 static void
-describe_prepared(struct session *session, const struct prepared *prepared)
+describe_prepared(struct session *session, const char *name)
 {
-    if (has_open_columns(prepared))
+    const struct prepared *const prepared = find_prepared(session, name);
+
+    if (prepared == NULL)
+        no_prepared(session, name);
+    else if (has_open_columns(prepared))
         session_error_state(session, SQLSTATE_INDETERMINATE_DATATYPE,
                             "columns that depend on a parameter cannot be described", NULL);
     else if (put_parameter_types(&session->output, prepared) < 0)
@@ -400,23 +404,28 @@ describe_prepared(struct session *session, const struct prepared *prepared)
 }
 
 static void
+describe_portal(struct session *session, const char *name)
+{
+    const struct portal *const portal = find_portal(session, name);
+
+    if (portal == NULL)
+        no_portal(session, name);
+    else
+        answer_columns(session, portal->sql, &portal->formats);
+}
+
+static void
 on_describe(struct session *session, struct reader *reader)
 {
     const char *const what = read_bytes(reader, 1);
     const char *const name = read_string(reader);
-    const struct prepared *prepared;
-    const struct portal *portal;
 
-    if (!read_all(reader) || (*what != 'S' && *what != 'P'))
-        broken(session, "Describe");
-    else if (*what == 'S' && (prepared = find_prepared(session, name)) == NULL)
-        no_prepared(session, name);
-    else if (*what == 'S')
-        describe_prepared(session, prepared);
-    else if ((portal = find_portal(session, name)) == NULL)
-        no_portal(session, name);
+    if (read_all(reader) && *what == 'S')
+        describe_prepared(session, name);
+    else if (read_all(reader) && *what == 'P')
+        describe_portal(session, name);
     else
-        answer_columns(session, portal->sql, &portal->formats);
+        broken(session, "Describe");
 }
 
 /* What is not there is closed, too. */

@@ -160,12 +160,18 @@ survey_entry(struct survey *survey, const struct config_database *db, size_t ind
         survey_way(survey, db, survey->targets[index][i]);
 }
 
-/* Whether an earlier way to the place has the same user. */
+/* Whether another way to the place counts the same user: an earlier one, or one for all users. */
 static bool
 is_counted(const struct survey *survey, const struct way *way)
 {
-    for (const struct way *other = survey->ways; other < way; other++) {
-        if (other->place == way->place && str_eq(other->db->user, way->db->user))
+    const char *const user = way->db->user;
+    const bool is_known = user != NULL && config_find_auth_user(survey->config, user) != NULL;
+
+    for (const struct way *other = survey->ways; other < survey->ways + survey->way_count;
+         other++) {
+        if (other->place != way->place)
+            continue;
+        if ((other < way && str_eq(other->db->user, user)) || (other->db->user == NULL && is_known))
             return true;
     }
     return false;

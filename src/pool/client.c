@@ -278,6 +278,7 @@ client_accept(struct worker *worker, int fd, const struct address *address, enum
     client->address = *address;
     client->id = id;
     client->settings = settings_empty();
+    client->startup = settings_empty();
     client->waiter.ops = &client_waiter_ops;
     client->timer_at = USEC_NEVER;
     client->connect_time = loop_now(worker->loop);
@@ -312,6 +313,7 @@ client_free_message(struct message *message)
     buf_done(&client->pending);
     prepared_free_names(client->names);
     settings_unref(client->settings);
+    settings_unref(client->startup);
     free(client);
 }
 

@@ -82,6 +82,7 @@ struct client {
     struct buf held;                 /* a message of which only the beginning has come */
     struct buf pending;              /* whole messages that wait for a server */
     struct settings *settings;       /* a reference: what the client expects of a server */
+    struct settings *startup;        /* a reference: what it came with, and RESET goes back to */
     struct prepared_names *names;    /* owned; NULL until it names a statement */
     struct login *login;             /* owned; NULL once logged in */
     struct replication *replication; /* owned; NULL: it wants SQL, and any server will do */

@@ -561,6 +561,8 @@ login_take_settings(struct client *client)
         return r;
     settings_unref(client->settings);
     client->settings = settings_ref(welcome->settings);
+    if (client->replication == NULL)
+        client->startup = settings_ref(client->login->settings);
     return 0;
 }
 

@@ -554,3 +554,14 @@ registry_each_database(struct registry *registry, void (*fn)(struct database *da
     fn(database, arg);
     (void)pthread_mutex_unlock(&registry->mutex);
 }
+
+void
+registry_each_user(struct registry *registry, void (*fn)(struct user *user, void *arg), void *arg)
+{
+    struct user *user;
+
+    (void)pthread_mutex_lock(&registry->mutex);
+    MAP_FOREACH_SAFE(user, &registry->users, struct user)
+    fn(user, arg);
+    (void)pthread_mutex_unlock(&registry->mutex);
+}

@@ -80,3 +80,5 @@ void registry_each_pool(struct registry *registry, void (*fn)(struct pool *pool,
                         void *arg);
 void registry_each_database(struct registry *registry,
                             void (*fn)(struct database *database, void *arg), void *arg);
+void registry_each_user(struct registry *registry, void (*fn)(struct user *user, void *arg),
+                        void *arg);

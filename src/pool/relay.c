@@ -91,29 +91,33 @@ relay_begin_query(struct client *client)
     }
 }
 
-void
-relay_begin(struct client *client, struct server *server)
+int
+relay_set_server(struct server *server)
 {
     CLEANUP(buf_done) struct buf sql = BUF_INIT;
     CLEANUP(buf_done) struct buf message = BUF_INIT;
-    int r = 0;
+    int r;
 
+    r = settings_diff_sql(server->settings, server->client->settings, &sql);
+    if (r < 0 || sql.len == 0)
+        return r;
+    client_log(server->client, LOG_LEVEL_NOISE, "varcache_apply: %s", sql.data);
+    r = requests_push(&server->requests, FRONTEND_QUERY, REQUEST_SKIP);
+    if (r == 0)
+        r = msg_query(&message, sql.data);
+    server->syncing_settings = r == 0;
+    if (r == 0)
+        stream_send_copy(&server->stream, message.data, message.len);
+    return r;
+}
+
+void
+relay_begin(struct client *client, struct server *server)
+{
     client->server = server;
     server_link(server, client);
     client_set_state(client, CLIENT_ACTIVE);
-    if (likely(client->settings == server->settings))
-        return;
-    r = settings_diff_sql(server->settings, client->settings, &sql);
-    if (r == 0 && sql.len > 0) {
-        client_log(client, LOG_LEVEL_NOISE, "varcache_apply: %s", sql.data);
-        r = requests_push(&server->requests, FRONTEND_QUERY, REQUEST_SKIP);
-        if (r == 0)
-            r = msg_query(&message, sql.data);
-        server->syncing_settings = r == 0;
-        if (r == 0)
-            stream_send_copy(&server->stream, message.data, message.len);
-    }
-    if (r < 0)
+    if (unlikely(client->settings != server->settings) && relay_set_server(server) < 0)
         client_close(client, CLOSE_NO_MEMORY);
 }
 

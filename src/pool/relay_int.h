@@ -81,6 +81,8 @@ bool relay_settle(struct server *server);
 bool relay_client_must_wait(const struct client *client);
 /* Receive calls for one event; then it is the others' turn. */
 unsigned relay_reads_max(const struct worker *worker);
+/* What the client expects, and its server does not have, is SET. 0 or -ENOMEM. */
+int relay_set_server(struct server *server);
 /* The client has asked for something: the clocks of its query and its transaction run. */
 void relay_begin_query(struct client *client);
 
@@ -172,3 +174,15 @@ void relay_note_told(const struct server *server, enum relay_doubt doubt);
  */
 int relay_reword_error(const struct server *server, const char *data, size_t len,
                        struct buf *reworded);
+
+/* ---- relay_reset.c: what a RESET takes the client back to ----------------------------------- */
+
+/*
+ * The server has reported this value: what the client has now instead, since it has RESET what it
+ * came with; or NULL.
+ */
+const char *relay_reset_value(const struct server *server, const char *name, const char *value);
+/* It has that, and is told if it had another. 0 or -ENOMEM. */
+int relay_reset_parameter(struct client *client, const char *name, const char *asked);
+/* ReadyForQuery, after a RESET. 0 or -ENOMEM. */
+int relay_reset_done(struct server *server);

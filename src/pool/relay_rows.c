@@ -19,6 +19,7 @@
 
 #include "build.h"
 #include "client.h"
+#include "hash.h"
 #include "lesson.h"
 #include "pg.h"
 #include "prepared.h"
@@ -53,19 +54,28 @@ relay_is_news(const struct prepared_name *name, const struct prepared_entry *ent
     return entry->shape == SHAPE_UNKNOWN || entry->shape != name->shape;
 }
 
+/* A Describe of the portal may come. */
+static void
+relay_expect_description(const struct mapping *m, const struct prepared_name *name)
+{
+    struct taught *const taught = &m->server->taught;
+
+    taught->statement = name->then;
+    taught->portal = hash_str(m->data + PG_HEADER_SIZE);
+    taught->name_len = name->len;
+    memcpy(taught->name, name->text, name->len);
+}
+
 enum prepared_state
 relay_can_read(const struct mapping *m, struct prepared_name *name)
 {
     struct prepared_entry *const entry = prepared_get(m->server->prepared, name->then);
 
-    m->server->taught = NULL;
-    if (relay_is_described(m)) {
+    if (relay_is_described(m) || !shape_has_rows(name->shape) || name->shape == entry->shape) {
         if (relay_is_news(name, entry))
-            m->server->taught = name;
+            relay_expect_description(m, name);
         return PREPARED_IS;
     }
-    if (!shape_has_rows(name->shape) || name->shape == entry->shape)
-        return PREPARED_IS;
     if (entry->shape != SHAPE_UNKNOWN && entry->changes.segment == m->server->requests.segment)
         return PREPARED_NOT; /* although it was made just now */
     entry->is_stale = entry->shape != SHAPE_UNKNOWN;
@@ -116,13 +126,29 @@ relay_push_description(const struct mapping *m, struct prepared_name *name)
     return requests_push(&m->server->requests, FRONTEND_DESCRIBE, REQUEST_FORWARD);
 }
 
+/* Whom the Describe of this portal teaches something, or NULL. */
+static struct prepared_name *
+relay_taught(const struct mapping *m, struct name_at portal)
+{
+    const struct taught *const taught = &m->server->taught;
+    struct prepared_name *name;
+
+    if (likely(taught->statement == NULL) || portal.text == NULL ||
+        hash_str(portal.text) != taught->portal)
+        return NULL;
+    name = prepared_find(m->client->names, taught->name, taught->name_len);
+    return name != NULL && name->then == taught->statement ? name : NULL;
+}
+
 enum mapped
 relay_map_portal(const struct mapping *m)
 {
-    struct prepared_name *const name = TAKE(m->server->taught);
+    struct prepared_name *const name =
+        relay_taught(m, relay_name_at(m->data + PG_HEADER_SIZE + 1, m->data + m->avail));
 
     if (likely(name == NULL))
         return MAPPED_NOTHING;
+    m->server->taught.statement = NULL;
     relay_leave_span(m);
     if (relay_push_description(m, name) < 0)
         return MAPPED_FAILED;

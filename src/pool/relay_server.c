@@ -50,6 +50,17 @@ relay_count_ready(struct server *server, struct client *client)
         relay_begin_query(client);
 }
 
+/* What the client came with is known in the server's spelling. */
+static int
+relay_respell(struct client *client, const char *name, const char *asked, const char *spelled)
+{
+    const char *const came_with = settings_get(client->startup, name);
+
+    if (came_with == NULL || strcmp(came_with, asked) != 0)
+        return 0;
+    return settings_put(&client->startup, name, spelled);
+}
+
 /* The client has what the server made of its wishes; what came out differently it is told. */
 static bool
 relay_settings_done(struct server *server)
@@ -76,6 +87,8 @@ relay_settings_done(struct server *server)
                    "varcache_set_canonical: setting %s to its canonical version %s -> %s", name,
                    value, now);
         r = msg_parameter_status(&message, name, now);
+        if (r == 0)
+            r = relay_respell(client, name, value, now);
     }
     if (r < 0) {
         client_close(client, CLOSE_NO_MEMORY);
@@ -122,11 +135,36 @@ relay_ready(struct server *server, const struct frame *frame, enum request_actio
         server_close(server, CLOSE_STATEMENT_TRANSACTION);
         return false;
     }
+    if (unlikely(server->resets) && relay_reset_done(server) < 0) {
+        server_close(server, CLOSE_NO_MEMORY);
+        return false;
+    }
     return true;
 }
 
+/* What a server says of itself, unasked, is what it has for everybody: its file was read again. */
+static int
+relay_take_parameter(struct server *server, const char *name, const char *value,
+                     enum request_action *action)
+{
+    const char *const asked = relay_reset_value(server, name, value);
+    int r = settings_put(&server->settings, name, value);
+
+    if (r < 0)
+        return r;
+    if (server->client == NULL)
+        return requests_empty(&server->requests) ? settings_put(&server->defaults, name, value) : 0;
+    if (*action != REQUEST_FORWARD)
+        return 0;
+    if (likely(asked == NULL))
+        return settings_put(&server->client->settings, name, value);
+    *action = REQUEST_SKIP;
+    return relay_reset_parameter(server->client, name, asked);
+}
+
+/* *action becomes SKIP if the client is told something else. */
 static bool
-relay_parameter(struct server *server, const struct frame *frame, enum request_action action)
+relay_parameter(struct server *server, const struct frame *frame, enum request_action *action)
 {
     const char *name, *value, *body;
     size_t len;
@@ -135,9 +173,7 @@ relay_parameter(struct server *server, const struct frame *frame, enum request_a
     body = frame_body(frame, &len);
     r = parameter_status_parse(body, len, &name, &value);
     if (r == 0)
-        r = settings_put(&server->settings, name, value);
-    if (r == 0 && server->client != NULL && action == REQUEST_FORWARD)
-        r = settings_put(&server->client->settings, name, value);
+        r = relay_take_parameter(server, name, value, action);
     if (r < 0) {
         server_close(server, r == -ENOMEM ? CLOSE_NO_MEMORY : CLOSE_SV_PROTOCOL);
         return false;
@@ -314,7 +350,7 @@ relay_server_message(struct server *server, const struct frame *frame, bool whol
         case BACKEND_READY:
             return relay_ready(server, frame, action);
         case BACKEND_PARAMETER_STATUS:
-            return relay_parameter(server, frame, action);
+            return relay_parameter(server, frame, ret_action);
         case BACKEND_ERROR:
             return relay_error(server, frame, action);
         case BACKEND_COMMAND_COMPLETE:
@@ -464,7 +500,8 @@ relay_server_input(struct server *server, const char *data, size_t len)
         }
         if (unlikely(frame.type == BACKEND_EMPTY_QUERY)) /* perhaps that of a fence */
             relay_span_end(&span, frame.data);
-        if (unlikely(relay_is_worded(frame.type, action))) {
+        if (unlikely(relay_is_worded(frame.type, action) ||
+                     (server->resets && frame.type == BACKEND_PARAMETER_STATUS))) {
             relay_span_end(&span, frame.data);
             span.glued = true;
         }

@@ -285,7 +285,8 @@ static enum mapped
 relay_map_as_is(const struct mapping *m, const char *text, bool is_command)
 {
     if (*m->data == FRONTEND_QUERY)
-        return relay_is_several(m, text) ? relay_send_barrier(m) : MAPPED_NOTHING;
+        return relay_is_several(m, text) || sql_resets(text) ? relay_send_barrier(m)
+                                                             : MAPPED_NOTHING;
     if (!is_command)
         return relay_map_unnamed_parse(m, text);
     return relay_push(m) < 0 ? MAPPED_FAILED : MAPPED_ENTERED;

@@ -328,6 +328,7 @@ relay_map_bind(const struct mapping *m)
     const struct name_at at = relay_bind_name(m->data, m->avail);
     enum mapped mapped;
 
+    m->server->taught.statement = NULL;
     if (unlikely(m->server->plan != NULL) && at.text != NULL)
         relay_plan_bind(m->server, m->data + PG_HEADER_SIZE, at.text);
     mapped = relay_map_named(m, at);

@@ -28,17 +28,18 @@ static const struct {
     const char *tag;
     size_t len;
     enum tag_effect effect;
+    bool resets; /* parameters; see relay_reset.c */
 } tags[] = {
     /* clang-format off */
-    { TAG("DISCARD ALL"),     TAG_FORGETS },
-    { TAG("DEALLOCATE ALL"),  TAG_FORGETS },
-    { TAG("SET"),             TAG_ALTERS },
-    { TAG("RESET"),           TAG_ALTERS },
-    { TAG("CREATE TABLE"),    TAG_ALTERS },
-    { TAG("CREATE TABLE AS"), TAG_ALTERS },
-    { TAG("CREATE VIEW"),     TAG_ALTERS },
-    { TAG("PREPARE"),         TAG_ADDS },
-    { TAG("DEALLOCATE"),      TAG_DROPS },
+    { TAG("DISCARD ALL"),     TAG_FORGETS, true },
+    { TAG("DEALLOCATE ALL"),  TAG_FORGETS, false },
+    { TAG("SET"),             TAG_ALTERS,  false },
+    { TAG("RESET"),           TAG_ALTERS,  true },
+    { TAG("CREATE TABLE"),    TAG_ALTERS,  false },
+    { TAG("CREATE TABLE AS"), TAG_ALTERS,  false },
+    { TAG("CREATE VIEW"),     TAG_ALTERS,  false },
+    { TAG("PREPARE"),         TAG_ADDS,    false },
+    { TAG("DEALLOCATE"),      TAG_DROPS,   false },
     /* clang-format on */
 };
 
@@ -73,6 +74,8 @@ relay_read_tag(struct server *server, const struct frame *frame, enum request_ac
     for (size_t i = 0; i < ARRAY_SIZE(tags); i++) {
         if (len != tags[i].len || memcmp(tag, tags[i].tag, len) != 0)
             continue;
+        if (tags[i].resets && action != REQUEST_SKIP)
+            server->resets = true;
         if (tags[i].effect == TAG_FORGETS)
             relay_forget_statements(server, action);
         else if (tags[i].effect != TAG_ALTERS)

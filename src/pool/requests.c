@@ -130,6 +130,16 @@ requests_is_ready(const struct request *request)
 }
 
 bool
+requests_are_syncs(const struct requests *requests)
+{
+    for (uint32_t i = 0; i < requests->count; i++) {
+        if (requests_at(requests, i)->type != FRONTEND_SYNC)
+            return false;
+    }
+    return true;
+}
+
+bool
 requests_must_flush(struct requests *requests)
 {
     const bool is_asked = requests->flushed;

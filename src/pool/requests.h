@@ -165,6 +165,9 @@ requests_head_type(const struct requests *requests)
     return requests->count == 0 ? 0 : requests->ring[requests->head].type;
 }
 
+/* Whether nothing is on its way that could fail. */
+bool requests_are_syncs(const struct requests *requests);
+
 /*
  * Whether a Flush is to be sent, since answers may stay with the server until it is told to send
  * them; true once for what was entered so far.

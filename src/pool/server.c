@@ -168,6 +168,7 @@ server_read_parameters(struct server *server)
     for (size_t i = 0; i < server->backend->parameter_count && r == 0; i++)
         r = settings_put(&server->settings, server->backend->parameters[i].name,
                          server->backend->parameters[i].value);
+    server->defaults = settings_ref(server->settings);
     return r;
 }
 
@@ -198,6 +199,7 @@ server_open(struct server *server, struct shard *shard, struct backend *backend,
     server->generation = generation;
     server->id = engine_new_id(shard->pool->engine);
     server->settings = settings_empty();
+    server->defaults = settings_empty();
     server->status = 'I';
     server->connect_time = loop_now(shard->worker->loop);
     server->connect_wall = clock_wall();
@@ -237,6 +239,7 @@ server_free_message(struct message *message)
     buf_done(&server->held);
     buf_done(&server->replay);
     settings_unref(server->settings);
+    settings_unref(server->defaults);
     free(server);
 }
 
@@ -372,8 +375,9 @@ server_link(struct server *server, struct client *client)
     server->cancel_from = 0;
     server->said_fatal = false;
     server->progress = PROGRESS_LINKED;
-    server->taught = NULL;
+    server->taught.statement = NULL;
     server->is_altered = false;
+    server->resets = false;
     relay_forget_plan(server);
     prepared_leave_unnamed(client->names);
     *server->trouble = '\0';

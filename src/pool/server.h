@@ -25,6 +25,7 @@
 #include "frame.h"
 #include "list.h"
 #include "loop.h"
+#include "prepared.h"
 #include "requests.h"
 #include "startup.h"
 #include "stream.h"
@@ -35,7 +36,6 @@ struct cancel_route;
 struct client;
 struct lookup;
 struct plan;
-struct prepared_name;
 struct prepared_set;
 struct settings;
 struct shard;
@@ -82,6 +82,14 @@ enum progress {
     PROGRESS_KEPT,   /* all up to its Sync is kept, and the use was not answered yet */
 };
 
+/* The last Bind, if its client does not know, or we do not, what a Describe of it will say. */
+struct taught {
+    const struct statement *statement; /* to be compared, no more; NULL: there is none */
+    uint64_t portal;                   /* a hash of its name */
+    uint8_t name_len;
+    char name[PREPARED_NAME_LEN]; /* of the client's for the statement */
+};
+
 struct server {
     struct stream stream;
     struct message message;        /* moving; the end of the connection; freeing */
@@ -91,17 +99,18 @@ struct server {
     struct client *client;         /* linked; NULL unless ACTIVE */
     struct backend *backend;       /* owned; the connector's from CLOSING on */
     struct settings *settings;     /* a reference: what the server has reported */
+    struct settings *defaults;     /* likewise, before anything was SET */
     struct prepared_set *prepared; /* owned; NULL until it has a client's statement */
     struct plan *plan;  /* owned; what the unnamed statement does, if that matters; relay_sql.c */
     unsigned strangers; /* statements that it has got in this transaction in ways not recognised */
     struct requests requests;
     struct framer framer;
-    struct buf held;              /* a message of which only the beginning has come */
-    struct buf replay;            /* what is KEPT */
-    struct prepared_name *taught; /* whose portal the client's next message describes, or NULL */
-    struct task task;             /* the ask under way, but for a lookup's */
-    struct lookup *lookup;        /* borrowed; NULL unless its query is the ask under way */
-    struct client *owner; /* SETUP for a replication client: who that is; borrowed, else NULL */
+    struct buf held;   /* a message of which only the beginning has come */
+    struct buf replay; /* what is KEPT */
+    struct taught taught;
+    struct task task;      /* the ask under way, but for a lookup's */
+    struct lookup *lookup; /* borrowed; NULL unless its query is the ask under way */
+    struct client *owner;  /* SETUP for a replication client: who that is; borrowed, else NULL */
     enum replication_kind replication; /* whether it is such a client's, or the pool's */
     enum server_state state;
     enum ask ask;
@@ -117,7 +126,8 @@ struct server {
     bool is_altered;       /* by a SET, say, in this transaction: a text may mean something else */
     bool skip_rest;        /* of the message under way: nobody is to see it */
     bool ask_failed;       /* the ask under way was answered by an error */
-    bool syncing_settings; /* the first request of this link sets parameters */
+    bool syncing_settings; /* the first request sets parameters */
+    bool resets;           /* its client has RESET some, and it does not have the client's yet */
     bool said_fatal;       /* its client was told by itself why it ends */
     bool was_canceled;     /* a cancel was sent during this link */
     bool cancel_in_doubt;  /* one may still be on its way: no other client may get the server */

@@ -57,6 +57,7 @@ snapshot_done(struct snapshot *snapshot)
     free(snapshot->pools);
     free(snapshot->sockets);
     free(snapshot->databases);
+    free(snapshot->users);
     free(snapshot->tasks);
 }
 
@@ -462,6 +463,20 @@ snapshot_describe_database(struct database *database, void *arg)
     row->current_client_connections = (int)permits_used(&database->clients);
 }
 
+static void
+snapshot_describe_user(struct user *user, void *arg)
+{
+    struct snapshot *const snapshot = arg;
+    struct user_row *const row =
+        snapshot_add_row(snapshot, &snapshot->users, &snapshot->user_count, sizeof *row);
+
+    if (row == NULL)
+        return;
+    (void)str_copy(row->name, sizeof row->name, user->name);
+    row->servers = permits_used(&user->servers);
+    row->clients = permits_used(&user->clients);
+}
+
 static int
 snapshot_compare_pools(const void *a, const void *b)
 {
@@ -477,6 +492,12 @@ snapshot_compare_databases(const void *a, const void *b)
     return strcmp(((const struct database_row *)a)->name, ((const struct database_row *)b)->name);
 }
 
+static int
+snapshot_compare_users(const void *a, const void *b)
+{
+    return strcmp(((const struct user_row *)a)->name, ((const struct user_row *)b)->name);
+}
+
 /* By name, as PgBouncer keeps them: who looks twice finds a row where it was. */
 static void
 snapshot_sort(struct snapshot *snapshot)
@@ -487,10 +508,13 @@ snapshot_sort(struct snapshot *snapshot)
     if (snapshot->database_count > 0)
         qsort(snapshot->databases, snapshot->database_count, sizeof *snapshot->databases,
               snapshot_compare_databases);
+    if (snapshot->user_count > 0)
+        qsort(snapshot->users, snapshot->user_count, sizeof *snapshot->users,
+              snapshot_compare_users);
 }
 
 static void
-snapshot_describe(struct snapshot *snapshot, struct engine *engine)
+snapshot_describe(struct snapshot *snapshot, struct engine *engine, unsigned what)
 {
     const struct config *const config = engine->config;
 
@@ -499,6 +523,8 @@ snapshot_describe(struct snapshot *snapshot, struct engine *engine)
     registry_each_database(&engine->registry, snapshot_describe_database, snapshot);
     for (size_t i = 0; i < snapshot->database_count; i++)
         snapshot_describe_entry(&snapshot->databases[i], config);
+    if (what & SNAPSHOT_USERS)
+        registry_each_user(&engine->registry, snapshot_describe_user, snapshot);
     snapshot_sort(snapshot);
 }
 
@@ -510,7 +536,7 @@ snapshot_finish(struct snapshot_request *request)
     if (--request->pending > 0)
         return;
     if (snapshot != NULL)
-        snapshot_describe(snapshot, request->engine);
+        snapshot_describe(snapshot, request->engine, request->what);
     request->done(request, snapshot);
 }
 

@@ -424,3 +424,13 @@ sql_alters(const char *text)
         sql_step(&walk);
     return sql_is(&walk, "set_config");
 }
+
+bool
+sql_resets(const char *text)
+{
+    const struct sql_dialect dialect = {.opaque = false};
+    struct walk walk = {.dialect = &dialect, .pos = text};
+
+    sql_step(&walk);
+    return sql_is(&walk, "reset");
+}

@@ -38,8 +38,8 @@ SUPERUSER = "postgres"
 
 # Keys of [pgbouncer] that PgBouncer would not know.
 OWN_KEYS = {"auth_hba_lenient", "auth_query_cache", "batch_sends", "connect_burst", "console_legacy_columns",
-            "log_stats_legacy", "pool_shards", "prepare_unnamed", "shutdown_timeout", "slow_callback_duration", "state_file",
-            "worker_threads"}
+            "log_stats_legacy", "pool_shards", "prepare_unnamed", "shutdown_timeout",
+            "slow_callback_duration", "state_file", "worker_threads"}
 
 SANITIZER_REPORT = re.compile(r"ERROR: (?:Address|Leak|Thread)Sanitizer|WARNING: ThreadSanitizer"
                               r"|runtime error:|Sanitizer:DEADLYSIGNAL")

@@ -76,6 +76,8 @@ def pooler(postgres):
     names = ("shop", "paused", "killed", "closed", "renewed", "session", "many")
     databases = {name: here for name in names}
     databases["session"] += " pool_mode=session"
+    databases["forced"] = f"{here} user=carol"
+    postgres.create_user("carol")
     databases["many"] = f"host={harness.HOST},{postgres.dir} port={postgres.port} dbname=postgres"
     with harness.Pgweir(postgres, databases=databases, stats_users="alice", stats_period=1, verbose=0) as daemon:
         daemon.psql("SELECT 1", "shop")
@@ -193,6 +195,16 @@ def test_show_databases_values(console, pooler):
     assert row(console, "DATABASES", name="session")["pool_mode"] == "session"
     own = row(console, "DATABASES", name="pgbouncer")
     assert own["port"] == pooler.port and own["pool_size"] == 2 and own["pool_mode"] == "statement"
+
+
+def test_show_users_values(console, pooler):
+    """Who logs in counts as a client, whom the entry names as a server's; who is in no file is there, too."""
+    with connect(pooler, "forced", user="alice") as client:
+        client.execute("SELECT 1")
+        assert row(console, "USERS", name="alice")["current_client_connections"] == 1
+        forced = row(console, "USERS", name="carol")
+        assert (forced["current_connections"], forced["current_client_connections"]) == (1, 0)
+        assert row(console, "LISTS", list="users")["items"] == len(rows(console, "SHOW USERS")) == 4
 
 
 def test_show_sockets_states(console, pooler):
@@ -487,7 +499,7 @@ def test_driver_asyncpg(pooler):
         options = {"host": harness.HOST, "port": pooler.port, "user": harness.SUPERUSER, "database": "pgbouncer"}
         async with asyncpg.create_pool(**options, min_size=1, max_size=2) as pool:
             async with pool.acquire() as connection, connection.transaction():
-                assert {row["list"]: row["items"] for row in await connection.fetch("SHOW LISTS")}["databases"] == 8
+                assert {row["list"]: row["items"] for row in await connection.fetch("SHOW LISTS")}["databases"] == 9
                 assert (await connection.fetchrow("SHOW POOLS"))["maxwait"] == 0
             with pytest.raises(asyncpg.IndeterminateDatatypeError):
                 await pool.fetch("SHOW $1", "STATE")

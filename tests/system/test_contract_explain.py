@@ -69,6 +69,10 @@ def test_users_count(postgres):
     assert "up to 30 connections in 6 pools; " in explain(pooler)[0]
     pooler.configure(default_pool_size=0)
     assert "up to 30 connections in 6 pools; " in explain(pooler)[0]
+    pooler.databases["c"] = f"{here} user=bob"  # who has been counted
+    pooler.databases["d"] = pooler.databases["e"] = f"{here} user=carol"
+    pooler.configure()
+    assert "up to 40 connections in 9 pools; " in explain(pooler)[0]
 
 
 @pytest.mark.parametrize("database, settings, why, remedy", [

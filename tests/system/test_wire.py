@@ -54,8 +54,12 @@ class Author:
                "DO $$BEGIN RAISE NOTICE 'a notice'; END$$", "DEALLOCATE a", "DEALLOCATE b", "DEALLOCATE ALL",
                "COPY (SELECT generate_series(1, 3)) TO STDOUT", "SELECT 1; SELECT 1/0; SELECT 2"]
 
+    RESETS = ["RESET application_name", "RESET ALL", "DISCARD ALL"]
+
     def __init__(self, seed, mode):
         self.random = random.Random(seed)
+        # Without prepared statements nothing waits for the answer to a RESET.
+        self.queries = self.QUERIES + (self.RESETS if mode != "session" else [])
         self.transactions = mode != "statement"
         self.groups = [self.parse, self.parse, self.bind, self.bind, self.bind, self.portal, self.describe, self.close,
                        self.query, self.query, self.unnamed, self.call, self.flush, self.sync, self.sync, self.copy]
@@ -101,7 +105,7 @@ class Author:
     def query(self):
         if self.transactions and self.random.random() < 0.2:
             return wire.query(self.random.choice(["BEGIN", "COMMIT", "ROLLBACK"]))
-        return wire.query(self.random.choice(self.QUERIES))
+        return wire.query(self.random.choice(self.queries))
 
     def unnamed(self):
         data = wire.parse(self.random.choice(self.TEXTS)) + wire.bind(self.value()) + wire.describe()
@@ -185,9 +189,14 @@ def describe(messages, at):
     return [(kind, body[:100]) for kind, body in messages[max(at - 3, 0):at + 3]]
 
 
+def plain(messages):
+    """In a failed transaction it is the Parse ahead of a Bind that is refused, at another line of PostgreSQL."""
+    return [(kind, body.split(b"\0F")[0] if kind == "E" and b"\0C25P02\0" in body else body) for kind, body in messages]
+
+
 async def compare(postgres, pooler, mode, seed):
-    direct = await converse(postgres.port, "postgres", seed, mode)
-    through = await converse(pooler.port, mode, seed, mode, random.Random(seed))
+    direct = plain(await converse(postgres.port, "postgres", seed, mode))
+    through = plain(await converse(pooler.port, mode, seed, mode, random.Random(seed)))
     for at, (wanted, got) in enumerate(zip(direct, through)):
         assert wanted == got, f"seed {seed}, message {at}: {describe(direct, at)} became {describe(through, at)}"
     assert len(direct) == len(through)

@@ -564,6 +564,30 @@ test_described_once(void **state)
     finish(client, server, "2");
 }
 
+/* The Describe comes when the Bind is gone, or behind its Execute. */
+static void
+test_described_later(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+    char name[NAME_SIZE];
+
+    fixture_begin(f, "", &client, &server);
+    prepare(client, server, "s1", "select *", name);
+    send_bind(client, "s1");
+    peer_expect_types(server, "B");
+    peer_send(client, 'D', "P");
+    peer_send(client, 'S', NULL);
+    peer_expect_types(server, "DS");
+    peer_send(server, '2', NULL);
+    send_rows(server, "old");
+    peer_send_ready(server, 'I');
+    peer_expect_types(client, "2TZ");
+    change_rows(f, server, "new");
+    send_used(client, "s1");
+    expect_refused(client, server, name);
+}
+
 /* The description of another portal says nothing of this one's rows. */
 static void
 test_description_of_another_portal(void **state)
@@ -803,6 +827,35 @@ test_unnamed_is_run_again(void **state)
     finish(client, server, "312");
 }
 
+/* It goes to another server, and its rows are those that were described on the first. */
+static void
+test_unnamed_is_compared(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server, *second;
+
+    fixture_begin(f, "", &client, &server);
+    send_parse(client, "", "select *");
+    send_describe(client, "");
+    peer_send(client, 'S', NULL);
+    peer_expect(server, 'P', "select *");
+    peer_expect_types(server, "DS");
+    peer_send(server, '1', NULL);
+    peer_send(server, 't', "");
+    send_rows(server, "a");
+    peer_send_ready(server, 'I');
+    peer_expect_types(client, "1tTZ");
+    second = other_server(f, client, server, "");
+    peer_expect_types(second, "PDH");
+    peer_send(second, '1', NULL);
+    peer_send(second, 't', "");
+    send_rows(second, "b");
+    refuse_nowhere(second, 'B');
+    peer_expect_types(second, "ES");
+    peer_send_ready(second, 'I');
+    expect_changed(client);
+}
+
 /* Where nothing could be run again, an unnamed Parse is one, too. */
 static void
 test_unnamed_in_a_transaction(void **state)
@@ -1027,6 +1080,7 @@ main(void)
         TEST(test_server_that_had_other_rows),
         TEST(test_question_that_is_passed_over_teaches_nothing),
         TEST(test_described_once),
+        TEST(test_described_later),
         TEST(test_description_of_another_portal),
         TEST(test_server_that_cannot_prepare_it),
         TEST(test_wide_rows),
@@ -1036,6 +1090,7 @@ main(void)
         TEST(test_parsed_before_by_another),
         TEST(test_parsed_before_and_not_described),
         TEST(test_unnamed_is_run_again),
+        TEST(test_unnamed_is_compared),
         TEST(test_unnamed_in_a_transaction),
         TEST(test_described_without_a_sync),
         TEST(test_who_was_told_parses),

@@ -5,8 +5,11 @@
 #include "dialogue.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
+#include "buf.h"
 #include "cleanup.h"
+#include "client.h"
 #include "pg.h"
 #include "pool.h"
 #include "prepared.h"
@@ -117,6 +120,141 @@ test_error_of_sql_names_what_was_used(void **state)
     peer_expect_ready(client, 'I');
 }
 
+/* --- how many there may be ----------------------------------------------------------------------
+ */
+
+/* The client's message is refused by a Bind of what nobody has. */
+static void
+expect_too_many(struct peer *client, struct peer *server)
+{
+    peer_send(client, 'S', NULL);
+    refuse_nowhere(server, 'B');
+    peer_expect_types(server, "S");
+    peer_send_ready(server, 'I');
+    peer_expect_error(client, "ERROR", "54000", "too many prepared statements");
+    peer_expect_ready(client, 'I');
+}
+
+static struct client *
+only_client(struct fixture *f)
+{
+    return list_entry(list_first(&fixture_shard(f, "db", "alice")->clients), struct client, link);
+}
+
+static void
+test_too_many_names(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+    char name[NAME_SIZE];
+    struct prepared_name *added;
+
+    fixture_begin(f, "", &client, &server);
+    prepare(client, server, "a", "select 1", name);
+    for (unsigned i = 1; i < PREPARED_NAMES_MAX; i++) {
+        char text[20];
+
+        (void)snprintf(text, sizeof(text), "name %u", i);
+        assert_int_equal(prepared_add_name(&only_client(f)->names, text, strlen(text), &added), 0);
+    }
+    send_parse(client, "b", "select 1");
+    expect_too_many(client, server);
+    /* One less is one more. */
+    send_close(client, "a");
+    peer_send(client, 'S', NULL);
+    peer_expect_types(server, "CS");
+    peer_send(server, '3', NULL);
+    peer_send_ready(server, 'I');
+    peer_expect_types(client, "3Z");
+    prepare_again(client, server, "b");
+}
+
+/* The bytes are those of texts, however few they are. */
+static void
+test_too_many_bytes(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+    char name[NAME_SIZE];
+
+    fixture_begin(f, "", &client, &server);
+    prepare(client, server, "a", "select 1", name);
+    only_client(f)->names->bytes += PREPARED_BYTES_MAX;
+    send_parse(client, "b", "select 2");
+    expect_too_many(client, server);
+    only_client(f)->names->bytes -= PREPARED_BYTES_MAX;
+    prepare(client, server, "b", "select 2", name);
+}
+
+/* --- which are left -----------------------------------------------------------------------------
+ */
+
+/* What is too long to be looked at may forget any of them: the next use waits. */
+static void
+test_use_behind_a_long_query(void **state)
+{
+    static const char tag[] = "DEALLOCATE ALL";
+    const size_t len = 100 * 1000;
+    char *const text = malloc(len + 1);
+    CLEANUP(buf_done) struct buf message = BUF_INIT;
+    struct fixture *f = *state;
+    struct peer *client, *server;
+    char name[NAME_SIZE];
+
+    assert_non_null(text);
+    memset(text, ' ', len);
+    text[len] = '\0';
+    add_message(&message, 'Q', text, NULL, "", 0);
+    free(text);
+    fixture_begin(f, "", &client, &server);
+    prepare(client, server, "a", "select 1", name);
+    peer_send_bytes(client, message.data, len / 2); /* not in one piece */
+    fixture_settle(f);
+    peer_send_bytes(client, message.data + len / 2, message.len - len / 2);
+    send_bind(client, "a");
+    peer_send(client, 'S', NULL);
+    peer_expect(server, 'Q', " ");
+    peer_expect_silence(server);
+    peer_send_body(server, 'C', tag, sizeof(tag));
+    peer_send_ready(server, 'I');
+    peer_expect_types(client, "CZ");
+    refuse_nowhere(server, 'B');
+    peer_expect_types(server, "S");
+    peer_send_ready(server, 'I');
+    peer_expect_error(client, "ERROR", "26000", "statement \"a\" does not exist");
+    peer_expect_ready(client, 'I');
+}
+
+/* It takes effect with the Execute, and what comes behind that waits for the answer. */
+static void
+test_deallocate_all_by_an_unnamed_parse(void **state)
+{
+    static const char tag[] = "DEALLOCATE ALL";
+    struct fixture *f = *state;
+    struct peer *client, *server;
+    char name[NAME_SIZE];
+
+    fixture_begin(f, "", &client, &server);
+    prepare(client, server, "a", "select 1", name);
+    send_parse(client, "", "deallocate all");
+    send_bind(client, "");
+    send_message(client, 'E', "", NULL, "\0\0\0\0", 4);
+    send_bind(client, "a");
+    peer_send(client, 'S', NULL);
+    peer_expect(server, 'P', "deallocate all");
+    peer_expect_types(server, "BEH");
+    peer_expect_silence(server);
+    peer_send(server, '1', NULL);
+    peer_send(server, '2', NULL);
+    peer_send_body(server, 'C', tag, sizeof(tag));
+    peer_expect_types(client, "12C");
+    refuse_nowhere(server, 'B');
+    peer_expect_types(server, "S");
+    peer_send_ready(server, 'I');
+    peer_expect_error(client, "ERROR", "26000", "statement \"a\" does not exist");
+    peer_expect_ready(client, 'I');
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
 int
@@ -126,6 +264,10 @@ main(void)
         TEST(test_error_names_what_was_used),
         TEST(test_error_names_one_of_a_pipeline),
         TEST(test_error_of_sql_names_what_was_used),
+        TEST(test_too_many_names),
+        TEST(test_too_many_bytes),
+        TEST(test_use_behind_a_long_query),
+        TEST(test_deallocate_all_by_an_unnamed_parse),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

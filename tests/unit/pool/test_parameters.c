@@ -188,6 +188,153 @@ test_clients_own_set(void **state)
     peer_expect_silence(a);
 }
 
+/* A client with a parameter of its own, on its server. */
+static struct peer *
+begin_with_zone(struct fixture *f, const char *text, struct peer **ret_server)
+{
+    struct peer *client;
+
+    fixture_start(f, text);
+    client = login_with(f, "TimeZone", "europe/berlin");
+    *ret_server = fixture_serve(f);
+    peer_expect_login(client);
+    peer_send(client, 'Q', "select 1");
+    expect_set(*ret_server, "SET TimeZone = 'europe/berlin'", "TimeZone", "Europe/Berlin");
+    peer_expect(*ret_server, 'Q', "select 1");
+    peer_send_complete(*ret_server, "SELECT 1", 'I');
+    peer_expect_types(client, "SCZ");
+    return client;
+}
+
+/* The server goes back to what it has itself. */
+static void
+reset(struct peer *client, struct peer *server, const char *sql, char status)
+{
+    peer_send(client, 'Q', sql);
+    peer_expect(server, 'Q', sql);
+    peer_send(server, 'C', "RESET");
+    peer_send_parameter(server, "TimeZone", "UTC");
+    peer_send_ready(server, status);
+}
+
+/* RESET goes back to what the client came with, as if it had a server of its own. */
+static void
+test_reset(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+
+    client = begin_with_zone(f, "", &server);
+    reset(client, server, "reset all", 'I');
+    peer_expect_types(client, "CZ"); /* it has had that all the time */
+    assert_int_equal(fixture_idle_count(f), 1);
+    peer_send(client, 'Q', "select 2");
+    expect_set(server, "SET TimeZone = 'Europe/Berlin'", "TimeZone", "Europe/Berlin");
+    peer_expect(server, 'Q', "select 2");
+    peer_send_complete(server, "SELECT 1", 'I');
+    peer_expect_types(client, "CZ");
+}
+
+static void
+test_reset_of_another_value(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+
+    client = begin_with_zone(f, "", &server);
+    peer_send(client, 'Q', "set timezone to cet");
+    peer_expect_types(server, "Q");
+    peer_send_parameter(server, "TimeZone", "CET");
+    peer_send_complete(server, "SET", 'I');
+    peer_expect_types(client, "SCZ");
+    reset(client, server, "reset timezone", 'I');
+    peer_expect_types(client, "C");
+    peer_expect(client, 'S', "Europe/Berlin");
+    peer_expect_types(client, "Z");
+    peer_expect_silence(client);
+}
+
+/* Where the link goes on, the server has it before the next message. */
+static void
+test_reset_in_a_transaction(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+
+    client = begin_with_zone(f, "", &server);
+    peer_send(client, 'Q', "begin");
+    peer_expect_types(server, "Q");
+    peer_send_complete(server, "BEGIN", 'T');
+    peer_expect_types(client, "CZ");
+    reset(client, server, "reset all", 'T');
+    peer_expect_types(client, "CZ");
+    peer_expect(server, 'Q', "SET TimeZone = 'Europe/Berlin'");
+    peer_send(client, 'Q', "commit");
+    peer_expect(server, 'Q', "commit");
+    peer_send(server, 'C', "SET");
+    peer_send_parameter(server, "TimeZone", "Europe/Berlin");
+    peer_send_ready(server, 'T');
+    peer_send_complete(server, "COMMIT", 'I');
+    peer_expect_types(client, "CZ");
+    assert_int_equal(fixture_idle_count(f), 1);
+    peer_expect_silence(server);
+}
+
+static void
+test_reset_in_a_session(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+
+    client = begin_with_zone(f, "pool_mode = session\n", &server);
+    reset(client, server, "reset all", 'I');
+    peer_expect_types(client, "CZ");
+    expect_set(server, "SET TimeZone = 'Europe/Berlin'", "TimeZone", "Europe/Berlin");
+    round_trip(client, server, "select 2");
+}
+
+/* What was sent along with it sees that, too. */
+static void
+test_reset_and_more(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+
+    client = begin_with_zone(f, "", &server);
+    peer_send(client, 'Q', "reset all");
+    peer_send(client, 'Q', "show timezone");
+    peer_expect(server, 'Q', "reset all");
+    peer_expect_silence(server);
+    peer_send(server, 'C', "RESET");
+    peer_send_parameter(server, "TimeZone", "UTC");
+    peer_send_ready(server, 'I');
+    peer_expect_types(client, "CZ");
+    expect_set(server, "SET TimeZone = 'Europe/Berlin'", "TimeZone", "Europe/Berlin");
+    peer_expect(server, 'Q', "show timezone");
+    peer_send_complete(server, "SHOW", 'I');
+    peer_expect_types(client, "CZ");
+}
+
+/* A SET in the same text is one, whatever else was reset. */
+static void
+test_set_behind_a_reset(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+
+    client = begin_with_zone(f, "", &server);
+    peer_send(client, 'Q', "reset all; set timezone to cet");
+    peer_expect_types(server, "Q");
+    peer_send(server, 'C', "RESET");
+    peer_send(server, 'C', "SET");
+    peer_send_parameter(server, "TimeZone", "CET");
+    peer_send_ready(server, 'I');
+    peer_expect_types(client, "CC");
+    peer_expect(client, 'S', "CET");
+    peer_expect_types(client, "Z");
+    round_trip(client, server, "select 2");
+}
+
 static void
 test_cut_parameter_status(void **state)
 {
@@ -272,6 +419,12 @@ main(void)
         TEST(test_refused_by_the_server),
         TEST(test_two_clients_on_one_server),
         TEST(test_clients_own_set),
+        TEST(test_reset),
+        TEST(test_reset_of_another_value),
+        TEST(test_reset_in_a_transaction),
+        TEST(test_reset_in_a_session),
+        TEST(test_reset_and_more),
+        TEST(test_set_behind_a_reset),
         TEST(test_cut_parameter_status),
         TEST(test_server_changes_while_idle),
         TEST(test_servers_own_parameters),
