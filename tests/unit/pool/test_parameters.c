@@ -199,7 +199,7 @@ begin_with_zone(struct fixture *f, const char *text, struct peer **ret_server)
     *ret_server = fixture_serve(f);
     peer_expect_login(client);
     peer_send(client, 'Q', "select 1");
-    expect_set(*ret_server, "SET TimeZone = 'europe/berlin'", "TimeZone", "Europe/Berlin");
+    expect_set(*ret_server, "SET TimeZone='europe/berlin'", "TimeZone", "Europe/Berlin");
     peer_expect(*ret_server, 'Q', "select 1");
     peer_send_complete(*ret_server, "SELECT 1", 'I');
     peer_expect_types(client, "SCZ");
@@ -229,7 +229,7 @@ test_reset(void **state)
     peer_expect_types(client, "CZ"); /* it has had that all the time */
     assert_int_equal(fixture_idle_count(f), 1);
     peer_send(client, 'Q', "select 2");
-    expect_set(server, "SET TimeZone = 'Europe/Berlin'", "TimeZone", "Europe/Berlin");
+    expect_set(server, "SET TimeZone='Europe/Berlin'", "TimeZone", "Europe/Berlin");
     peer_expect(server, 'Q', "select 2");
     peer_send_complete(server, "SELECT 1", 'I');
     peer_expect_types(client, "CZ");
@@ -268,7 +268,7 @@ test_reset_in_a_transaction(void **state)
     peer_expect_types(client, "CZ");
     reset(client, server, "reset all", 'T');
     peer_expect_types(client, "CZ");
-    peer_expect(server, 'Q', "SET TimeZone = 'Europe/Berlin'");
+    peer_expect(server, 'Q', "SET TimeZone='Europe/Berlin'");
     peer_send(client, 'Q', "commit");
     peer_expect(server, 'Q', "commit");
     peer_send(server, 'C', "SET");
@@ -289,7 +289,7 @@ test_reset_in_a_session(void **state)
     client = begin_with_zone(f, "pool_mode = session\n", &server);
     reset(client, server, "reset all", 'I');
     peer_expect_types(client, "CZ");
-    expect_set(server, "SET TimeZone = 'Europe/Berlin'", "TimeZone", "Europe/Berlin");
+    expect_set(server, "SET TimeZone='Europe/Berlin'", "TimeZone", "Europe/Berlin");
     round_trip(client, server, "select 2");
 }
 
@@ -309,7 +309,7 @@ test_reset_and_more(void **state)
     peer_send_parameter(server, "TimeZone", "UTC");
     peer_send_ready(server, 'I');
     peer_expect_types(client, "CZ");
-    expect_set(server, "SET TimeZone = 'Europe/Berlin'", "TimeZone", "Europe/Berlin");
+    expect_set(server, "SET TimeZone='Europe/Berlin'", "TimeZone", "Europe/Berlin");
     peer_expect(server, 'Q', "show timezone");
     peer_send_complete(server, "SHOW", 'I');
     peer_expect_types(client, "CZ");
