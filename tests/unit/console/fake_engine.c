@@ -179,6 +179,7 @@ snapshot_free(struct snapshot *snapshot)
     free(snapshot->sockets);
     free(snapshot->databases);
     free(snapshot->tasks);
+    free(snapshot->users);
     free(snapshot);
 }
 
