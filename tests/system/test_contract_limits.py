@@ -93,7 +93,7 @@ def servers(pooler, dbname):
 
 
 def fails(sqlstate, text):
-    """The client is closed with this error."""
+    """The client is closed with this error, which says whose it is, and what to do."""
     class Expected:
         def __enter__(self):
             return self
@@ -101,8 +101,11 @@ def fails(sqlstate, text):
         def __exit__(self, kind, error, trace):
             assert isinstance(error, psycopg.Error), f"no error, but {kind}"
             assert text in str(error), str(error)
-            if error.sqlstate is not None:  # psycopg has none for a login that failed
+            if error.sqlstate is None:  # psycopg has but a text for a login that failed
+                assert "DETAIL: " in str(error) and "HINT: " in str(error), str(error)
+            else:
                 assert error.sqlstate == sqlstate
+                assert error.diag.message_detail and error.diag.message_hint, str(error)
             return True
 
     return Expected()
@@ -354,6 +357,19 @@ def test_query_wait_timeout(pooler):
         with settings(pooler, query_wait_timeout="0.3"), fails("53300", "query_wait_timeout"):
             ask(second)
         first.execute("COMMIT")
+
+
+def test_query_wait_timeout_while_paused(pooler):
+    """A pause is no reason to wait for longer."""
+    with connected(pooler, "patience") as client:
+        ask(client)
+        pooler.psql("PAUSE patience", "pgbouncer")
+        try:
+            with pytest.raises(psycopg.Error, match="query_wait_timeout") as failure:
+                ask(client)
+        finally:
+            pooler.psql("RESUME patience", "pgbouncer")
+    assert "is paused" in str(failure.value)
 
 
 def test_query_wait_timeout_of_a_database(pooler):
