@@ -211,7 +211,7 @@ struct forward_request {
     int port;
     int peer;        /* its id: requests for one peer share the limit */
     unsigned limit;  /* so many are under way at once; 0: any number */
-    usec_t patience; /* until it is connected, its turn included; 0: without end */
+    usec_t patience; /* until it is connected, its turn included */
     char packet[FORWARD_PACKET_MAX];
     size_t len;
     void (*done)(struct forward_request *request, int error, const char *text);

@@ -16,6 +16,8 @@
 #include "worker.h"
 
 #define PACKET_HEADER 8
+/* A cancel that comes later means nobody any more; and the end of the daemon waits for it. */
+#define PATIENCE_MAX (15 * SEC)
 
 static_assert(FORWARD_PACKET_MAX == PACKET_HEADER + sizeof(((struct cancel_key *)0)->bytes),
               "every key that we can look for fits");
@@ -68,7 +70,9 @@ passing_new(struct cancel_route *route, const struct config *config, const struc
     passing->request.peer = peer->id;
     passing->request.limit =
         (unsigned)(peer->pool_size > 0 ? peer->pool_size : config->default_pool_size);
-    passing->request.patience = config->cancel_wait_timeout;
+    passing->request.patience = PATIENCE_MAX;
+    if (config->cancel_wait_timeout != 0)
+        passing->request.patience = MIN(config->cancel_wait_timeout, PATIENCE_MAX);
     passing->request.done = passing_done;
     passing_write_packet(&passing->request, route);
     return passing;

@@ -133,14 +133,15 @@ test_long_key(void **state)
     fixture_settle(f);
 }
 
-/* default_pool_size is the limit of a peer that has none. */
+/* default_pool_size is the limit of a peer that has none; and no request waits for ever. */
 static void
-test_limit(void **state)
+test_limits(void **state)
 {
     struct fixture *f = *state;
 
-    fixture_start(f, "peer_id = 2\ndefault_pool_size = 5\n" PEERS);
+    fixture_start(f, "peer_id = 2\ndefault_pool_size = 5\ncancel_wait_timeout = 0\n" PEERS);
     (void)send_key_of(f, 1, 3);
+    assert_int_equal(fake_connector_forwarded(f->connector)->patience, 15 * SEC);
     assert_int_equal(fake_connector_forwarded(f->connector)->limit, 5);
     assert_int_equal(fake_connector_forwarded(f->connector)->port, 6432);
     fake_connector_finish_forward(f->connector, 0);
@@ -230,7 +231,7 @@ main(void)
         TEST(test_passed_on_to_us),
         TEST(test_passed_on_to_a_peer),
         TEST(test_long_key),
-        TEST(test_limit),
+        TEST(test_limits),
         TEST(test_not_passed_on),
         TEST(test_who_has_no_peers),
         TEST(test_asker_leaves),
