@@ -259,6 +259,7 @@ requests_drop(struct requests *requests, enum request_outcome outcome)
         requests_tell_head(requests, outcome);
     requests->head = (requests->head + 1) & (requests->size - 1);
     requests->count--;
+    requests->dropped++;
     requests->readies -= is_ready;
 }
 

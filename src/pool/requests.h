@@ -75,6 +75,7 @@ struct requests {
     enum requests_doubt doubt;
     struct list ops;   /* struct request_op, in the order of their requests */
     uint32_t resolved; /* how many ops were told, ever */
+    uint32_t dropped;  /* how many requests were answered or passed over, ever */
     /*
      * Counts the Syncs, and the queries with an op, which change something or do not while what
      * comes behind them is executed. After an error the server passes over all up to a Sync; so
@@ -110,6 +111,17 @@ int requests_push_op(struct requests *requests, char type, enum request_action a
                      struct request_op *op);
 /* Of what was entered last. */
 void requests_mark(struct requests *requests, uint16_t mark);
+/* A number of what was entered last, and how many are to be answered before the one that has it. */
+static inline uint32_t
+requests_last(const struct requests *requests)
+{
+    return requests->dropped + requests->count - 1;
+}
+static inline uint32_t
+requests_before(const struct requests *requests, uint32_t number)
+{
+    return number - requests->dropped;
+}
 /* The answer to the head, a Sync, is nobody's. */
 void requests_swallow_head(struct requests *requests);
 /* The server is lost: all ops are told. */

@@ -910,6 +910,32 @@ test_described_without_a_sync(void **state)
     assert_int_equal(fixture_idle_count(f), 1);
 }
 
+/* Only the last of several can be sent again: if another is refused, the client is told. */
+static void
+test_first_of_two_descriptions(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+    char one[NAME_SIZE], two[NAME_SIZE];
+
+    fixture_begin(f, "", &client, &server);
+    prepare(client, server, "s1", "select *", one);
+    prepare(client, server, "s2", "select 2", two);
+    for (unsigned turn = 0; turn < 2; turn++) {
+        send_describe(client, "s1");
+        send_describe(client, "s2");
+        peer_send(client, 'S', NULL);
+        peer_expect_types(server, turn == 0 ? "DDDDS" : "CPDCPDS");
+        if (turn == 1) {
+            peer_send(server, '3', NULL);
+            peer_send(server, '1', NULL);
+        }
+        refuse_stale(server);
+        peer_expect_types(client, "EZ");
+        peer_expect_silence(server);
+    }
+}
+
 /*
  * A driver that was told prepares anew, once: then it is made, since what the server has may be out
  * of date, too, and nobody knows.
@@ -1093,6 +1119,7 @@ main(void)
         TEST(test_unnamed_is_compared),
         TEST(test_unnamed_in_a_transaction),
         TEST(test_described_without_a_sync),
+        TEST(test_first_of_two_descriptions),
         TEST(test_who_was_told_parses),
         TEST(test_described_before_by_another),
         TEST(test_parsed_in_a_transaction),
