@@ -33,8 +33,8 @@ lesson_resolve(struct request_op *request, enum request_outcome outcome)
         if (outcome == REQUEST_DONE)
             entry->shape = lesson->shape;
     }
-    if (name != NULL && name->then == lesson->statement && outcome == REQUEST_DONE)
-        name->shape = lesson->shape;
+    if (name != NULL && outcome == REQUEST_DONE)
+        prepared_learn_rows(name, lesson->statement, lesson->shape);
     statement_unref(lesson->statement);
     free(lesson);
 }

@@ -60,7 +60,12 @@ struct prepared_name {
     bool now_here;
     bool then_here;
     struct prepared_changes changes;
-    uint64_t shape;  /* of the rows, as they were described to the client (shape.h) */
+    /*
+     * Of the rows, as they were described to the client (shape.h): of `now`, and of `then`. A new
+     * Parse, also of the same text, begins with SHAPE_UNKNOWN.
+     */
+    uint64_t now_shape;
+    uint64_t shape;
     uint16_t number; /* what requests about it are marked with; never 0 */
     uint8_t len;
     char text[];
@@ -126,6 +131,9 @@ int prepared_add_name(struct prepared_names **names, const char *text, size_t le
 void prepared_drop_name(struct prepared_names *names, struct prepared_name *name);
 /* A draft becomes what it is a draft of. 0 or -ENOMEM. */
 int prepared_finish_name(struct prepared_names *names, struct prepared_name *name);
+/* The client was told what the rows of the name's statement look like. */
+void prepared_learn_rows(struct prepared_name *name, const struct statement *statement,
+                         uint64_t shape);
 /* Whether the unnamed one is or was something, or becomes it. */
 static inline bool
 prepared_has_unnamed(const struct prepared_name *unnamed)

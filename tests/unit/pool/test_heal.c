@@ -532,6 +532,52 @@ test_question_that_is_passed_over_teaches_nothing(void **state)
     expect_refused(client, server, name);
 }
 
+/* What the client was told it knows, whatever it has sent behind the question that was passed over.
+ */
+static void
+test_told_before_what_is_passed_over(void **state)
+{
+    static const char *const behind[] = {"C", "CP", "CPC"};
+    static const char *const names[] = {"s1", "s2", "s3"};
+    struct fixture *f = *state;
+    struct peer *client, *server;
+
+    fixture_begin(f, "", &client, &server);
+    for (size_t i = 0; i < ARRAY_SIZE(behind); i++) {
+        send_parse(client, names[i], names[i]);
+        send_describe(client, names[i]);
+        send_bind(client, "nope");
+        for (const char *type = behind[i]; *type != '\0'; type++) {
+            if (*type == 'C')
+                send_close(client, names[i]);
+            else
+                send_parse(client, names[i], "select 2");
+        }
+        peer_send(client, 'S', NULL);
+        peer_expect_types(server, "PD");
+        peer_send(server, '1', NULL);
+        peer_send(server, 't', "");
+        send_rows(server, "a");
+        refuse_nowhere(server, 'B');
+        peer_expect_types(server, behind[i]);
+        peer_expect_types(server, "S");
+        peer_send_ready(server, 'I');
+        peer_expect_types(client, "1tTEZ");
+    }
+    keep_busy(f, server);
+    for (size_t i = 0; i < ARRAY_SIZE(behind); i++) {
+        send_used(client, names[i]);
+        if (i == 0)
+            server = fixture_serve(f);
+        peer_expect_types(server, "PDH");
+        peer_send(server, '1', NULL);
+        peer_send(server, 't', "");
+        send_rows(server, "a");
+        peer_expect_types(server, "BES");
+        finish(client, server, "2");
+    }
+}
+
 /* Who has had a portal described once need not ask again; who is told later is told. */
 static void
 test_described_once(void **state)
@@ -1105,6 +1151,7 @@ main(void)
         TEST(test_server_that_has_other_rows),
         TEST(test_server_that_had_other_rows),
         TEST(test_question_that_is_passed_over_teaches_nothing),
+        TEST(test_told_before_what_is_passed_over),
         TEST(test_described_once),
         TEST(test_described_later),
         TEST(test_description_of_another_portal),
