@@ -466,7 +466,7 @@ prepared_doubt(struct prepared_set *set, bool with_others)
         return;
     set->is_doubtful = set->is_doubtful || with_others;
     LIST_FOREACH (entry, &set->order, link)
-        entry->is_stale = true;
+        entry->is_stale = entry->is_stale || entry->changes.count == 0 || with_others;
 }
 
 unsigned

@@ -578,6 +578,65 @@ test_told_before_what_is_passed_over(void **state)
     }
 }
 
+/*
+ * Who is being told what the rows of a statement look like waits for that, if it is to use another
+ * by then: it is not known yet whether it can read that.
+ */
+static void
+test_made_anew_while_it_is_told(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+    char name[NAME_SIZE];
+
+    fixture_begin(f, "max_prepared_statements = 1\n", &client, &server);
+    prepare(client, server, "s1", "select *", name);
+    send_describe(client, "s1");
+    peer_send(client, 'S', NULL);
+    send_parse(client, "s2", "select 2");
+    send_used(client, "s1");
+    peer_expect_types(server, "DDSCPCPDH");
+    peer_send(server, 't', "");
+    send_rows(server, "old");
+    peer_send(server, 't', "");
+    send_rows(server, "old");
+    peer_send_ready(server, 'I');
+    peer_expect_types(client, "tTZ");
+    for (const char *type = "3131"; *type != '\0'; type++)
+        peer_send(server, *type, NULL);
+    peer_expect_types(client, "1");
+    peer_send(server, 't', "");
+    send_rows(server, "new");
+    refuse_nowhere(server, 'B');
+    peer_expect_types(server, "ES");
+    peer_send_ready(server, 'I');
+    expect_changed(client);
+}
+
+/* What was made since an error is not what that was about. */
+static void
+test_made_behind_an_error(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+    char name[NAME_SIZE];
+
+    fixture_begin(f, "", &client, &server);
+    prepare(client, server, "s1", "select *", name);
+    send_used(client, "s1");
+    send_parse(client, "s2", "select *");
+    peer_send(client, 'S', NULL);
+    peer_expect_types(server, "BESCPS");
+    refuse_stale(server);
+    peer_send(server, '3', NULL);
+    peer_send(server, '1', NULL);
+    peer_send_ready(server, 'I');
+    peer_expect_types(client, "EZ1Z");
+    send_used(client, "s2");
+    peer_expect_types(server, "BES");
+    finish(client, server, "2");
+}
+
 /* Who has had a portal described once need not ask again; who is told later is told. */
 static void
 test_described_once(void **state)
@@ -1152,6 +1211,8 @@ main(void)
         TEST(test_server_that_had_other_rows),
         TEST(test_question_that_is_passed_over_teaches_nothing),
         TEST(test_told_before_what_is_passed_over),
+        TEST(test_made_anew_while_it_is_told),
+        TEST(test_made_behind_an_error),
         TEST(test_described_once),
         TEST(test_described_later),
         TEST(test_description_of_another_portal),
