@@ -32,12 +32,12 @@ relay_settle(struct server *server)
     }
     if (client == NULL || client->passing || server_is_dedicated(server))
         return false;
-    if (unlikely(server->requests.doubt == REQUESTS_MAYBE_SYNCS)) {
+    if (server->status != READY_IDLE || server->shard->policy->mode == POOL_SESSION)
+        return false;
+    if (unlikely(!requests_are_certain(&server->requests))) {
         server_fence(server);
         return false;
     }
-    if (server->status != READY_IDLE || server->shard->policy->mode == POOL_SESSION)
-        return false;
     server_release(server);
     return true;
 }

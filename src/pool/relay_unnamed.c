@@ -54,7 +54,7 @@ static bool
 relay_is_certain(const struct server *server)
 {
     return server->requests.count == (server->syncing_settings ? 1 : 0) &&
-           server->requests.doubt == REQUESTS_CERTAIN;
+           requests_are_certain(&server->requests);
 }
 
 static int
