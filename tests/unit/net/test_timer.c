@@ -80,7 +80,7 @@ teardown(void **state)
     return 0;
 }
 
-/* A common delay has a queue of its own: beside those of other kinds it has no order when all are late. */
+/* A common delay has a queue of its own: when all are late, it has no order beside the others. */
 static void
 test_in_order_and_never_early(void **state)
 {
