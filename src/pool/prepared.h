@@ -248,9 +248,10 @@ int prepared_push(struct requests *requests, char type, int action,
                   const struct prepared_change *change);
 /* Whether what the server answers now is such a request. */
 bool prepared_changes_now(const struct requests *requests);
+
 /*
- * Enters a message that may forget any number of statements; *barriers is one more until it is
- * answered. 0 or -ENOMEM.
+ * prepared_requests.c: enters a message that may forget any number of statements; *barriers is one
+ * more until it is answered. 0 or -ENOMEM.
  */
 int prepared_push_barrier(struct requests *requests, char type, unsigned *barriers);
 /* Why the server will refuse a message: by its own words, or by ours. */

@@ -2,9 +2,6 @@
 
 #include <limits.h>
 
-#include "buf.h"
-#include "build.h"
-#include "cleanup.h"
 #include "client.h"
 #include "close_reason.h"
 #include "config.h"
@@ -13,7 +10,6 @@
 #include "pool.h"
 #include "relay_int.h"
 #include "server.h"
-#include "settings.h"
 #include "worker.h"
 
 /* What a waiting client may send ahead before it is read no more. */
@@ -89,26 +85,6 @@ relay_begin_query(struct client *client)
         if (policy->transaction_timeout != 0)
             client_schedule(client, now + policy->transaction_timeout);
     }
-}
-
-int
-relay_set_server(struct server *server)
-{
-    CLEANUP(buf_done) struct buf sql = BUF_INIT;
-    CLEANUP(buf_done) struct buf message = BUF_INIT;
-    int r;
-
-    r = settings_diff_sql(server->settings, server->client->settings, &sql);
-    if (r < 0 || sql.len == 0)
-        return r;
-    client_log(server->client, LOG_LEVEL_NOISE, "varcache_apply: %s", sql.data);
-    r = requests_push(&server->requests, FRONTEND_QUERY, REQUEST_SKIP);
-    if (r == 0)
-        r = msg_query(&message, sql.data);
-    server->syncing_settings = r == 0;
-    if (r == 0)
-        stream_send_copy(&server->stream, message.data, message.len);
-    return r;
 }
 
 void

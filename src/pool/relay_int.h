@@ -83,6 +83,16 @@ bool relay_client_must_wait(const struct client *client);
 unsigned relay_reads_max(const struct worker *worker);
 /* What the client expects, and its server does not have, is SET. 0 or -ENOMEM. */
 int relay_set_server(struct server *server);
+/*
+ * That is answered: the client has what the server made of its wishes, and is told what came out
+ * differently. False: one of them is gone.
+ */
+bool relay_settings_done(struct server *server);
+/*
+ * ParameterStatus; *action becomes SKIP if the client is told something else. False: the server is
+ * gone.
+ */
+bool relay_parameter(struct server *server, const struct frame *frame, enum request_action *action);
 /* The client has asked for something: the clocks of its query and its transaction run. */
 void relay_begin_query(struct client *client);
 

@@ -54,8 +54,7 @@ relay_is_news(const struct prepared_name *name, const struct prepared_entry *ent
     return entry->shape == SHAPE_UNKNOWN || entry->shape != name->shape;
 }
 
-/* A Describe of the portal may come. */
-static void
+void
 relay_expect_description(const struct mapping *m, const struct prepared_name *name)
 {
     struct taught *const taught = &m->server->taught;
@@ -119,13 +118,14 @@ relay_ask_rows(const struct mapping *m, const struct prepared_name *name)
 int
 relay_push_description(const struct mapping *m, struct prepared_name *name)
 {
-    struct prepared_set *const set = m->server->prepared;
+    struct requests *const requests = &m->server->requests;
+    struct prepared_set *const set = name->then_here ? NULL : m->server->prepared;
     struct prepared_entry *const entry = prepared_get(set, name->then);
 
-    if (entry != NULL && relay_is_news(name, entry))
-        return lesson_push(&m->server->requests, REQUEST_FORWARD, set, entry, m->client->names,
-                           name);
-    return requests_push(&m->server->requests, FRONTEND_DESCRIBE, REQUEST_FORWARD);
+    if (name->then_here ? name->shape == SHAPE_UNKNOWN
+                        : entry != NULL && relay_is_news(name, entry))
+        return lesson_push(requests, REQUEST_FORWARD, set, entry, m->client->names, name);
+    return requests_push(requests, FRONTEND_DESCRIBE, REQUEST_FORWARD);
 }
 
 /* Whom the Describe of this portal teaches something, or NULL. */
@@ -151,9 +151,5 @@ relay_map_portal(const struct mapping *m)
     if (likely(name == NULL))
         return MAPPED_NOTHING;
     m->server->taught.statement = NULL;
-    relay_leave_span(m);
-    if (relay_push_description(m, name) < 0)
-        return MAPPED_FAILED;
-    relay_send(m, m->data, m->avail);
-    return MAPPED_SENT;
+    return relay_push_description(m, name) < 0 ? MAPPED_FAILED : MAPPED_ENTERED;
 }

@@ -107,6 +107,8 @@ enum prepared_state relay_can_read(const struct mapping *m, struct prepared_name
 bool relay_knows_rows(const struct mapping *m, const struct prepared_name *name);
 /* The server is asked what its rows look like (anew, if it is stale), and the client waits. */
 enum mapped relay_ask_rows(const struct mapping *m, const struct prepared_name *name);
+/* A Bind: a Describe of its portal may come. */
+void relay_expect_description(const struct mapping *m, const struct prepared_name *name);
 /* Enters a Describe of the client's, from which it learns that. 0 or -ENOMEM. */
 int relay_push_description(const struct mapping *m, struct prepared_name *name);
 /* A Describe of a portal. */

@@ -23,7 +23,6 @@
 
 #include "client.h"
 #include "familiar.h"
-#include "lesson.h"
 #include "pg.h"
 #include "policy.h"
 #include "pool.h"
@@ -200,12 +199,12 @@ relay_map_unnamed_parse(const struct mapping *m, const char *text)
 static enum mapped
 relay_use_here(const struct mapping *m, struct prepared_name *name)
 {
-    if (*m->data != FRONTEND_DESCRIBE || name->then == NULL || name->shape != SHAPE_UNKNOWN)
+    if (name->then == NULL || name->shape != SHAPE_UNKNOWN)
         return MAPPED_NOTHING;
-    return lesson_push(&m->server->requests, REQUEST_FORWARD, NULL, NULL, m->client->names, name) <
-                   0
-               ? MAPPED_FAILED
-               : MAPPED_ENTERED;
+    if (*m->data == FRONTEND_DESCRIBE)
+        return relay_push_description(m, name) < 0 ? MAPPED_FAILED : MAPPED_ENTERED;
+    relay_expect_description(m, name);
+    return MAPPED_NOTHING;
 }
 
 static enum mapped

@@ -140,7 +140,7 @@ class Client:
             self.known[name] = answer
         elif step == "describe portal":
             self.portal = answer
-            self.known[name] = answer if name else None  # drivers keep it of what has a name
+            self.known[name] = answer
 
     async def answers(self, steps):
         skipping = False

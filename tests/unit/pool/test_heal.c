@@ -963,6 +963,26 @@ test_unnamed_is_compared(void **state)
 
 /* Where nothing could be run again, an unnamed Parse is one, too. */
 static void
+test_unnamed_portal_is_compared(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server, *second;
+
+    fixture_begin(f, "", &client, &server);
+    send_parse(client, "", "select *");
+    send_described(client, "");
+    peer_expect(server, 'P', "select *");
+    peer_expect_types(server, "BDES");
+    peer_send(server, '1', NULL);
+    peer_send(server, '2', NULL);
+    send_rows(server, "a");
+    peer_send_complete(server, "SELECT 1", 'I');
+    peer_expect_types(client, "12TCZ");
+    second = other_server(f, client, server, "");
+    peer_expect_types(second, "PDH");
+}
+
+static void
 test_unnamed_in_a_transaction(void **state)
 {
     struct fixture *f = *state;
@@ -1225,6 +1245,7 @@ main(void)
         TEST(test_parsed_before_and_not_described),
         TEST(test_unnamed_is_run_again),
         TEST(test_unnamed_is_compared),
+        TEST(test_unnamed_portal_is_compared),
         TEST(test_unnamed_in_a_transaction),
         TEST(test_described_without_a_sync),
         TEST(test_first_of_two_descriptions),
