@@ -104,7 +104,6 @@ server_fence(struct server *server)
     int r;
 
     server->progress = PROGRESS_BUSY;
-    server->requests.doubt = REQUESTS_CERTAIN;
     prepared_leave_unnamed(server->client->names); /* a query ends it */
     r = requests_push(&server->requests, FRONTEND_QUERY, REQUEST_FENCE);
     if (r == 0)

@@ -17,6 +17,7 @@ struct lesson {
     unsigned made;               /* which making of the entry it is about */
     uint64_t shape;
     struct prepared_names *names; /* NULL: the client does not hear it */
+    uint16_t number;              /* of its name */
     size_t name_len;
     char name[PREPARED_NAME_LEN];
 };
@@ -33,16 +34,18 @@ lesson_resolve(struct request_op *request, enum request_outcome outcome)
         if (outcome == REQUEST_DONE)
             entry->shape = lesson->shape;
     }
-    if (name != NULL && name->then == lesson->statement && outcome == REQUEST_DONE)
-        name->shape = lesson->shape;
+    if (name != NULL && name->number == lesson->number) {
+        name->questions--;
+        if (outcome == REQUEST_DONE)
+            prepared_learn_rows(name, lesson->statement, lesson->shape);
+    }
     statement_unref(lesson->statement);
     free(lesson);
 }
 
 int
 lesson_push(struct requests *requests, int action, struct prepared_set *set,
-            struct prepared_entry *entry, struct prepared_names *names,
-            const struct prepared_name *name)
+            struct prepared_entry *entry, struct prepared_names *names, struct prepared_name *name)
 {
     struct lesson *const lesson = calloc(1, sizeof *lesson);
     int r;
@@ -55,7 +58,9 @@ lesson_push(struct requests *requests, int action, struct prepared_set *set,
     lesson->made = entry != NULL ? entry->made : 0;
     lesson->shape = SHAPE_BROKEN;
     if (name != NULL) {
+        prepared_ask_rows(name, lesson->made);
         lesson->names = names;
+        lesson->number = name->number;
         lesson->name_len = name->len;
         memcpy(lesson->name, name->text, name->len);
     }

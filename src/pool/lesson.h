@@ -24,6 +24,6 @@ struct requests;
  */
 int lesson_push(struct requests *requests, int action, struct prepared_set *set,
                 struct prepared_entry *entry, struct prepared_names *names,
-                const struct prepared_name *name);
+                struct prepared_name *name);
 /* What is answered is a Describe with an op, and this is the answer. */
 void lesson_read(const struct requests *requests, uint64_t shape);

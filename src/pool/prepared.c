@@ -202,25 +202,26 @@ prepared_size(const struct prepared_name *name, const struct statement *statemen
     return name->len > 0 && statement != NULL ? statement_size(statement) : 0;
 }
 
-/* `then`. What the client knew of the rows of another statement it does not know of this one. */
+/* `then`. */
 static void
 prepared_expect_name(struct prepared_names *names, struct prepared_name *name,
-                     struct statement *statement, bool is_here)
+                     struct statement *statement, bool is_here, uint64_t shape)
 {
     name->then_here = is_here;
+    name->shape = shape;
     if (statement == name->then)
         return;
-    if (statement != NULL && statement != name->now)
-        name->shape = SHAPE_UNKNOWN;
     names->bytes += prepared_size(name, statement) - prepared_size(name, name->then);
     prepared_set_name(&name->then, statement);
 }
 
 /* `now`. */
 static void
-prepared_is_named(struct prepared_name *name, struct statement *statement, bool is_here)
+prepared_is_named(struct prepared_name *name, struct statement *statement, bool is_here,
+                  uint64_t shape)
 {
     name->now_here = is_here;
+    name->now_shape = shape;
     if (statement != name->now)
         prepared_set_name(&name->now, statement);
 }
@@ -231,14 +232,14 @@ prepared_settle_name(struct prepared_names *names, struct prepared_name *name)
 {
     if (name->changes.count > 0)
         return;
-    prepared_expect_name(names, name, name->now, name->now_here);
+    prepared_expect_name(names, name, name->now, name->now_here, name->now_shape);
     prepared_drop_name(names, name);
 }
 
 static void
 prepared_forget_name(struct prepared_names *names, struct prepared_name *name)
 {
-    prepared_is_named(name, NULL, false);
+    prepared_is_named(name, NULL, false, SHAPE_UNKNOWN);
     prepared_settle_name(names, name);
 }
 
@@ -246,7 +247,6 @@ int
 prepared_finish_name(struct prepared_names *names, struct prepared_name *name)
 {
     struct statement *finished;
-    const uint64_t shape = name->shape;
     int r;
 
     if (!statement_is_draft(name->then))
@@ -255,17 +255,26 @@ prepared_finish_name(struct prepared_names *names, struct prepared_name *name)
     if (r < 0)
         return r;
     if (name->now == name->then)
-        prepared_is_named(name, finished, name->now_here);
-    prepared_expect_name(names, name, finished, name->then_here);
-    name->shape = shape;
+        prepared_is_named(name, finished, name->now_here, name->now_shape);
+    prepared_expect_name(names, name, finished, name->then_here, name->shape);
     statement_unref(finished);
     return 0;
 }
 
 void
+prepared_learn_rows(struct prepared_name *name, const struct statement *statement, uint64_t shape)
+{
+    if (name->now == statement)
+        name->now_shape = shape;
+    /* A change on its way came behind the question. */
+    if (name->changes.count == 0 && name->then == statement)
+        name->shape = shape;
+}
+
+void
 prepared_set_unnamed(struct prepared_names *names, struct statement *statement, bool is_here)
 {
-    prepared_is_named(names->unnamed, statement, is_here);
+    prepared_is_named(names->unnamed, statement, is_here, SHAPE_UNKNOWN);
     prepared_settle_name(names, names->unnamed);
 }
 
@@ -457,7 +466,7 @@ prepared_doubt(struct prepared_set *set, bool with_others)
         return;
     set->is_doubtful = set->is_doubtful || with_others;
     LIST_FOREACH (entry, &set->order, link)
-        entry->is_stale = true;
+        entry->is_stale = entry->is_stale || entry->changes.count == 0 || with_others;
 }
 
 unsigned
@@ -541,9 +550,10 @@ prepared_resolve(struct request_op *request, enum request_outcome outcome)
     if (change->name != NULL) {
         change->name->changes.count--;
         if (outcome == REQUEST_DONE)
-            prepared_is_named(change->name, change->statement, change->is_here);
+            prepared_is_named(change->name, change->statement, change->is_here, SHAPE_UNKNOWN);
         else if (outcome == REQUEST_FAILED && change->name->len == 0)
-            prepared_is_named(change->name, NULL, false); /* the unnamed one went first */
+            /* the unnamed one went first */
+            prepared_is_named(change->name, NULL, false, SHAPE_UNKNOWN);
         prepared_settle_name(change->names, change->name);
     }
     if (change->barriers != NULL)
@@ -575,7 +585,8 @@ prepared_push(struct requests *requests, char type, int action,
     }
     if (change->name != NULL) {
         prepared_begin(&change->name->changes, requests);
-        prepared_expect_name(change->names, change->name, change->statement, change->is_here);
+        prepared_expect_name(change->names, change->name, change->statement, change->is_here,
+                             SHAPE_UNKNOWN);
     }
     r = requests_push_op(requests, type, (enum request_action)action, &op->request);
     if (r < 0)

@@ -60,8 +60,15 @@ struct prepared_name {
     bool now_here;
     bool then_here;
     struct prepared_changes changes;
-    uint64_t shape;  /* of the rows, as they were described to the client (shape.h) */
-    uint16_t number; /* what requests about it are marked with; never 0 */
+    /*
+     * Of the rows, as they were described to the client (shape.h): of `now`, and of `then`. A new
+     * Parse, also of the same text, begins with SHAPE_UNKNOWN.
+     */
+    uint64_t now_shape;
+    uint64_t shape;
+    unsigned questions;  /* descriptions of them that are on their way to the client */
+    unsigned about_made; /* the last of these: of which making of the server's statement */
+    uint16_t number;     /* what requests about it are marked with; never 0 */
     uint8_t len;
     char text[];
 };
@@ -126,6 +133,22 @@ int prepared_add_name(struct prepared_names **names, const char *text, size_t le
 void prepared_drop_name(struct prepared_names *names, struct prepared_name *name);
 /* A draft becomes what it is a draft of. 0 or -ENOMEM. */
 int prepared_finish_name(struct prepared_names *names, struct prepared_name *name);
+/* The client is going to be told what the rows of this making look like, */
+static inline void
+prepared_ask_rows(struct prepared_name *name, unsigned made)
+{
+    name->questions++;
+    name->about_made = made;
+}
+/* and, when it has read so far, knows nothing of the making that the server has now. */
+static inline bool
+prepared_asks_other(const struct prepared_name *name, const struct prepared_entry *entry)
+{
+    return name->questions > 0 && name->about_made != entry->made;
+}
+/* The client was told what the rows of the name's statement look like. */
+void prepared_learn_rows(struct prepared_name *name, const struct statement *statement,
+                         uint64_t shape);
 /* Whether the unnamed one is or was something, or becomes it. */
 static inline bool
 prepared_has_unnamed(const struct prepared_name *unnamed)
@@ -195,8 +218,8 @@ struct prepared_entry *prepared_oldest(const struct prepared_set *set);
 /* The server has forgotten all. set may be NULL. */
 void prepared_forget(struct prepared_set *set);
 /*
- * Any of them may be out of date: they are replaced before they are used. With others, there may be
- * some that we do not know of. set may be NULL.
+ * Any of them may be out of date, but for those that are just being made: they are replaced before
+ * they are used. With others, there may be some that we do not know of. set may be NULL.
  */
 void prepared_doubt(struct prepared_set *set, bool with_others);
 unsigned prepared_count(const struct prepared_set *set);

@@ -42,14 +42,14 @@ relay_settle(struct server *server)
     }
     if (client == NULL || client->passing || server_is_dedicated(server))
         return false;
-    if (unlikely(server->requests.doubt == REQUESTS_MAYBE_SYNCS)) {
-        server_fence(server);
-        return false;
-    }
     if (server->status != READY_IDLE)
         return false;
     if (server->shard->policy->mode == POOL_SESSION)
-        return relay_settle_session(server);
+        return requests_are_certain(&server->requests) && relay_settle_session(server);
+    if (unlikely(!requests_are_certain(&server->requests))) {
+        server_fence(server);
+        return false;
+    }
     server_release(server);
     return true;
 }

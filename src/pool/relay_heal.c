@@ -50,6 +50,7 @@ void
 relay_begin_keep(struct server *server, const char *data, size_t len)
 {
     buf_clear(&server->replay);
+    server->kept = requests_last(&server->requests);
     relay_keep(server, data, len, PROGRESS_KEEPS);
 }
 
@@ -81,6 +82,13 @@ relay_keep_no_more(struct server *server)
     server->progress = *server->replay.data == FRONTEND_DESCRIBE ? PROGRESS_NAMED : PROGRESS_BUSY;
 }
 
+/* Whether it is what was kept that is being answered, and not what came before. */
+static bool
+relay_is_kept(const struct server *server)
+{
+    return requests_before(&server->requests, server->kept) == 0;
+}
+
 void
 relay_keep_answered(struct server *server, char type)
 {
@@ -88,7 +96,8 @@ relay_keep_answered(struct server *server, char type)
 
     if (type == BACKEND_ERROR)
         server->progress = PROGRESS_BUSY;
-    else if (type == (is_use ? BACKEND_BIND_COMPLETE : BACKEND_PARAMETER_DESCRIPTION))
+    else if (relay_is_kept(server) &&
+             type == (is_use ? BACKEND_BIND_COMPLETE : BACKEND_PARAMETER_DESCRIPTION))
         relay_keep_no_more(server);
 }
 
@@ -100,17 +109,21 @@ relay_is_at_rest(const struct client *client)
            framer_is_between(&client->framer);
 }
 
-/*
- * Whether it is what was kept that is being answered, or the Describe that went ahead of it; but
- * not what made the statement.
- */
+/* Whether it is the Describe that went ahead of the one that was kept. */
+static bool
+relay_is_ahead_of_kept(const struct server *server)
+{
+    return requests_before(&server->requests, server->kept) == 1 &&
+           *server->replay.data == FRONTEND_DESCRIBE &&
+           requests_head_type(&server->requests) == FRONTEND_DESCRIBE &&
+           requests_action(&server->requests) == REQUEST_QUIET;
+}
+
+/* Not what made the statement, nor what the client has sent before. */
 static bool
 relay_is_for_kept(const struct server *server)
 {
-    const char type = requests_head_type(&server->requests);
-
-    return relay_is_keeping(server) && type == *server->replay.data &&
-           (type == FRONTEND_DESCRIBE || requests_action(&server->requests) == REQUEST_FORWARD);
+    return relay_is_keeping(server) && (relay_is_kept(server) || relay_is_ahead_of_kept(server));
 }
 
 /* It is in doubt, or only that which was to be used. */

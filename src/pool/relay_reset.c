@@ -65,7 +65,7 @@ int
 relay_reset_done(struct server *server)
 {
     /* Nothing must be on its way that could fail first. */
-    if (!requests_are_syncs(&server->requests) || server->requests.doubt != REQUESTS_CERTAIN ||
+    if (!requests_are_syncs(&server->requests) || !requests_are_certain(&server->requests) ||
         server->status == READY_FAILED_TRANSACTION)
         return 0;
     server->resets = false;

@@ -71,6 +71,8 @@ relay_can_read(const struct mapping *m, struct prepared_name *name)
 {
     struct prepared_entry *const entry = prepared_get(m->server->prepared, name->then);
 
+    if (!relay_is_described(m) && prepared_asks_other(name, entry))
+        return PREPARED_UNSURE;
     if (relay_is_described(m) || !shape_has_rows(name->shape) || name->shape == entry->shape) {
         if (relay_is_news(name, entry))
             relay_expect_description(m, name);

@@ -118,7 +118,7 @@ relay_ready(struct server *server, const struct frame *frame, enum request_actio
         server_close(server, CLOSE_SV_OUT_OF_STEP);
         return false;
     }
-    if (unlikely(server->requests.doubt == REQUESTS_MAYBE_MORE)) {
+    if (unlikely(server->requests.is_lost)) {
         server_close(server, CLOSE_PROTOCOL);
         return false;
     }

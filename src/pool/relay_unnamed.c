@@ -38,15 +38,14 @@
 /* A longer text does not go to another server, however it came. */
 #define UNNAMED_MAX RELAY_HOLD_MAX
 
-/* Another one: nothing of it is known yet. NULL: no memory. */
+/* NULL: no memory. */
 static struct prepared_name *
-relay_new_unnamed(const struct mapping *m)
+relay_unnamed_name(const struct mapping *m)
 {
     struct prepared_name *name = prepared_unnamed(m->client->names);
 
     if (name == NULL && prepared_add_name(&m->client->names, "", 0, &name) < 0)
         return NULL;
-    name->shape = SHAPE_UNKNOWN;
     return name;
 }
 
@@ -55,7 +54,7 @@ static bool
 relay_is_certain(const struct server *server)
 {
     return server->requests.count == (server->syncing_settings ? 1 : 0) &&
-           server->requests.doubt == REQUESTS_CERTAIN;
+           requests_are_certain(&server->requests);
 }
 
 static int
@@ -119,7 +118,7 @@ relay_push(const struct mapping *m)
 
     if (*m->data != FRONTEND_PARSE)
         return requests_push(&m->server->requests, *m->data, REQUEST_FORWARD);
-    name = relay_new_unnamed(m);
+    name = relay_unnamed_name(m);
     return name != NULL ? relay_push_change(m, name, NULL, true) : -ENOMEM;
 }
 
@@ -184,7 +183,7 @@ relay_map_unnamed_parse(const struct mapping *m, const char *text)
 
     if (len > UNNAMED_MAX)
         return relay_push(m) < 0 ? MAPPED_FAILED : MAPPED_ENTERED;
-    name = relay_new_unnamed(m);
+    name = relay_unnamed_name(m);
     if (name == NULL || relay_find_text(m, name, text, len, &statement) < 0)
         return MAPPED_FAILED;
     mapped = m->client->shard->policy->prepare_unnamed && !statement_is_draft(statement)

@@ -409,7 +409,7 @@ server_release(struct server *server)
     }
     stream_set_reading(&server->stream, true);
     if (!server_is_quiet(server) || server->cancel_in_doubt ||
-        server->requests.doubt != REQUESTS_CERTAIN) {
+        !requests_are_certain(&server->requests)) {
         server_close(server, CLOSE_SV_CLIENT_GONE);
         return;
     }

@@ -107,6 +107,7 @@ struct server {
     struct framer framer;
     struct buf held;   /* a message of which only the beginning has come */
     struct buf replay; /* what is KEPT */
+    uint32_t kept;     /* the request that it begins with (requests_last) */
     struct taught taught;
     struct task task;      /* the ask under way, but for a lookup's */
     struct lookup *lookup; /* borrowed; NULL unless its query is the ask under way */

@@ -21,7 +21,7 @@ LIMIT = 60  # seconds for an answer
 
 @pytest.fixture(scope="module")
 def pooler(postgres):
-    postgres.psql("CREATE TABLE numbers (i int); CREATE TABLE words (w text); "
+    postgres.psql("CREATE TABLE numbers (i int); CREATE TABLE words (w text); CREATE VIEW looked_at AS SELECT 1 AS i; "
                   "CREATE FUNCTION fail(text) RETURNS text LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'no'; END$$")
     target = f"host={harness.HOST} port={postgres.port} dbname=postgres"
     databases = {mode: f"{target} pool_mode={mode} pool_size={size}"
@@ -121,12 +121,16 @@ class Author:
         return wire.SYNC
 
     def copy_sql(self):
-        return f"COPY {self.random.choice(['numbers', 'words'])} FROM STDIN"
+        return f"COPY {self.random.choice(['numbers', 'numbers', 'words', 'looked_at'])} FROM STDIN"
+
+    def sync_in_copy(self):
+        """Passed over; or answered, if the COPY has failed by then."""
+        return wire.SYNC if self.random.random() < 0.2 else b""
 
     def copy_data(self):
         """Rows of which one may be bad, so that the others come late; in the end perhaps a CopyFail."""
         rows = [self.random.choice([b"1\n", b"2\n", b"bad\n"]) for _ in range(self.random.randint(0, 5))]
-        data = b"".join(wire.copy_data(row) for row in rows)
+        data = b"".join(wire.copy_data(row) + self.sync_in_copy() for row in rows)
         return data + (wire.COPY_DONE if self.random.random() < 0.7 else wire.copy_fail("not wanted"))
 
     def copy(self):
@@ -134,7 +138,7 @@ class Author:
         sql, data = self.copy_sql(), self.copy_data()
         if self.random.random() < 0.5:
             return wire.query(sql) + data
-        return wire.parse(sql) + wire.bind() + wire.execute() + data + wire.SYNC
+        return wire.parse(sql) + wire.bind() + wire.execute() + self.sync_in_copy() + data + wire.SYNC
 
     def copy_with_sync(self):
         """As libpq does it: the first Sync is part of what COPY passes over."""

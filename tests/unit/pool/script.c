@@ -277,8 +277,11 @@ write_call(struct script *script)
 static void
 write_rows(struct script *script, bool is_both)
 {
-    for (unsigned count = roll(script, 5); count > 0; count--)
+    for (unsigned count = roll(script, 5); count > 0; count--) {
         append_str(script, 'd', roll(script, 8) == 0 && !is_both ? "bad row" : "row");
+        if (roll(script, 8) == 0 && !is_both)
+            append_sync(script);
+    }
     if (roll(script, 200) == 0) {
         static char big[MODEL_BIG] = "row";
 
@@ -308,29 +311,25 @@ write_copy_by_query(struct script *script)
     write_rows(script, is_both);
 }
 
-/*
- * Most drivers send a Sync with the COPY, which is passed over if it becomes one; who does that
- * must look at what comes of it. Nobody else uses the name.
- */
+/* Most drivers send a Sync with the COPY, which is passed over. Nobody else uses the name. */
 static void
 write_copy(struct script *script)
 {
     const char *const name = roll(script, 2) == 0 ? "" : "copying";
-    const bool with_sync = roll(script, 2) == 0;
 
     append_parse(script, name, roll(script, 4) == 0 ? "copy none" : "copy in");
     append_bind(script, "", name);
     append_execute(script, "", 0);
-    if (with_sync)
+    if (roll(script, 2) == 0)
         append_sync(script);
     if (roll(script, 2) == 0)
         append_gate(script);
     write_rows(script, false);
     append_sync(script);
-    if (with_sync || script->style.is_careless)
+    if (script->style.is_careless)
         append_gate(script);
-    /* Nobody is to use that unnamed statement again; and in session mode a fence may end it. */
-    if (*name == '\0' || script->style.has_own_names)
+    /* Nobody is to use that unnamed statement again. */
+    if (*name == '\0')
         append_str(script, 'Q', marked(script, "after the copy"));
 }
 

@@ -532,6 +532,111 @@ test_question_that_is_passed_over_teaches_nothing(void **state)
     expect_refused(client, server, name);
 }
 
+/* What the client was told it knows, whatever it has sent behind the question that was passed over.
+ */
+static void
+test_told_before_what_is_passed_over(void **state)
+{
+    static const char *const behind[] = {"C", "CP", "CPC"};
+    static const char *const names[] = {"s1", "s2", "s3"};
+    struct fixture *f = *state;
+    struct peer *client, *server;
+
+    fixture_begin(f, "", &client, &server);
+    for (size_t i = 0; i < ARRAY_SIZE(behind); i++) {
+        send_parse(client, names[i], names[i]);
+        send_describe(client, names[i]);
+        send_bind(client, "nope");
+        for (const char *type = behind[i]; *type != '\0'; type++) {
+            if (*type == 'C')
+                send_close(client, names[i]);
+            else
+                send_parse(client, names[i], "select 2");
+        }
+        peer_send(client, 'S', NULL);
+        peer_expect_types(server, "PD");
+        peer_send(server, '1', NULL);
+        peer_send(server, 't', "");
+        send_rows(server, "a");
+        refuse_nowhere(server, 'B');
+        peer_expect_types(server, behind[i]);
+        peer_expect_types(server, "S");
+        peer_send_ready(server, 'I');
+        peer_expect_types(client, "1tTEZ");
+    }
+    keep_busy(f, server);
+    for (size_t i = 0; i < ARRAY_SIZE(behind); i++) {
+        send_used(client, names[i]);
+        if (i == 0)
+            server = fixture_serve(f);
+        peer_expect_types(server, "PDH");
+        peer_send(server, '1', NULL);
+        peer_send(server, 't', "");
+        send_rows(server, "a");
+        peer_expect_types(server, "BES");
+        finish(client, server, "2");
+    }
+}
+
+/*
+ * Who is being told what the rows of a statement look like waits for that, if it is to use another
+ * by then: it is not known yet whether it can read that.
+ */
+static void
+test_made_anew_while_it_is_told(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+    char name[NAME_SIZE];
+
+    fixture_begin(f, "max_prepared_statements = 1\n", &client, &server);
+    prepare(client, server, "s1", "select *", name);
+    send_describe(client, "s1");
+    peer_send(client, 'S', NULL);
+    send_parse(client, "s2", "select 2");
+    send_used(client, "s1");
+    peer_expect_types(server, "DDSCPCPDH");
+    peer_send(server, 't', "");
+    send_rows(server, "old");
+    peer_send(server, 't', "");
+    send_rows(server, "old");
+    peer_send_ready(server, 'I');
+    peer_expect_types(client, "tTZ");
+    for (const char *type = "3131"; *type != '\0'; type++)
+        peer_send(server, *type, NULL);
+    peer_expect_types(client, "1");
+    peer_send(server, 't', "");
+    send_rows(server, "new");
+    refuse_nowhere(server, 'B');
+    peer_expect_types(server, "ES");
+    peer_send_ready(server, 'I');
+    expect_changed(client);
+}
+
+/* What was made since an error is not what that was about. */
+static void
+test_made_behind_an_error(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+    char name[NAME_SIZE];
+
+    fixture_begin(f, "", &client, &server);
+    prepare(client, server, "s1", "select *", name);
+    send_used(client, "s1");
+    send_parse(client, "s2", "select *");
+    peer_send(client, 'S', NULL);
+    peer_expect_types(server, "BESCPS");
+    refuse_stale(server);
+    peer_send(server, '3', NULL);
+    peer_send(server, '1', NULL);
+    peer_send_ready(server, 'I');
+    peer_expect_types(client, "EZ1Z");
+    send_used(client, "s2");
+    peer_expect_types(server, "BES");
+    finish(client, server, "2");
+}
+
 /* Who has had a portal described once need not ask again; who is told later is told. */
 static void
 test_described_once(void **state)
@@ -910,6 +1015,32 @@ test_described_without_a_sync(void **state)
     assert_int_equal(fixture_idle_count(f), 1);
 }
 
+/* Only the last of several can be sent again: if another is refused, the client is told. */
+static void
+test_first_of_two_descriptions(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+    char one[NAME_SIZE], two[NAME_SIZE];
+
+    fixture_begin(f, "", &client, &server);
+    prepare(client, server, "s1", "select *", one);
+    prepare(client, server, "s2", "select 2", two);
+    for (unsigned turn = 0; turn < 2; turn++) {
+        send_describe(client, "s1");
+        send_describe(client, "s2");
+        peer_send(client, 'S', NULL);
+        peer_expect_types(server, turn == 0 ? "DDDDS" : "CPDCPDS");
+        if (turn == 1) {
+            peer_send(server, '3', NULL);
+            peer_send(server, '1', NULL);
+        }
+        refuse_stale(server);
+        peer_expect_types(client, "EZ");
+        peer_expect_silence(server);
+    }
+}
+
 /*
  * A driver that was told prepares anew, once: then it is made, since what the server has may be out
  * of date, too, and nobody knows.
@@ -1079,6 +1210,9 @@ main(void)
         TEST(test_server_that_has_other_rows),
         TEST(test_server_that_had_other_rows),
         TEST(test_question_that_is_passed_over_teaches_nothing),
+        TEST(test_told_before_what_is_passed_over),
+        TEST(test_made_anew_while_it_is_told),
+        TEST(test_made_behind_an_error),
         TEST(test_described_once),
         TEST(test_described_later),
         TEST(test_description_of_another_portal),
@@ -1093,6 +1227,7 @@ main(void)
         TEST(test_unnamed_is_compared),
         TEST(test_unnamed_in_a_transaction),
         TEST(test_described_without_a_sync),
+        TEST(test_first_of_two_descriptions),
         TEST(test_who_was_told_parses),
         TEST(test_described_before_by_another),
         TEST(test_parsed_in_a_transaction),

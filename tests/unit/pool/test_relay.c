@@ -229,9 +229,9 @@ test_fence_behind_a_failed_copy(void **state)
     peer_expect_silence(other);
 }
 
-/* In a transaction, too, so that its end finds no doubt. */
+/* No fence where the server stays with its client: the client's next request tells as well. */
 static void
-test_fence_in_a_transaction(void **state)
+test_no_fence_in_a_transaction(void **state)
 {
     struct fixture *f = *state;
     struct peer *client, *server;
@@ -240,15 +240,59 @@ test_fence_in_a_transaction(void **state)
     peer_ask(client, server, "begin");
     peer_answer(server, client, "BEGIN", 'T');
     fail_copy_in_doubt(client, server, 'E');
-    peer_expect_bytes(server, "Q\0\0\0\5", 6);
+    peer_expect_silence(server);
     peer_ask(client, server, "rollback");
-    peer_send(server, 'I', NULL);
-    peer_send_ready(server, 'E');
+    peer_send_ready(server, 'E'); /* of the Sync in the data */
+    peer_expect_ready(client, 'E');
+    assert_int_equal(fixture_idle_count(f), 0);
     peer_answer(server, client, "ROLLBACK", 'I');
-    peer_expect_silence(client);
     assert_int_equal(fixture_idle_count(f), 1);
 }
 
+static void
+test_no_fence_in_a_session(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+
+    fixture_begin(f, "pool_mode = session\n", &client, &server);
+    fail_copy_in_doubt(client, server, 'I');
+    round_trip(client, server, "select 1");
+    fail_copy_in_doubt(client, server, 'I');
+    peer_expect_silence(server);
+    peer_close(client); /* and nobody else is to get what may still come */
+    peer_expect_types(server, "X");
+    peer_expect_end(server);
+}
+
+/* What is sent behind the client's own Sync is answered, with no fence between. */
+static void
+test_pipeline_behind_a_failed_copy(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+
+    fixture_begin(f, "", &client, &server);
+    peer_send(client, 'E', "");
+    peer_expect_types(server, "E");
+    peer_send(server, 'G', "");
+    peer_expect_types(client, "G");
+    for (const char *types = "dSSdcSQQ"; *types != '\0'; types++)
+        peer_send(client, *types, strchr("cS", *types) != NULL ? NULL : "");
+    peer_expect_types(server, "dSSdcSQQ");
+    peer_send_error(server, "ERROR", "22P04", "bad data");
+    peer_send_ready(server, 'I');
+    peer_expect_types(client, "EZ");
+    peer_send_ready(server, 'I');
+    peer_expect_types(client, "Z");
+    peer_answer(server, client, "SELECT 1", 'I');
+    assert_int_equal(fixture_idle_count(f), 0);
+    peer_answer(server, client, "SELECT 1", 'I');
+    peer_expect_silence(server);
+    assert_int_equal(fixture_idle_count(f), 1);
+}
+
+/* Between the data and that Sync it cannot be known what is. */
 static void
 test_too_much_behind_a_failed_copy(void **state)
 {
@@ -260,9 +304,9 @@ test_too_much_behind_a_failed_copy(void **state)
     peer_expect_types(server, "E");
     peer_send(server, 'G', "");
     peer_expect_types(client, "G");
-    for (const char *types = "dSdcSQ"; *types != '\0'; types++)
-        peer_send(client, *types, *types == 'S' || *types == 'c' ? NULL : "");
-    peer_expect_types(server, "dSdcSQ");
+    for (const char *types = "dSdcQS"; *types != '\0'; types++)
+        peer_send(client, *types, strchr("cS", *types) != NULL ? NULL : "");
+    peer_expect_types(server, "dSdcQS");
     peer_send_error(server, "ERROR", "22P04", "bad data");
     peer_send_ready(server, 'I');
     peer_expect_types(client, "EZ");
@@ -836,7 +880,9 @@ main(void)
         TEST(test_late_copy_data_are_dropped),
         TEST(test_copy_out),
         TEST(test_fence_behind_a_failed_copy),
-        TEST(test_fence_in_a_transaction),
+        TEST(test_no_fence_in_a_transaction),
+        TEST(test_no_fence_in_a_session),
+        TEST(test_pipeline_behind_a_failed_copy),
         TEST(test_too_much_behind_a_failed_copy),
         TEST(test_half_a_message_holds_no_server),
         TEST(test_big_message_is_passed_on_in_pieces),

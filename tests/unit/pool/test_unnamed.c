@@ -46,9 +46,9 @@ expect_none(struct peer *client, struct peer *server)
     peer_expect_ready(client, 'I');
 }
 
-/* It is made by a name, and used. */
+/* It is to be made by a name, and used. */
 static void
-expect_made(struct peer *client, struct peer *server)
+expect_asked(struct peer *client, struct peer *server)
 {
     char name[NAME_SIZE], again[NAME_SIZE];
 
@@ -57,6 +57,12 @@ expect_made(struct peer *client, struct peer *server)
     read_name(server, 'B', 1, again);
     assert_string_equal(again, name);
     peer_expect_types(server, "ES");
+}
+
+static void
+expect_made(struct peer *client, struct peer *server)
+{
+    expect_asked(client, server);
     finish(client, server, "12");
 }
 
@@ -267,6 +273,33 @@ test_rows_are_as_described(void **state)
     finish(client, server, "2");
 }
 
+/* As any query does. What the client has goes on. */
+static void
+test_fence_ends_the_servers(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+
+    fixture_begin(f, "", &client, &server);
+    send_parse(client, "", "select 1");
+    peer_send(client, 'E', "");
+    peer_expect_types(server, "PE");
+    peer_send(server, '1', NULL);
+    peer_send(server, 'G', "");
+    peer_expect_types(client, "1G");
+    for (const char *types = "dSdcS"; *types != '\0'; types++)
+        peer_send(client, *types, *types == 'd' ? "data" : NULL);
+    peer_expect_types(server, "dSdcS");
+    peer_send_error(server, "ERROR", "22P04", "bad data");
+    peer_send_ready(server, 'I');
+    peer_expect_types(client, "EZ");
+    peer_expect_types(server, "Q");
+    expect_asked(client, server);
+    peer_send(server, 'I', NULL);
+    peer_send_ready(server, 'I');
+    finish(client, server, "12");
+}
+
 /* ---- prepare_unnamed --------------------------------------------------------------------------
  */
 
@@ -382,6 +415,7 @@ main(void)
         TEST(test_command_stays),
         TEST(test_long_text_stays),
         TEST(test_rows_are_as_described),
+        TEST(test_fence_ends_the_servers),
         TEST(test_familiar_text_is_not_parsed),
         TEST(test_in_a_transaction_it_is_parsed),
         TEST(test_out_of_date_is_made_anew),
