@@ -41,7 +41,7 @@ relay_settle(struct server *server)
     if (server->status != READY_IDLE)
         return false;
     if (server->shard->policy->mode == POOL_SESSION)
-        return relay_settle_session(server);
+        return requests_are_certain(&server->requests) && relay_settle_session(server);
     if (unlikely(!requests_are_certain(&server->requests))) {
         server_fence(server);
         return false;
