@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cleanup.h"
 #include "pg.h"
 #include "prepared.h"
 #include "requests.h"
@@ -21,6 +22,28 @@ struct lesson {
     size_t name_len;
     char name[PREPARED_NAME_LEN];
 };
+
+/* As with changes (prepared.c) one is kept for each client. */
+static struct lesson *
+lesson_new(struct prepared_names *names)
+{
+    struct lesson *const lesson = names != NULL && names->spare_lesson != NULL
+                                      ? TAKE(names->spare_lesson)
+                                      : malloc(sizeof *lesson);
+
+    if (lesson != NULL)
+        *lesson = (struct lesson){.names = names, .shape = SHAPE_BROKEN};
+    return lesson;
+}
+
+static void
+lesson_free(struct lesson *lesson)
+{
+    if (lesson->names != NULL && lesson->names->spare_lesson == NULL)
+        lesson->names->spare_lesson = lesson;
+    else
+        free(lesson);
+}
 
 static void
 lesson_resolve(struct request_op *request, enum request_outcome outcome)
@@ -40,14 +63,14 @@ lesson_resolve(struct request_op *request, enum request_outcome outcome)
             prepared_learn_rows(name, lesson->statement, lesson->shape);
     }
     statement_unref(lesson->statement);
-    free(lesson);
+    lesson_free(lesson);
 }
 
 int
 lesson_push(struct requests *requests, int action, struct prepared_set *set,
             struct prepared_entry *entry, struct prepared_names *names, struct prepared_name *name)
 {
-    struct lesson *const lesson = calloc(1, sizeof *lesson);
+    struct lesson *const lesson = lesson_new(name != NULL ? names : NULL);
     int r;
 
     if (lesson == NULL)
@@ -56,10 +79,8 @@ lesson_push(struct requests *requests, int action, struct prepared_set *set,
     lesson->set = set;
     lesson->statement = statement_ref(entry != NULL ? entry->statement : name->then);
     lesson->made = entry != NULL ? entry->made : 0;
-    lesson->shape = SHAPE_BROKEN;
     if (name != NULL) {
         prepared_ask_rows(name, lesson->made);
-        lesson->names = names;
         lesson->number = name->number;
         lesson->name_len = name->len;
         memcpy(lesson->name, name->text, name->len);

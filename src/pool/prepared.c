@@ -338,6 +338,7 @@ prepared_free_names(struct prepared_names *names)
     if (names->unnamed != NULL)
         prepared_free_name(names->unnamed);
     free(names->spare);
+    free(names->spare_lesson);
     free(names);
 }
 

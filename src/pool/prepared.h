@@ -29,6 +29,7 @@
 #include "list.h"
 #include "map.h"
 
+struct lesson;
 struct prepared_op;
 struct requests;
 struct statement;
@@ -82,9 +83,10 @@ struct prepared_names {
     struct prepared_name *unnamed;             /* owned; NULL before the first unnamed Parse */
     struct statement *told[PREPARED_TOLD_MAX]; /* references, or NULL; see prepared_tell */
     unsigned told_next;                        /* the oldest of them */
-    size_t bytes;              /* of all statements as they will be, but for the unnamed one */
-    uint16_t last_number;      /* given to a name; they come around */
-    struct prepared_op *spare; /* owned, or NULL: for the next change */
+    size_t bytes;                /* of all statements as they will be, but for the unnamed one */
+    uint16_t last_number;        /* given to a name; they come around */
+    struct prepared_op *spare;   /* owned, or NULL: for the next change */
+    struct lesson *spare_lesson; /* likewise, lesson.h's */
 };
 
 /* A client that has more than any application needs is told so. */
