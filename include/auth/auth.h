@@ -141,9 +141,10 @@ enum console_access {
 };
 
 /*
- * What a user who has logged in may do on the console. Who comes through a unix socket as
- * "pgbouncer" or "pgweir", from a process of the daemon's own user, is an administrator and needs
- * no entry anywhere: auth_begin lets him in.
+ * Who comes through a unix socket as "pgbouncer" or "pgweir", from a process of the daemon's own
+ * user, is an administrator and needs no entry anywhere: auth_begin lets him in.
  */
+bool auth_is_owner(const char *user, bool is_unix, uid_t peer_uid);
+/* What a user who has logged in may do on the console. */
 enum console_access auth_console_access(const struct config *config, const char *user, bool is_unix,
                                         uid_t peer_uid);

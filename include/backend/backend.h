@@ -49,7 +49,7 @@ struct backend_target {
     char *ssl_min_protocol, *ssl_max_protocol; /* "TLSv1.2"; NULL: libpq's default */
     char *application_name, *client_encoding, *datestyle, *timezone; /* of the [databases] entry */
     char *replication; /* "true", "database" or NULL */
-    char *options;     /* of a replication client, else NULL */
+    char *options;     /* "-c name=value ..."; have the last word; NULL is none */
     int port;
     struct tcp_options tcp;
     usec_t connect_timeout; /* from the first packet to ReadyForQuery; 0 is none */
@@ -62,6 +62,10 @@ struct backend_target *backend_target_new(void); /* all unset, one reference; NU
 #define BACKEND_SCRAM_KEY_SIZE 32
 int backend_target_set_scram_keys(struct backend_target *target, const unsigned char *client_key,
                                   const unsigned char *server_key);
+/* A copy that may still be changed. 0 or -ENOMEM. */
+int backend_target_copy(const struct backend_target *target, struct backend_target **ret_copy);
+/* A setting for the session: goes to the options, and in the place of the target's own. */
+int backend_target_add_setting(struct backend_target *target, const char *name, const char *value);
 struct backend_target *backend_target_ref(struct backend_target *target);
 void backend_target_unref(struct backend_target *target);
 
@@ -115,6 +119,19 @@ struct connect_request {
     _Atomic bool cancelled;
 };
 
+/* What a server has room for. */
+struct backend_capacity {
+    int max_connections;
+    int reserved; /* of them for superusers and the like */
+};
+/*
+ * Asks, as the target says, and waits for the answer, for patience at most (and for as long as it
+ * takes to look up the host). Not for a loop. 0; -errno, of which ret_error says more unless it is
+ * -ENOMEM.
+ */
+int backend_ask_capacity(const struct backend_target *target, usec_t patience,
+                         struct backend_capacity *ret_capacity, struct backend_error *ret_error);
+
 /* Starts the thread. */
 int connector_new(struct executor *executor, struct connector **ret_connector);
 /*
@@ -124,7 +141,16 @@ int connector_new(struct executor *executor, struct connector **ret_connector);
 void connector_close(struct connector *connector);
 /* After connector_close, then executor_close: a look-up may have been under way. */
 void connector_free(struct connector *connector);
-void connector_set_dns_ttl(struct connector *connector, usec_t ttl, usec_t nxdomain_ttl);
+/* How long the addresses of a name, or that there are none, are kept; and how often all names are
+ * looked up again in any case, 0 is never. */
+void connector_set_dns(struct connector *connector, usec_t ttl, usec_t nxdomain_ttl,
+                       usec_t check_period);
+/*
+ * fn is called on the connector's thread when the name of a host does not lead to an address any
+ * more. To be set before there is anything to connect.
+ */
+typedef void connector_moved_fn(void *arg, const char *host, const char *address);
+void connector_set_moved(struct connector *connector, connector_moved_fn *fn, void *arg);
 /* For connections that are asked for from now on; see tls_check_ciphers of tls.h. 0 or -ENOMEM. */
 int connector_set_ciphers(struct connector *connector, const char *ciphers,
                           const char *tls13_ciphers);
@@ -156,15 +182,55 @@ struct cancel_request {
     struct connector *connector;   /* the connector's */
     struct loop *loop;             /* where done is called; set by the asker */
     struct backend_cancel *cancel; /* a reference held by the asker until done */
+    usec_t patience; /* how long it may wait for its turn, 0: without end; the asker's */
     void (*done)(struct cancel_request *request, int error, const char *text);
-    void *private; /* the connector's */
+    _Atomic bool withdrawn;
     int error;
     char text[256];
 };
 
-/* done is called once the server has closed the cancel connection, or it failed or timed out (10
- * s). */
+/*
+ * A few cancels are under way at a time, the others wait for their turn. done is called once the
+ * server has closed the cancel connection, or it failed or timed out (10 s); or when the server was
+ * not asked at all: -ECANCELED when it was withdrawn before its turn came, -EAGAIN when that did
+ * not come in time.
+ */
 void connector_cancel(struct connector *connector, struct cancel_request *request);
+/* Wants it no more: done still comes, with -ECANCELED unless its turn has come. */
+void connector_withdraw(struct connector *connector, struct cancel_request *request);
+
+/* The longest packet that is passed on: a cancel request of protocol 3.2. */
+#define FORWARD_PACKET_MAX 44
+
+/* A cancel request for another pooler; what is not the connector's is the asker's to set. */
+struct forward_request {
+    struct message message;      /* the connector's */
+    struct connector *connector; /* the connector's */
+    struct loop *loop;           /* where done is called */
+    const char *host;            /* a name, an address, a /directory, an @abstract socket */
+    int port;
+    int peer;        /* its id: requests for one peer share the limit */
+    unsigned limit;  /* so many are under way at once; 0: any number */
+    usec_t patience; /* until it is connected, its turn included */
+    char packet[FORWARD_PACKET_MAX];
+    size_t len;
+    void (*done)(struct forward_request *request, int error, const char *text);
+    int error;
+    char text[128];
+};
+
+/*
+ * Sends the packet over a connection of its own, once and in plain text. done is called when the
+ * other has closed that connection, or it came to nothing: -ETIMEDOUT, -EAGAIN when too many wait.
+ */
+void connector_forward(struct connector *connector, struct forward_request *request);
+
+/* Requests for one peer, for SHOW; any thread. */
+struct forward_load {
+    unsigned waiting, connecting, sent;
+};
+void connector_get_forward_load(struct connector *connector, int peer,
+                                struct forward_load *ret_load);
 
 /* Counters of the connector, for SHOW; any thread. */
 struct connector_stats {

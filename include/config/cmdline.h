@@ -1,5 +1,5 @@
 /*
- * cmdline.h - the command line: PgBouncer's flags, and --check.
+ * cmdline.h - the command line: PgBouncer's flags, --check and --explain.
  *
  * It only parses; nothing is read, printed or set elsewhere.
  *
@@ -15,6 +15,7 @@ struct buf;
 enum cmdline_action {
     CMDLINE_RUN,
     CMDLINE_CHECK,   /* read and check the file, start nothing */
+    CMDLINE_EXPLAIN, /* the same, and tell what is not as with PgBouncer */
     CMDLINE_HELP,    /* print cmdline_usage, exit 0 */
     CMDLINE_VERSION, /* exit 0 */
 };

@@ -86,6 +86,14 @@ struct config_user {
     int max_user_connections, max_user_client_connections;
 };
 
+/* An entry of [peers]: another pgweir (or PgBouncer) that cancel requests are passed on to. */
+struct config_peer {
+    char *name; /* its peer_id, as written */
+    char *host; /* never NULL: a name, an address, a /directory or an @abstract socket */
+    int id, port;
+    int pool_size; /* so many cancels may be under way to it; 0: default_pool_size */
+};
+
 /* A line of auth_file. */
 struct config_auth_user {
     char *name;
@@ -116,6 +124,7 @@ struct config {
     usec_t tcp_user_timeout;
     uint64_t max_packet_size;
     int max_prepared_statements;
+    bool prepare_unnamed;
     uint64_t pkt_buf;
     int sbuf_loopcnt;
     int batch_sends; /* enum batch_sends */
@@ -126,6 +135,7 @@ struct config {
     char *conffile;
     char *job_name;
     char *resolv_conf;
+    int peer_id;        /* 0: no peers */
     int worker_threads; /* 0 is auto */
     usec_t slow_callback_duration;
     usec_t shutdown_timeout;
@@ -140,6 +150,8 @@ struct config {
     bool log_disconnections;
     bool log_pooler_errors;
     bool log_stats;
+    bool log_stats_legacy;
+    bool console_legacy_columns;
     usec_t stats_period;
     int verbose;
 
@@ -187,6 +199,7 @@ struct config {
     bool server_fast_close;
     usec_t dns_max_ttl;
     usec_t dns_nxdomain_ttl;
+    usec_t dns_zone_check_period;
     int server_tls_sslmode; /* enum tls_mode */
     char *server_tls_ca_file;
     char *server_tls_cert_file;
@@ -219,12 +232,14 @@ struct config {
     usec_t transaction_timeout;
     usec_t cancel_wait_timeout;
 
-    /* [databases], [users] and auth_file, each sorted by name */
+    /* [databases], [users], [peers] and auth_file, each sorted by name */
     struct config_database **databases; /* owned */
     size_t n_databases;
     struct config_database *autodb; /* owned; the entry "*", NULL without one */
     struct config_user **users;     /* owned */
     size_t n_users;
+    struct config_peer **peers; /* owned */
+    size_t n_peers;
     struct config_auth_user **auth_users; /* owned */
     size_t n_auth_users;
     /* The first of them with another secret than "SCRAM-SHA-256$..."; borrowed, NULL: none. */
@@ -262,6 +277,8 @@ void config_errors_add(struct config_errors *errors, bool is_warning, const char
 bool config_errors_fatal(const struct config_errors *errors);
 /* The first that is not a warning; NULL when there is none. */
 const struct config_error *config_errors_first(const struct config_errors *errors);
+/* By file and line; what no file is to blame for comes last. */
+void config_errors_sort(struct config_errors *errors);
 /* "pgweir.conf:12: unknown key "lisen_port", did you mean "listen_port"?" a line. */
 void config_errors_print(const struct config_errors *errors, FILE *file);
 
@@ -270,6 +287,12 @@ void config_errors_print(const struct config_errors *errors, FILE *file);
  * wrong: errors then has all of it at once. Warnings may be added on success, too. -ENOMEM.
  */
 int config_load(const char *path, struct config_errors *errors, struct config **ret_config);
+/*
+ * The same, and notes (which are all warnings) gets what the lines of a PgBouncer file mean that
+ * they do not mean to PgBouncer.
+ */
+int config_explain(const char *path, struct config_errors *errors, struct config_errors *notes,
+                   struct config **ret_config);
 /*
  * Reads running->conffile again for a running daemon. What needs a restart keeps its old value,
  * with a warning that says so.
@@ -292,6 +315,7 @@ DEFINE_CLEANUP(struct config *, config_unref);
 const struct config_database *config_find_database(const struct config *config, const char *name);
 const struct config_user *config_find_user(const struct config *config, const char *name);
 const struct config_auth_user *config_find_auth_user(const struct config *config, const char *name);
+const struct config_peer *config_find_peer(const struct config *config, int id);
 
 /*
  * The values in force for a database and a user; either may be NULL. 0 is "no limit" for all

@@ -25,6 +25,7 @@ struct outbox;
 
 /* What tools that know PgBouncer are told to be talking to. */
 #define CONSOLE_PGBOUNCER_VERSION "1.26.0"
+#define CONSOLE_SERVER_VERSION    CONSOLE_PGBOUNCER_VERSION "/pgweir"
 #define CONSOLE_VERSION           "PgBouncer " CONSOLE_PGBOUNCER_VERSION " (pgweir " PGWEIR_VERSION ")"
 
 /* Embedded by who waits for the end of a reload; list_remove(&waiter->link) forgets it. */

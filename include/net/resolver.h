@@ -33,6 +33,11 @@ int resolver_new(struct loop *loop, struct executor *executor, struct resolver *
 /* After the executor was closed. */
 void resolver_free(struct resolver *resolver);
 void resolver_set_ttl(struct resolver *resolver, usec_t ttl, usec_t nxdomain_ttl);
+/* Looks all names up so often, asked or not; 0 is never. */
+void resolver_set_check_period(struct resolver *resolver, usec_t period);
+/* fn is called for each address that a name has led to before, and a new look-up has not found. */
+typedef void resolver_moved_fn(void *arg, const char *name, const char *address);
+void resolver_set_moved(struct resolver *resolver, resolver_moved_fn *fn, void *arg);
 /* done is called from the loop, later, once; unless the query is cancelled. A numeric name needs no
  * look-up. */
 int resolver_ask(struct resolver *resolver, const char *name, struct resolve_query *query);

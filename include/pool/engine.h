@@ -50,7 +50,6 @@ struct console_visitor {
     struct peer_address peer;
     struct peer_address local;
     usec_t connect_time; /* wall clock */
-    int protocol_minor;
 };
 void engine_visitor_free(struct console_visitor *visitor);
 
@@ -115,6 +114,7 @@ struct engine_drain {
 /*
  * No server is assigned any more in database (NULL: in all); idle ones are closed, busy ones when
  * their client is done with them. done is called once none is left. New clients queue.
+ * ENGINE_ALREADY: everything is paused, and nothing was done; one database may be paused again.
  */
 enum engine_result engine_pause(struct engine *engine, const char *database,
                                 struct engine_drain *drain);
@@ -122,6 +122,32 @@ enum engine_result engine_resume(struct engine *engine, const char *database);
 bool engine_is_paused(const struct engine *engine);
 /* Forgets a drain: done is not called. The pause stays. */
 void engine_drain_cancel(struct engine_drain *drain);
+
+/* ---- one database, one client ---------------------------------------------------------------- */
+
+/* Whether there is such a database, or the template would serve it. */
+bool engine_has_database(struct engine *engine, const char *database);
+/* Others take the place of its servers (NULL: of all), as these come free. */
+enum engine_result engine_reconnect(struct engine *engine, const char *database);
+/*
+ * Closes its clients and servers (NULL: all), and leaves it paused. ENGINE_ALREADY: everything is
+ * paused, and nothing was done.
+ */
+enum engine_result engine_kill(struct engine *engine, const char *database);
+/* A disabled database takes no new clients. */
+enum engine_result engine_set_disabled(struct engine *engine, const char *database, bool disabled);
+
+/* Embedded by who wants a client closed; id and done are the asker's. */
+struct engine_kill {
+    uint64_t id; /* of SHOW CLIENTS */
+    void (*done)(struct engine_kill *kill, bool found);
+    struct message message; /* the engine's from here on */
+    struct engine *engine;
+    unsigned at;
+    bool found;
+};
+/* Never cancelled: done comes before engine_stop returns, or right after it. */
+void engine_kill_client(struct engine *engine, struct engine_kill *kill);
 
 enum engine_shutdown {
     ENGINE_RUNNING,
@@ -158,3 +184,9 @@ struct snapshot_request {
 /* Each worker copies its rows at its next turn. Never cancelled: done comes before engine_stop
  * returns. */
 void engine_snapshot(struct engine *engine, struct snapshot_request *request);
+
+/* Cancel requests on their way to another pooler, by its peer_id. */
+struct engine_peer_load {
+    unsigned waiting, connecting, sent;
+};
+void engine_get_peer_load(struct engine *engine, int peer, struct engine_peer_load *ret_load);

@@ -73,6 +73,11 @@ struct database_row {
     struct stats total;
 };
 
+struct user_row { /* somebody who has logged in, or as whom servers are logged in to */
+    char name[128];
+    unsigned servers, clients;
+};
+
 struct task_row {
     char name[32], owner[SNAPSHOT_NAME], group[32];
     usec_t age, remaining; /* remaining USEC_NEVER: no deadline */
@@ -88,6 +93,8 @@ struct snapshot {
     size_t socket_count;
     struct database_row *databases;
     size_t database_count;
+    struct user_row *users;
+    size_t user_count;
     struct task_row *tasks;
     size_t task_count;
     unsigned clients; /* connections now, logins in progress included */

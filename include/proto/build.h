@@ -65,7 +65,7 @@ int msg_notice(struct buf *buf, const char *severity, const char *sqlstate, cons
  */
 ssize_t msg_error_array(char *data, size_t size, const char *severity, const char *sqlstate,
                         const char *message);
-/* Version 3.0 is what we speak, and the `_pq_.` options of the packet are all unknown to us. */
+/* The version that is spoken, and the `_pq_.` options of the packet: they are all unknown to us. */
 int msg_negotiate(struct buf *buf, const struct startup *startup);
 
 struct msg_column {
@@ -73,6 +73,8 @@ struct msg_column {
     enum pg_type type;
 };
 
+/* The size of a type's values; -1 where it varies. */
+int16_t msg_type_size(enum pg_type type);
 int msg_row_description(struct buf *buf, const struct msg_column *columns, size_t count);
 /* Values in text format; NULL is NULL. */
 int msg_data_row(struct buf *buf, const char *const *values, size_t count);

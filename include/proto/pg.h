@@ -73,7 +73,8 @@ enum auth_code {
 /* The code in a startup packet: a version, or one of the requests that come in a version's place.
  */
 #define PG_PROTOCOL(major, minor) (((uint32_t)(major) << 16) | (uint32_t)(minor))
-#define PG_PROTOCOL_3_0           PG_PROTOCOL(3, 0) /* what the daemon speaks */
+#define PG_PROTOCOL_3_0           PG_PROTOCOL(3, 0)
+#define PG_PROTOCOL_MINOR_MAX     2 /* 3.2 is the newest there is; 3.1 was never given out */
 #define PG_CANCEL_REQUEST         PG_PROTOCOL(1234, 5678)
 #define PG_SSL_REQUEST            PG_PROTOCOL(1234, 5679)
 #define PG_GSSENC_REQUEST         PG_PROTOCOL(1234, 5680)
@@ -93,9 +94,10 @@ enum pg_type {
 /* The largest answer to an authentication request that PostgreSQL accepts, header included. */
 #define PG_PASSWORD_MAX 65536
 
-/* Bytes of the key in BackendKeyData and CancelRequest; 4 until protocol 3.2. */
-#define PG_CANCEL_KEY_MIN 4
-#define PG_CANCEL_KEY_MAX 256
+/* BackendKeyData and CancelRequest: a process id, and a key, which is of 4 bytes until 3.2. */
+#define PG_CANCEL_PID_SIZE 4
+#define PG_CANCEL_KEY_MIN  4
+#define PG_CANCEL_KEY_MAX  256
 
 /*
  * The largest message, header included, that PostgreSQL accepts of this type from a client once it

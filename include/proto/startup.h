@@ -34,9 +34,17 @@ enum startup_error {
     STARTUP_ERROR_USER_TOO_LONG,
     STARTUP_ERROR_DB_TOO_LONG,
     STARTUP_ERROR_PASSWORD_FIRST, /* a password packet comes before the startup packet */
+    STARTUP_ERROR_REPLICATION,    /* neither a boolean nor "database" */
     STARTUP_ERROR_OPTIONS_SHAPE,
     STARTUP_ERROR_OPTIONS_TOO_LONG,
     STARTUP_ERROR_OPTIONS_REFUSED, /* by the callback; append ": " and the name */
+};
+
+/* What a client wants beside SQL, or in place of it. */
+enum replication_kind {
+    REPLICATION_NONE,
+    REPLICATION_LOGICAL,  /* replication=database: SQL, too */
+    REPLICATION_PHYSICAL, /* replication=true: the whole cluster, whatever the database */
 };
 
 /* All strings point into the packet. */
@@ -45,18 +53,17 @@ struct startup {
     size_t len; /* bytes that the packet takes */
 
     /* STARTUP_LOGIN */
-    uint16_t major, minor;
-    bool negotiate; /* wants more than version 3.0: answer with msg_negotiate() */
+    uint16_t major, minor; /* to be spoken: what was asked for, at most 3.2 */
+    bool negotiate;        /* wants more than we know: to be answered with msg_negotiate() */
     const char *user;
-    const char *database;    /* the user if not given */
-    const char *replication; /* NULL if not given, as the next two */
-    const char *options;
+    const char *database; /* the user if not given */
+    enum replication_kind replication;
+    const char *options; /* NULL if not given, as the next */
     const char *application_name;
     const char *params; /* all of them, for startup_next_param() */
 
     /* STARTUP_CANCEL */
-    uint32_t pid;
-    const char *key;
+    const char *key; /* process id and secret, as they stood in BackendKeyData */
     size_t key_len;
 };
 

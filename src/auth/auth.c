@@ -337,8 +337,8 @@ find_rule(struct auth *auth, const char *client_name)
 /* ---- the beginning ---- */
 
 /* The daemon's own user, through a unix socket: who may kill the process may command it. */
-static bool
-is_owner(const char *user, bool is_unix, uid_t peer_uid)
+bool
+auth_is_owner(const char *user, bool is_unix, uid_t peer_uid)
 {
     return is_unix && peer_uid != (uid_t)-1 && peer_uid == geteuid() &&
            (str_eq(user, "pgbouncer") || str_eq(user, "pgweir"));
@@ -350,7 +350,8 @@ auth_begin(struct auth *auth, struct config *config, const struct auth_login *lo
     assert(auth->config == NULL);
     auth->config = config_ref(config);
     auth->login = *login;
-    if (login->for_console && is_owner(login->user, auth_login_is_unix(login), login->peer_uid)) {
+    if (login->for_console &&
+        auth_is_owner(login->user, auth_login_is_unix(login), login->peer_uid)) {
         auth->method = &auth_method_peer;
         return AUTH_ACCEPTED;
     }
@@ -362,7 +363,7 @@ auth_begin(struct auth *auth, struct config *config, const struct auth_login *lo
 enum console_access
 auth_console_access(const struct config *config, const char *user, bool is_unix, uid_t peer_uid)
 {
-    if (is_owner(user, is_unix, peer_uid) || str_list_contains(config->admin_users, user))
+    if (auth_is_owner(user, is_unix, peer_uid) || str_list_contains(config->admin_users, user))
         return CONSOLE_ACCESS_ADMIN;
     if (str_list_contains(config->stats_users, user))
         return CONSOLE_ACCESS_STATS;

@@ -9,6 +9,7 @@
  *        handoff.c   from a PGconn to a struct backend
  *        retire.c    from a struct backend to nothing      drain.c  waits for the server's end
  *        cancel.c    cancels                               features.c  what this libpq can do
+ *        forward.c   cancels that are for other poolers
  *
  * Thread: the connector's, but for what says otherwise.
  */
@@ -79,6 +80,8 @@ const char *conninfo_get(const struct conninfo *info, const char *keyword);
 /* ---- target.c */
 
 bool target_is_unix(const struct backend_target *target);
+/* " -c name=value", where a blank or a backslash in the value would end or escape it. */
+int target_append_setting(struct buf *options, const char *name, const char *value);
 
 /* ---- login_error.c */
 
@@ -170,6 +173,21 @@ int drain_start(struct drain *drain, struct loop *loop, int fd, usec_t limit,
                 void (*done)(struct drain *drain, bool ended));
 void drain_stop(struct drain *drain);
 
+/* ---- cancel.c */
+
+/* A bound of their own, since each takes a connection, and of an old libpq a thread. */
+struct cancels {
+    struct list waiting; /* struct cancelling, oldest first */
+    unsigned begun;
+    bool going_on;
+};
+
+/* What is passed on to other poolers. */
+struct forwards {
+    struct list peers;     /* struct peer; changed by the connector's thread, */
+    pthread_mutex_t mutex; /* under this; others look at the loads */
+};
+
 /* ---- connector.c */
 
 struct connector {
@@ -179,6 +197,8 @@ struct connector {
     struct task_group *attempts; /* owned; cancelled at the close */
     struct task_group *endings;  /* owned; retirements and cancels, seen through at the close */
     struct list attempt_list;    /* struct attempt, not done yet */
+    struct cancels cancels;
+    struct forwards forwards;
     struct gates gates;
     struct rng rng;
     pthread_t thread;
@@ -190,6 +210,7 @@ struct connector {
     atomic_bool close_wanted;
     _Atomic usec_t dns_ttl;
     _Atomic usec_t dns_nxdomain_ttl;
+    _Atomic usec_t dns_check_period;
 
     struct {
         _Atomic uint64_t attempts, successes, failures, cancels, retired;
@@ -258,8 +279,24 @@ int backend_cancel_new(PGconn *conn, struct backend_cancel **ret_cancel);
 
 struct cancelling;
 typedef void cancelling_fn(void *arg, int error, const char *text);
-/* done is called once, maybe before this returns. -ENOMEM: it will not be called. */
-int cancelling_start(struct connector *connector, struct backend_cancel *cancel,
-                     cancelling_fn *done, void *arg);
+/*
+ * patience: how long it may wait for its turn, 0 without end. withdrawn, which may be NULL, is
+ * looked at until then. done is called once, maybe before this returns. -ENOMEM: it will not be
+ * called.
+ */
+int cancelling_start(struct connector *connector, struct backend_cancel *cancel, usec_t patience,
+                     const _Atomic bool *withdrawn, cancelling_fn *done, void *arg);
+/* Ends those that wait for their turn and were withdrawn. */
+void cancels_reap(struct connector *connector);
 /* Told by cancel.c: cancel->in_flight has become 0. */
 void retire_continue(struct server *server);
+
+/* ---- forward.c */
+
+void forwards_init(struct forwards *forwards);
+/* When none is under way any more. */
+void forwards_done(struct forwards *forwards);
+/* The request is answered later; or it is not, when this fails. */
+int forward_start(struct connector *connector, struct forward_request *request);
+/* Any thread. */
+void forward_answer(struct forward_request *request, int error, const char *text);

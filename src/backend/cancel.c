@@ -5,6 +5,10 @@
  * the server has closed, so it runs on the executor, in plain text. Either way a cancel is over
  * when the server has closed its connection: then the signal has been sent, and not before.
  *
+ *     waiting for its turn --> begun --> told how it ended --> freed, when its job has ended, too
+ *             |                              ^
+ *             +-- withdrawn, no more patience-+
+ *
  * A cancel in flight keeps the connection's process from being given up as gone (retire.c), so that
  * no cancel meets a stranger with the same process id.
  */
@@ -18,6 +22,12 @@
 #include "timer.h"
 
 #define CANCEL_TIMEOUT (10 * SEC)
+/*
+ * So many at once: connections of libpq; or, of a libpq that blocks, threads of the executor. Those
+ * may be stuck for minutes when a host does not answer, and others need a thread, too.
+ */
+#define CANCELS_MAX     64
+#define CANCEL_JOBS_MAX 4
 /* The executor's queue is full: again after that. */
 #define CANCEL_RETRY (20 * MSEC)
 
@@ -59,14 +69,17 @@ backend_cancel_unref(struct backend_cancel *cancel)
     free(cancel);
 }
 
-/* ---- one cancel under way */
+/* ---- one cancel */
 
 struct cancelling {
     struct task task;              /* in the connector's endings, until it is told */
+    struct list link;              /* in the connector's cancels.waiting, until its turn comes */
     struct connector *connector;   /* borrowed */
     struct backend_cancel *cancel; /* a reference */
+    const _Atomic bool *withdrawn; /* borrowed until told; NULL: it never is */
     cancelling_fn *done;           /* NULL once told */
     void *arg;
+    bool begun; /* its turn has come */
     struct message free_message;
 
     struct libpq_cancel *conn; /* owned; libpq 17 */
@@ -78,6 +91,8 @@ struct cancelling {
     int error;           /* of the job */
     char text[256];
 };
+
+static void cancels_go_on(struct connector *connector);
 
 static void
 cancelling_free(struct message *message)
@@ -96,6 +111,10 @@ cancelling_release(struct cancelling *c)
         return;
     c->free_message.fn = cancelling_free;
     loop_defer(c->connector->loop, &c->free_message);
+    if (!c->begun)
+        return;
+    c->connector->cancels.begun--;
+    cancels_go_on(c->connector);
 }
 
 static void
@@ -117,6 +136,7 @@ cancelling_tell(struct cancelling *c, int error, const char *text)
     if (done == NULL)
         return;
     cancelling_drop_resources(c);
+    list_remove(&c->link);
     task_finish(&c->task);
     if (error == 0)
         (void)atomic_fetch_add(&connector->stats.cancels, 1);
@@ -130,9 +150,13 @@ cancelling_tell(struct cancelling *c, int error, const char *text)
 static void
 cancelling_timed_out(struct task *task, enum task_why why)
 {
+    struct cancelling *c = container_of(task, struct cancelling, task);
+
     (void)why; /* nobody cancels a cancel */
-    cancelling_tell(container_of(task, struct cancelling, task), -ETIMEDOUT,
-                    "the server did not answer the cancel request in time");
+    if (c->begun)
+        cancelling_tell(c, -ETIMEDOUT, "the server did not answer the cancel request in time");
+    else
+        cancelling_tell(c, -EAGAIN, "too many others were under way");
 }
 
 /* ---- libpq 17 and later */
@@ -230,9 +254,67 @@ job_begin(void *arg)
         cancelling_tell(c, r, strerror(-r));
 }
 
+/* ---- their turn */
+
+static bool
+cancelling_is_withdrawn(const struct cancelling *c)
+{
+    return c->withdrawn != NULL && atomic_load(c->withdrawn);
+}
+
+static void
+cancelling_begin(struct cancelling *c)
+{
+    struct connector *connector = c->connector;
+
+    c->begun = true;
+    connector->cancels.begun++;
+    task_finish(&c->task);
+    if (task_start(&c->task, connector->endings, "cancel", NULL, CANCEL_TIMEOUT,
+                   cancelling_timed_out) < 0)
+        cancelling_tell(c, -ENOMEM, "out of memory");
+    else if (libpq()->features.cancel_nonblocking)
+        poll_begin(c);
+    else
+        job_begin(c);
+}
+
+/* Begins those whose turn has come; one that fails at once comes here again, from below. */
+static void
+cancels_go_on(struct connector *connector)
+{
+    const unsigned max = libpq()->features.cancel_nonblocking ? CANCELS_MAX : CANCEL_JOBS_MAX;
+    struct cancels *cancels = &connector->cancels;
+    struct list *link;
+
+    if (cancels->going_on)
+        return;
+    cancels->going_on = true;
+    while (cancels->begun < max && (link = list_pop(&cancels->waiting)) != NULL) {
+        struct cancelling *c = list_entry(link, struct cancelling, link);
+
+        if (cancelling_is_withdrawn(c))
+            cancelling_tell(c, -ECANCELED, "");
+        else
+            cancelling_begin(c);
+    }
+    cancels->going_on = false;
+}
+
+void
+cancels_reap(struct connector *connector)
+{
+    struct cancelling *c;
+
+    LIST_FOREACH_SAFE (c, &connector->cancels.waiting, link) {
+        if (cancelling_is_withdrawn(c))
+            cancelling_tell(c, -ECANCELED, "");
+    }
+}
+
 int
-cancelling_start(struct connector *connector, struct backend_cancel *cancel, cancelling_fn *done,
-                 void *arg)
+cancelling_start(struct connector *connector, struct backend_cancel *cancel, usec_t patience,
+                 const _Atomic bool *withdrawn, cancelling_fn *done, void *arg)
 {
     CLEANUP(free) struct cancelling *c = calloc(1, sizeof(*c));
     int r;
@@ -240,23 +322,21 @@ cancelling_start(struct connector *connector, struct backend_cancel *cancel, can
     if (c == NULL)
         return -ENOMEM;
     c->connector = connector;
+    c->withdrawn = withdrawn;
     c->done = done;
     c->arg = arg;
     c->timer = timer_new(connector->loop, "cancel retry", job_begin, c);
     if (c->timer == NULL)
         return -ENOMEM;
-    r = task_start(&c->task, connector->endings, "cancel", NULL, CANCEL_TIMEOUT,
-                   cancelling_timed_out);
+    r = task_start(&c->task, connector->endings, "cancel", NULL, patience, cancelling_timed_out);
     if (r < 0) {
         timer_free(c->timer);
         return r;
     }
     c->cancel = backend_cancel_ref(cancel);
     cancel->in_flight++;
-    if (libpq()->features.cancel_nonblocking)
-        poll_begin(c);
-    else
-        job_begin(c);
+    list_push_back(&connector->cancels.waiting, &c->link);
     (void)TAKE(c); /* it frees itself */
+    cancels_go_on(connector);
     return 0;
 }

@@ -61,7 +61,9 @@ connector_poked(struct message *message)
         return;
     resolver_set_ttl(connector->resolver, atomic_load(&connector->dns_ttl),
                      atomic_load(&connector->dns_nxdomain_ttl));
+    resolver_set_check_period(connector->resolver, atomic_load(&connector->dns_check_period));
     attempts_reap(connector);
+    cancels_reap(connector);
     if (atomic_load(&connector->close_wanted))
         connector_close_begin(connector);
 }
@@ -101,7 +103,9 @@ connector_init(struct connector *connector, struct executor *executor)
     atomic_init(&connector->dns_ttl, DNS_TTL);
     atomic_init(&connector->dns_nxdomain_ttl, DNS_TTL);
     list_init(&connector->attempt_list);
+    list_init(&connector->cancels.waiting);
     gates_init(&connector->gates, &connector->rng);
+    forwards_init(&connector->forwards);
     r = entropy_fill(&seed, sizeof(seed));
     if (r < 0)
         return r;
@@ -158,15 +162,23 @@ connector_free(struct connector *connector)
     task_group_free(connector->attempts);
     task_group_free(connector->endings);
     gates_done(&connector->gates);
+    forwards_done(&connector->forwards);
     free(connector);
 }
 
 void
-connector_set_dns_ttl(struct connector *connector, usec_t ttl, usec_t nxdomain_ttl)
+connector_set_dns(struct connector *connector, usec_t ttl, usec_t nxdomain_ttl, usec_t check_period)
 {
     atomic_store(&connector->dns_ttl, ttl);
     atomic_store(&connector->dns_nxdomain_ttl, nxdomain_ttl);
+    atomic_store(&connector->dns_check_period, check_period);
     connector_do_poke(connector);
+}
+
+void
+connector_set_moved(struct connector *connector, connector_moved_fn *fn, void *arg)
+{
+    resolver_set_moved(connector->resolver, fn, arg);
 }
 
 /* On its way to the thread where libpq makes its connections. */
@@ -317,10 +329,13 @@ cancel_arrived(struct message *message)
     struct cancel_request *request = container_of(message, struct cancel_request, message);
     int r = -ESHUTDOWN;
 
-    if (request->cancel->gone)
+    if (atomic_load(&request->withdrawn))
+        r = -ECANCELED;
+    else if (request->cancel->gone)
         r = -ENOTCONN;
     else if (request->connector->state == CONNECTOR_OPEN)
-        r = cancelling_start(request->connector, request->cancel, cancel_answer, request);
+        r = cancelling_start(request->connector, request->cancel, request->patience,
+                             &request->withdrawn, cancel_answer, request);
     if (r < 0)
         cancel_answer(request, r, strerror(-r));
 }
@@ -329,7 +344,35 @@ void
 connector_cancel(struct connector *connector, struct cancel_request *request)
 {
     request->connector = connector;
+    atomic_store(&request->withdrawn, false);
     request->message.fn = cancel_arrived;
+    loop_post(connector->loop, &request->message);
+}
+
+void
+connector_withdraw(struct connector *connector, struct cancel_request *request)
+{
+    if (!atomic_exchange(&request->withdrawn, true))
+        connector_do_poke(connector);
+}
+
+static void
+forward_arrived(struct message *message)
+{
+    struct forward_request *request = container_of(message, struct forward_request, message);
+    int r = -ESHUTDOWN;
+
+    if (request->connector->state == CONNECTOR_OPEN)
+        r = forward_start(request->connector, request);
+    if (r < 0)
+        forward_answer(request, r, strerror(-r));
+}
+
+void
+connector_forward(struct connector *connector, struct forward_request *request)
+{
+    request->connector = connector;
+    request->message.fn = forward_arrived;
     loop_post(connector->loop, &request->message);
 }
 

@@ -75,6 +75,8 @@ add_login(struct conninfo *info, const struct backend_target *target)
     add(info, "require_auth", "!gss,!sspi");
     add(info, "gssencmode", "disable");
     add(info, "target_session_attrs", "any");
+    /* A later libpq may ask for more, and not every server can decline: see docs/handoff.md. */
+    add(info, "max_protocol_version", "3.0");
 }
 
 static bool
@@ -115,39 +117,26 @@ add_tcp(struct conninfo *info, const struct tcp_options *tcp)
         add_number(info, "tcp_user_timeout", tcp->user_timeout);
 }
 
-/* " -c name=value", where a blank or a backslash in the value would end or escape it. */
 static int
 append_setting(struct buf *options, const char *name, const char *value)
 {
-    int r;
-
-    if (value == NULL)
-        return 0;
-    r = buf_printf(options, "%s-c %s=", options->len > 0 ? " " : "", name);
-    for (const char *c = value; r == 0 && *c != '\0'; c++) {
-        if (str_is_blank(*c) || *c == '\n' || *c == '\\')
-            r = buf_append_char(options, '\\');
-        if (r == 0)
-            r = buf_append_char(options, *c);
-    }
-    return r;
+    return value != NULL ? target_append_setting(options, name, value) : 0;
 }
 
-/* DateStyle and TimeZone have no keyword of their own. */
+/* DateStyle and TimeZone have no keyword of their own. Of two options the last counts. */
 static int
 add_settings(struct conninfo *info, const struct backend_target *target)
 {
-    int r = 0;
+    int r;
 
     add(info, "application_name", target->application_name);
     add(info, "client_encoding", target->client_encoding);
     add(info, "replication", target->replication);
-    if (target->options != NULL)
-        r = buf_append_str(&info->options, target->options);
-    if (r == 0)
-        r = append_setting(&info->options, "DateStyle", target->datestyle);
+    r = append_setting(&info->options, "DateStyle", target->datestyle);
     if (r == 0)
         r = append_setting(&info->options, "TimeZone", target->timezone);
+    if (r == 0 && target->options != NULL)
+        r = buf_printf(&info->options, "%s%s", info->options.len > 0 ? " " : "", target->options);
     if (r == 0 && info->options.len > 0)
         add(info, "options", buf_str(&info->options));
     return r;

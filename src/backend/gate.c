@@ -21,7 +21,7 @@
 
 struct gate_key {
     const char *host, *dbname, *user; /* dbname and user are NULL for the host itself */
-    uint64_t means;                   /* a hash of the secrets and of what TLS shall be like */
+    uint64_t means; /* a hash of the secrets, of what TLS shall be like, and what is asked for */
     int port;
 };
 
@@ -44,9 +44,10 @@ static uint64_t
 hash_means(const struct backend_target *target)
 {
     const char *const means[] = {
-        target->password, target->md5_secret,       target->scram_client_key,
-        target->sslmode,  target->sslcert,          target->sslrootcert,
-        target->sslkey,   target->ssl_min_protocol, target->ssl_max_protocol,
+        target->password,    target->md5_secret,       target->scram_client_key,
+        target->sslmode,     target->sslcert,          target->sslrootcert,
+        target->sslkey,      target->ssl_min_protocol, target->ssl_max_protocol,
+        target->replication,
     };
     uint64_t hash = 0;
 

@@ -89,7 +89,8 @@ retire_cancelled(void *arg, int error, const char *text)
 static void
 retire_cancel(struct server *server)
 {
-    if (cancelling_start(server->connector, server->backend.cancel, retire_cancelled, server) < 0)
+    if (cancelling_start(server->connector, server->backend.cancel, RETIRE_MAX, NULL,
+                         retire_cancelled, server) < 0)
         retire_continue(server);
 }
 

@@ -11,13 +11,18 @@
 #include "buf.h"
 
 /* Outside the characters, for what has a long form only. */
-enum { OPTION_CHECK = 256 };
+enum { OPTION_CHECK = 256, OPTION_EXPLAIN };
 
 static const struct option long_options[] = {
-    {"check", no_argument, NULL, OPTION_CHECK}, {"daemon", no_argument, NULL, 'd'},
-    {"help", no_argument, NULL, 'h'},           {"quiet", no_argument, NULL, 'q'},
-    {"user", required_argument, NULL, 'u'},     {"verbose", no_argument, NULL, 'v'},
-    {"version", no_argument, NULL, 'V'},        {NULL, 0, NULL, 0},
+    {"check", no_argument, NULL, OPTION_CHECK},
+    {"daemon", no_argument, NULL, 'd'},
+    {"explain", no_argument, NULL, OPTION_EXPLAIN},
+    {"help", no_argument, NULL, 'h'},
+    {"quiet", no_argument, NULL, 'q'},
+    {"user", required_argument, NULL, 'u'},
+    {"verbose", no_argument, NULL, 'v'},
+    {"version", no_argument, NULL, 'V'},
+    {NULL, 0, NULL, 0},
 };
 
 static const char usage[] =
@@ -28,6 +33,7 @@ static const char usage[] =
     "\n"
     "Options:\n"
     "      --check          check CONFIG_FILE, tell all that is wrong with it, then exit\n"
+    "      --explain        as --check, and tell what is not as with PgBouncer\n"
     "  -d, --daemon         run in background (as a daemon)\n"
     "  -q, --quiet          run quietly\n"
     "  -u, --user=USERNAME  assume identity of USERNAME\n"
@@ -75,7 +81,11 @@ take_option(int letter, struct cmdline *cmdline)
 {
     switch (letter) {
     case OPTION_CHECK:
-        cmdline->action = CMDLINE_CHECK;
+        if (cmdline->action == CMDLINE_RUN)
+            cmdline->action = CMDLINE_CHECK;
+        return 1;
+    case OPTION_EXPLAIN:
+        cmdline->action = CMDLINE_EXPLAIN;
         return 1;
     case 'd':
         cmdline->daemon = true;

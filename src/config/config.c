@@ -16,6 +16,7 @@
 /* What find_entry, and the sorting in load.c, rely on. */
 static_assert(offsetof(struct config_database, name) == 0, "the name comes first");
 static_assert(offsetof(struct config_user, name) == 0, "the name comes first");
+static_assert(offsetof(struct config_peer, name) == 0, "the name comes first");
 static_assert(offsetof(struct config_auth_user, name) == 0, "the name comes first");
 
 /* object is fresh memory. On failure it may be given to table_done all the same. */
@@ -96,6 +97,27 @@ config_user_free(struct config_user *user)
     free(user);
 }
 
+struct config_peer *
+config_peer_new(const char *name)
+{
+    CLEANUP(config_peer_free) struct config_peer *peer = calloc(1, sizeof(*peer));
+
+    if (peer == NULL || table_init(&peer_table, peer) < 0)
+        return NULL;
+    peer->name = strdup(name);
+    return peer->name != NULL ? TAKE(peer) : NULL;
+}
+
+void
+config_peer_free(struct config_peer *peer)
+{
+    if (peer == NULL)
+        return;
+    table_done(&peer_table, peer);
+    free(peer->name);
+    free(peer);
+}
+
 struct config_auth_user *
 config_auth_user_new(const char *name, const char *secret)
 {
@@ -136,11 +158,14 @@ config_free(struct config *config)
         config_database_free(config->databases[i]);
     for (size_t i = 0; i < config->n_users; i++)
         config_user_free(config->users[i]);
+    for (size_t i = 0; i < config->n_peers; i++)
+        config_peer_free(config->peers[i]);
     for (size_t i = 0; i < config->n_auth_users; i++)
         config_auth_user_free(config->auth_users[i]);
     config_database_free(config->autodb);
     free(config->databases);
     free(config->users);
+    free(config->peers);
     free(config->auth_users);
     hba_unref(config->hba);
     ident_unref(config->ident);
@@ -178,6 +203,17 @@ user_copy(const struct config_user *from)
     return user != NULL && table_copy(&user_table, from, user) == 0 ? TAKE(user) : NULL;
 }
 
+static struct config_peer *
+peer_copy(const struct config_peer *from)
+{
+    CLEANUP(config_peer_free) struct config_peer *peer = config_peer_new(from->name);
+
+    if (peer == NULL || table_copy(&peer_table, from, peer) < 0)
+        return NULL;
+    peer->id = from->id;
+    return TAKE(peer);
+}
+
 void
 config_note_secrets(struct config *config)
 {
@@ -197,14 +233,19 @@ copy_entries(const struct config *from, struct config *config)
 {
     config->databases = calloc(from->n_databases + 1, sizeof(*config->databases));
     config->users = calloc(from->n_users + 1, sizeof(*config->users));
+    config->peers = calloc(from->n_peers + 1, sizeof(*config->peers));
     config->auth_users = calloc(from->n_auth_users + 1, sizeof(*config->auth_users));
-    if (config->databases == NULL || config->users == NULL || config->auth_users == NULL)
+    if (config->databases == NULL || config->users == NULL || config->peers == NULL ||
+        config->auth_users == NULL)
         return -ENOMEM;
     for (size_t i = 0; i < from->n_databases; i++, config->n_databases++)
         if ((config->databases[i] = database_copy(from->databases[i])) == NULL)
             return -ENOMEM;
     for (size_t i = 0; i < from->n_users; i++, config->n_users++)
         if ((config->users[i] = user_copy(from->users[i])) == NULL)
+            return -ENOMEM;
+    for (size_t i = 0; i < from->n_peers; i++, config->n_peers++)
+        if ((config->peers[i] = peer_copy(from->peers[i])) == NULL)
             return -ENOMEM;
     for (size_t i = 0; i < from->n_auth_users; i++, config->n_auth_users++) {
         const struct config_auth_user *user = from->auth_users[i];
@@ -273,6 +314,15 @@ const struct config_auth_user *
 config_find_auth_user(const struct config *config, const char *name)
 {
     return find_entry(config->auth_users, config->n_auth_users, name);
+}
+
+const struct config_peer *
+config_find_peer(const struct config *config, int id)
+{
+    for (size_t i = 0; i < config->n_peers; i++)
+        if (config->peers[i]->id == id)
+            return config->peers[i];
+    return NULL;
 }
 
 bool

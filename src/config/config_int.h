@@ -79,6 +79,7 @@ struct option_table {
 extern const struct option_table option_table;   /* struct config */
 extern const struct option_table database_table; /* struct config_database */
 extern const struct option_table user_table;     /* struct config_user */
+extern const struct option_table peer_table;     /* struct config_peer */
 
 extern const struct option_word words_auth_type[];
 extern const struct option_word words_load_balance[];
@@ -94,8 +95,6 @@ option_table_end(const struct option_table *table)
 
 /* By name or alias. */
 const struct option *option_find(const struct option_table *table, const char *name);
-/* Whether PgBouncer has a key of this name that pgweir will have later. */
-bool option_is_planned(const char *name);
 /* "listen_port" for "lisen_port"; NULL when no name is near. */
 const char *option_nearest(const struct option_table *table, const char *name);
 /* Without regard to case; -1: no such word. */
@@ -251,6 +250,8 @@ int config_set_key(const struct option_table *table, const char *where, const ch
 #define DATABASE_NAME_MAX 63
 #define USER_NAME_MAX     127
 #define SECRET_MAX        65530
+/* As many as the cancel keys have room for. */
+#define PEER_ID_MAX 65535
 
 /* All at their defaults, no entries; NULL: no memory. */
 struct config *config_new(void);
@@ -261,10 +262,13 @@ struct config_database *config_database_new(const char *name);
 void config_database_free(struct config_database *db);
 struct config_user *config_user_new(const char *name);
 void config_user_free(struct config_user *user);
+struct config_peer *config_peer_new(const char *name);
+void config_peer_free(struct config_peer *peer);
 struct config_auth_user *config_auth_user_new(const char *name, const char *secret);
 void config_auth_user_free(struct config_auth_user *user);
 DEFINE_CLEANUP(struct config_database *, config_database_free);
 DEFINE_CLEANUP(struct config_user *, config_user_free);
+DEFINE_CLEANUP(struct config_peer *, config_peer_free);
 DEFINE_CLEANUP(struct config_auth_user *, config_auth_user_free);
 
 /*
@@ -295,5 +299,12 @@ void config_check_client_tls_addresses(const struct config *config, const struct
 
 /* Where key was set, or the file as a whole. */
 const struct place *config_place_of(const struct place *places, const char *key);
+/* explain.c: what a key, or a pair of an entry, means that PgBouncer does not mean by it. */
+void config_explain_keys(const struct config *config, const struct place *places,
+                         struct config_errors *notes);
+void config_explain_pair(const struct option_table *table, const struct option *row,
+                         const char *where, const char *value, const struct place *place,
+                         struct config_errors *notes);
+
 /* "pgbouncer" and "pgweir"; name may be NULL. */
 bool config_is_console(const char *name);

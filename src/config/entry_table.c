@@ -1,6 +1,6 @@
 /*
- * The keys of an entry of [databases] and of [users]. What is not said there is as the general
- * section says; RELOAD_NEW means that a change makes the entry's server connections go.
+ * The keys of an entry of [databases], of [users] and of [peers]. What is not said there is as the
+ * general section says; RELOAD_NEW means that a change makes the entry's server connections go.
  */
 #include "config_int.h"
 
@@ -90,7 +90,17 @@ static const struct option user_rows[] = {
     { KEY(config_user, transaction_timeout), .type = OPT_DURATION,
       .help = "As the key of the general section; 0 means as there." },
 };
+
+static const struct option peer_rows[] = {
+    { KEY(config_peer, host), .type = OPT_STRING,
+      .help = "Its name, address, /directory or @abstract socket." },
+    { KEY(config_peer, pool_size), .type = OPT_INT, .def = "0",
+      .help = "Cancel requests that may be under way to it at once; 0 means default_pool_size." },
+    { KEY(config_peer, port), .type = OPT_INT, .def = "6432", .min = 1, .max = 65535,
+      .help = "Its port." },
+};
 /* clang-format on */
 
 const struct option_table database_table = {database_rows, ARRAY_SIZE(database_rows)};
 const struct option_table user_table = {user_rows, ARRAY_SIZE(user_rows)};
+const struct option_table peer_table = {peer_rows, ARRAY_SIZE(peer_rows)};

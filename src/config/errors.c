@@ -94,6 +94,31 @@ errors_vadd(struct config_errors *errors, bool is_warning, const struct place *p
     errors->warnings += is_warning;
 }
 
+static bool
+error_is_after(const struct config_error *one, const struct config_error *other)
+{
+    int files;
+
+    if (one->file == NULL || other->file == NULL)
+        return one->file == NULL && other->file != NULL;
+    files = strcmp(one->file, other->file);
+    return files != 0 ? files > 0 : one->line > other->line;
+}
+
+/* Few, and those of one line stay in their order. */
+void
+config_errors_sort(struct config_errors *errors)
+{
+    for (size_t i = 1; i < errors->count; i++) {
+        const struct config_error error = errors->list[i];
+        size_t place = i;
+
+        for (; place > 0 && error_is_after(&errors->list[place - 1], &error); place--)
+            errors->list[place] = errors->list[place - 1];
+        errors->list[place] = error;
+    }
+}
+
 void
 config_errors_add(struct config_errors *errors, bool is_warning, const char *format, ...)
 {

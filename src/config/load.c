@@ -11,14 +11,16 @@
 
 #include "buf.h"
 #include "str.h"
+#include "units.h"
 
 struct load {
     struct config *config; /* owned; under construction */
     struct ini ini;
     struct place *places; /* owned; for each row of option_table where it was set */
-    struct entries databases, users;
+    struct entries databases, users, peers;
     const struct section *section; /* that keys belong to now */
-    struct config_errors *errors;  /* borrowed */
+    struct config_errors *errors;  /* borrowed, as the next */
+    struct config_errors *notes;   /* NULL: nothing is to be explained */
 };
 
 struct section {
@@ -40,6 +42,12 @@ free_user(void *object)
     config_user_free(object);
 }
 
+static void
+free_peer(void *object)
+{
+    config_peer_free(object);
+}
+
 /* ---- keys ---- */
 
 static int
@@ -48,9 +56,7 @@ complain_key(const struct option_table *table, const char *where, const char *ke
 {
     const char *nearest = option_nearest(table, key);
 
-    if (option_is_planned(key))
-        errors_add(errors, place, "%s%s is not supported yet", where, key);
-    else if (nearest == NULL)
+    if (nearest == NULL)
         errors_add(errors, place, "%sunknown key \"%s\"", where, key);
     else
         errors_add(errors, place, "%sunknown key \"%s\"; did you mean \"%s\"?", where, key,
@@ -112,6 +118,8 @@ parse_pairs(struct load *load, const struct option_table *table, const char *kin
         r = config_set_key(table, buf_str(&where), key, value, object, place, load->errors, &row);
         if (r == -ENOMEM)
             return r;
+        if (r == 0 && load->notes != NULL)
+            config_explain_pair(table, row, buf_str(&where), value, place, load->notes);
     }
     if (found < 0)
         errors_add(load->errors, place, "%s%s", buf_str(&where), key);
@@ -168,6 +176,41 @@ user_key(struct load *load, const struct place *place, const char *name, char *v
     return entries_add(&load->users, TAKE(user), place);
 }
 
+/* Entries are told apart by their names, so a number has one spelling. */
+static bool
+is_peer_id(const char *name, int *ret_id)
+{
+    int64_t id;
+
+    if (units_parse_int(name, &id) < 0 || id < 1 || id > PEER_ID_MAX || *name < '1' || *name > '9')
+        return false;
+    *ret_id = (int)id;
+    return true;
+}
+
+static int
+peer_key(struct load *load, const struct place *place, const char *name, char *value)
+{
+    CLEANUP(config_peer_free) struct config_peer *peer = config_peer_new(name);
+    int r;
+
+    if (peer == NULL)
+        return -ENOMEM;
+    if (!is_peer_id(name, &peer->id)) {
+        errors_add(load->errors, place, "peer \"%s\": its name is its peer_id, 1 to %d", name,
+                   PEER_ID_MAX);
+        return 0;
+    }
+    r = parse_pairs(load, &peer_table, "peer", name, value, peer, place);
+    if (r < 0)
+        return r;
+    if (peer->host == NULL) {
+        errors_add(load->errors, place, "peer \"%s\": host= is missing", name);
+        return 0;
+    }
+    return entries_add(&load->peers, TAKE(peer), place);
+}
+
 /* ---- sections ---- */
 
 static int
@@ -192,6 +235,7 @@ static const struct section no_section = {"", homeless_key};
 static const struct section unknown_section = {"", skipped_key}; /* it was one error already */
 static const struct section sections[] = {
     {"databases", database_key},
+    {"peers", peer_key},
     {"pgbouncer", general_key},
     {"users", user_key},
 };
@@ -201,10 +245,6 @@ complain_section(struct load *load, const struct place *place, const char *name)
 {
     struct nearest nearest;
 
-    if (str_eq(name, "peers")) {
-        errors_add(load->errors, place, "section [peers] is not supported yet");
-        return;
-    }
     nearest_init(&nearest, name);
     for (size_t i = 0; i < ARRAY_SIZE(sections); i++)
         nearest_offer(&nearest, sections[i].name);
@@ -244,12 +284,15 @@ static const struct ini_handler handler = {load_section, load_key};
 /* ---- a whole load ---- */
 
 static int
-load_init(struct load *load, const char *path, struct config_errors *errors)
+load_init(struct load *load, const char *path, struct config_errors *errors,
+          struct config_errors *notes)
 {
     load->errors = errors;
+    load->notes = notes;
     load->section = &no_section;
     load->databases.free = free_database;
     load->users.free = free_user;
+    load->peers.free = free_peer;
     load->ini = (struct ini){.handler = &handler, .arg = load, .errors = errors};
     load->config = config_new();
     load->places = calloc(option_table.count, sizeof(*load->places));
@@ -265,6 +308,7 @@ load_done(struct load *load)
 {
     entries_done(&load->databases);
     entries_done(&load->users);
+    entries_done(&load->peers);
     ini_done(&load->ini);
     free(load->places);
     config_unref(load->config);
@@ -295,13 +339,15 @@ load_entries(struct load *load)
 
     entries_sort(&load->databases);
     entries_sort(&load->users);
+    entries_sort(&load->peers);
     for (size_t i = 0; i < load->databases.count; i++)
         config_check_database(config, load->databases.list[i].object,
                               &load->databases.list[i].place, load->errors);
     take_autodb(load);
     config->databases = entries_take(&load->databases, &config->n_databases);
     config->users = entries_take(&load->users, &config->n_users);
-    if (config->databases == NULL || config->users == NULL)
+    config->peers = entries_take(&load->peers, &config->n_peers);
+    if (config->databases == NULL || config->users == NULL || config->peers == NULL)
         return -ENOMEM;
     return 0;
 }
@@ -324,15 +370,15 @@ keep_running_values(struct load *load, const struct config *running)
     return r;
 }
 
-/* running is NULL at the start. */
+/* running is NULL at the start; notes may be NULL. */
 static int
 load_file(const char *path, const struct config *running, struct config_errors *errors,
-          struct config **ret_config)
+          struct config_errors *notes, struct config **ret_config)
 {
     CLEANUP(load_done) struct load load = {0};
     int r;
 
-    r = load_init(&load, path, errors);
+    r = load_init(&load, path, errors, notes);
     if (r == 0)
         r = ini_parse(&load.ini, path);
     if (r == 0)
@@ -343,6 +389,8 @@ load_file(const char *path, const struct config *running, struct config_errors *
         return r;
     config_check_listen(load.config, load.places, errors);
     config_check(load.config, load.places, errors);
+    if (notes != NULL)
+        config_explain_keys(load.config, load.places, notes);
     if (running != NULL)
         r = keep_running_values(&load, running);
     if (r < 0 || errors->out_of_memory)
@@ -356,14 +404,21 @@ load_file(const char *path, const struct config *running, struct config_errors *
 int
 config_load(const char *path, struct config_errors *errors, struct config **ret_config)
 {
-    return load_file(path, NULL, errors, ret_config);
+    return load_file(path, NULL, errors, NULL, ret_config);
+}
+
+int
+config_explain(const char *path, struct config_errors *errors, struct config_errors *notes,
+               struct config **ret_config)
+{
+    return load_file(path, NULL, errors, notes, ret_config);
 }
 
 int
 config_reload(const struct config *running, struct config_errors *errors,
               struct config **ret_config)
 {
-    return load_file(running->conffile, running, errors, ret_config);
+    return load_file(running->conffile, running, errors, NULL, ret_config);
 }
 
 /* As after a reload, but what was strange before is no news. */

@@ -148,7 +148,8 @@ static const struct option rows[] = {
               "submission, in one io_submit (aio), or one by one (off). auto takes the first that "
               "the kernel allows." },
     { KEY(cancel_wait_timeout), .type = OPT_DURATION, .group = GROUP_TIMEOUT, .def = "10",
-      .help = "Give up a cancel request that could not be passed on for this long; 0 means never." },
+      .help = "Give up a cancel request that has waited for its turn to be sent for this long; 0 means "
+              "never." },
     { KEY(client_idle_timeout), .type = OPT_DURATION, .group = GROUP_TIMEOUT, .def = "0",
       .help = "Close a client that has no server and sends nothing for this long; 0 means never." },
     { KEY(client_login_timeout), .type = OPT_DURATION, .group = GROUP_TIMEOUT, .def = "60",
@@ -181,15 +182,23 @@ static const struct option rows[] = {
       .help = "The file that a reload reads; it starts as the one on the command line." },
     { KEY(connect_burst), .type = OPT_INT, .group = GROUP_POOL, .def = "4", .min = 1, .max = 1000,
       .help = "How many server connections a pool opens at the same time." },
+    { KEY(console_legacy_columns), .type = OPT_BOOL, .group = GROUP_PROCESS, .def = "0",
+      .help = "SHOW STATS and SHOW DATABASES end with columns that PgBouncer had long ago "
+              "(total_requests, reserve_pool), for tools that still ask for them, such as Debian's "
+              "prometheus-pgbouncer-exporter." },
     { KEY(default_pool_size), .type = OPT_INT, .group = GROUP_POOL, .def = "20",
       .help = "Server connections per database and user; 0 means no limit." },
     { KEY(disable_pqexec), .type = OPT_BOOL, .group = GROUP_CLIENT, .def = "0",
       .reload = RELOAD_RESTART,
       .help = "Refuse the simple query protocol, which can carry several statements at once." },
     { KEY(dns_max_ttl), .type = OPT_DURATION, .group = GROUP_SERVER, .def = "15",
-      .help = "How long the addresses of a host name are used before it is looked up again." },
+      .help = "How long the addresses of a host name are used before the next connection has it "
+              "looked up again. Servers at addresses that it has no more close when they are free." },
     { KEY(dns_nxdomain_ttl), .type = OPT_DURATION, .group = GROUP_SERVER, .def = "15",
       .help = "How long a failed look-up of a host name is remembered." },
+    { KEY(dns_zone_check_period), .type = OPT_DURATION, .group = GROUP_SERVER, .def = "0",
+      .help = "Look all host names up again so often, also while no connection is opened, so that "
+              "servers at an address that is theirs no more are left at once; 0 means never." },
     { KEY(idle_transaction_timeout), .type = OPT_DURATION, .group = GROUP_TIMEOUT, .def = "0",
       .help = "Close a client that sends nothing inside a transaction for this long; 0 means "
               "never." },
@@ -217,6 +226,9 @@ static const struct option rows[] = {
       .help = "Log each error that pgweir itself sends to a client." },
     { KEY(log_stats), .type = OPT_BOOL, .group = GROUP_LOG, .def = "1",
       .help = "Log a line of statistics every stats_period." },
+    { KEY(log_stats_legacy), .type = OPT_BOOL, .group = GROUP_LOG, .def = "0",
+      .help = "The line of statistics has the form that PgBouncer gave it until 1.20, without "
+              "parses, binds and logins, for tools that read no other, such as Debian's pgBadger." },
     { KEY(logfile), .type = OPT_STRING, .group = GROUP_LOG, .def = "",
       .example = "/var/log/pgweir/pgweir.log",
       .help = "File to append the log to; a reload opens it anew, as rotation needs it." },
@@ -233,9 +245,10 @@ static const struct option rows[] = {
       .help = "Close a connection that announces a longer message." },
     { KEY(max_prepared_statements), .type = OPT_INT, .group = GROUP_POOL, .def = "200",
       .min = 0, .max = INT_MAX,
-      .help = "How many named prepared statements (of the protocol, not of SQL) a server connection "
-              "keeps in transaction and statement mode, so that clients can use theirs on any; 0 "
-              "leaves their names alone." },
+      .help = "How many named prepared statements (of the protocol, and of the commands PREPARE and "
+              "EXECUTE) a server connection keeps in transaction and statement mode, so that "
+              "clients can use theirs on any, and their unnamed one as well; 0 leaves all of them "
+              "alone." },
     { KEY(max_user_client_connections), .type = OPT_INT, .group = GROUP_POOL, .def = "0",
       .help = "How many clients one user may have; 0 means no limit." },
     { KEY(max_user_connections), .type = OPT_INT, .group = GROUP_POOL, .def = "0",
@@ -243,6 +256,10 @@ static const struct option rows[] = {
     { KEY(min_pool_size), .type = OPT_INT, .group = GROUP_POOL, .def = "0",
       .help = "Keep at least this many server connections in a pool that has clients, or whose "
               "database has a user=." },
+    { KEY(peer_id), .type = OPT_INT, .group = GROUP_PROCESS, .def = "0", .max = PEER_ID_MAX,
+      .help = "The number of this process among those that share an address and know each other by "
+              "[peers]: a cancel request that comes to one is passed on to the one it is meant for. "
+              "0 means that there are no others." },
     { KEY(pidfile), .type = OPT_STRING, .group = GROUP_PROCESS, .def = "",
       .example = "/run/pgweir/pgweir.pid", .reload = RELOAD_RESTART,
       .help = "File for the process id; the flag -d needs one." },
@@ -259,6 +276,11 @@ static const struct option rows[] = {
     { KEY(pool_shards), .type = OPT_AUTO, .group = GROUP_POOL, .def = "auto", .min = 1, .max = 1024,
       .help = "Over how many workers one pool is spread. auto: over one, and over another when "
               "that one is busy. All limits hold for the pool as a whole." },
+    { KEY(prepare_unnamed), .type = OPT_BOOL, .group = GROUP_POOL, .def = "0",
+      .help = "Do not let a server parse the text of an unnamed statement again that has come "
+              "before: from its second time on it is kept among the prepared statements "
+              "(max_prepared_statements), and PostgreSQL may choose a generic plan for it. Within "
+              "a transaction, behind its first statement, it is parsed all the same." },
     { KEY(query_timeout), .type = OPT_DURATION, .group = GROUP_TIMEOUT, .def = "0",
       .help = "Close client and server when a query takes longer; 0 means never." },
     { KEY(query_wait_notify), .type = OPT_DURATION, .group = GROUP_TIMEOUT, .def = "5",
@@ -323,7 +345,8 @@ static const struct option rows[] = {
     { KEY(server_tls_sslmode), .type = OPT_ENUM, .group = GROUP_TLS, .def = "prefer",
       .words = words_tls_mode, .reload = RELOAD_NEW,
       .help = "TLS to the servers, with libpq's words: disable, allow, prefer, require, verify-ca, "
-              "verify-full. Not used on unix sockets." },
+              "verify-full. Not used on unix sockets. Cancel requests go in plain text, as "
+              "PgBouncer's, if libpq is older than 17." },
     { KEY(shutdown_timeout), .type = OPT_DURATION, .group = GROUP_PROCESS, .def = "0",
       .help = "How long a graceful shutdown waits for clients before it closes them; 0 means as "
               "long as it takes, which then is up to systemd's TimeoutStopSec." },
@@ -403,21 +426,6 @@ const char *const option_group_titles[GROUP_COUNT] = {
     [GROUP_CLIENT] = "Clients",
     [GROUP_TIMEOUT] = "Timeouts of clients",
 };
-
-/* What PgBouncer has and this version does not; a row above takes the place of each in time. */
-static const char *const planned[] = {
-    "dns_zone_check_period",
-    "peer_id",
-};
-
-bool
-option_is_planned(const char *name)
-{
-    for (size_t i = 0; i < ARRAY_SIZE(planned); i++)
-        if (str_eq(planned[i], name))
-            return true;
-    return false;
-}
 
 const char *
 auth_type_name(enum auth_type type)

@@ -98,12 +98,23 @@ write_users(FILE *file)
     (void)fputs("\n;batch = pool_mode=session max_user_connections=5\n", file);
 }
 
+static void
+write_peers(FILE *file)
+{
+    (void)fputs("\n[peers]\n\n", file);
+    write_comment(file, "Other processes that clients reach by the same address: peer_id = "
+                        "key=value ... with these keys. This process may be among them.");
+    write_entry_keys(file, &peer_table);
+    (void)fputs("\n;2 = host=10.0.0.2\n", file);
+}
+
 void
 config_write_sample(FILE *file)
 {
     write_intro(file);
     write_databases(file);
     write_users(file);
+    write_peers(file);
     (void)fputs("\n[pgbouncer]\n", file);
     for (int group = 0; group < GROUP_COUNT; group++)
         write_group(file, (enum option_group)group);

@@ -7,136 +7,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "admin.h"
 #include "build.h"
 #include "config.h"
+#include "driver.h"
 #include "log.h"
+#include "result.h"
 #include "sqlstate.h"
 #include "statement.h"
 #include "str.h"
-
-/* Settings of PostgreSQL that drivers ask for or set without need. */
-static const struct {
-    const char *name;
-    const char *value;
-} fake_settings[] = {
-    {"client_encoding", "UTF-8"},
-    {"default_transaction_isolation", "read committed"},
-    {"standard_conforming_strings", "on"},
-    {"datestyle", "ISO"},
-    {"timezone", "GMT"},
-    {"extra_float_digits", "2"},
-};
 
 static void
 invalid_command(struct session *session, const char *sql)
 {
     session_error(session, "invalid command '%s', use SHOW HELP;", sql);
-}
-
-/* The console's own database, under one of its names. */
-static bool
-is_console(const char *database)
-{
-    return str_eq(database, "pgbouncer") || str_eq(database, "pgweir");
-}
-
-/* An empty argument stands for all databases. */
-static const char *
-database_or_all(const char *arg)
-{
-    return *arg != '\0' ? arg : NULL;
-}
-
-static void
-log_issued(const struct session *session, const char *command, const char *arg)
-{
-    if (*arg != '\0')
-        session_log(session, LOG_LEVEL_INFO, "%s '%s' command issued", command, arg);
-    else
-        session_log(session, LOG_LEVEL_INFO, "%s command issued", command);
-}
-
-/* ---- PAUSE, RESUME --------------------------------------------------------------------------- */
-
-/* Tells why it could not be done; database is NULL for all. */
-static void
-refused(struct session *session, enum engine_result result, const char *database)
-{
-    switch (result) {
-    case ENGINE_NO_SUCH_DATABASE:
-        session_error(session, "no such database: %s", database);
-        break;
-    case ENGINE_ALREADY:
-        session_error(session, "already suspended/paused");
-        break;
-    case ENGINE_NOT_PAUSED:
-        if (database != NULL)
-            session_error(session, "database %s is not paused", database);
-        else
-            session_error(session, "pooler is not paused/suspended");
-        break;
-    case ENGINE_SHUTTING_DOWN:
-        session_error(session, "pooler is shutting down");
-        break;
-    case ENGINE_OK:
-    case ENGINE_NO_MEMORY:
-        session_no_memory(session);
-        break;
-    }
-}
-
-static void
-pause_done(struct engine_drain *drain)
-{
-    session_complete(container_of(drain, struct session, drain), "PAUSE");
-}
-
-static void
-command_pause(struct session *session, const struct statement *statement, const char *sql)
-{
-    const char *database = database_or_all(statement->arg);
-    enum engine_result result;
-
-    (void)sql;
-    if (database != NULL && is_console(database)) {
-        session_error(session, "cannot pause admin db: %s", database);
-        return;
-    }
-    log_issued(session, "PAUSE", statement->arg);
-    if (str_set(&session->paused, database) < 0) {
-        session_no_memory(session);
-        return;
-    }
-    session->drain.done = pause_done;
-    session_wait(session, SESSION_DRAIN);
-    result = engine_pause(session->console->engine, database, &session->drain);
-    if (result != ENGINE_OK)
-        refused(session, result, database);
-}
-
-void
-command_undo_pause(struct session *session)
-{
-    struct engine *engine = session->console->engine;
-
-    engine_drain_cancel(&session->drain);
-    if (engine_shutdown_mode(engine) == ENGINE_RUNNING)
-        (void)engine_resume(engine, session->paused); /* somebody else may have done so */
-}
-
-static void
-command_resume(struct session *session, const struct statement *statement, const char *sql)
-{
-    const char *database = database_or_all(statement->arg);
-    enum engine_result result;
-
-    (void)sql;
-    log_issued(session, "RESUME", statement->arg);
-    result = console_resume(session->console, database);
-    if (result == ENGINE_OK)
-        session_complete(session, "RESUME");
-    else
-        refused(session, result, database);
 }
 
 /* ---- RELOAD, SHUTDOWN ------------------------------------------------------------------------ */
@@ -162,7 +46,7 @@ command_reload(struct session *session, const struct statement *statement, const
         invalid_command(session, sql);
         return;
     }
-    log_issued(session, "RELOAD", "");
+    admin_log_issued(session, "RELOAD", "");
     session->reload.done = reload_done;
     session_wait(session, SESSION_RELOAD);
     hooks->reload(hooks->arg, &session->reload);
@@ -185,7 +69,7 @@ command_shutdown(struct session *session, const struct statement *statement, con
     for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
         if (!str_ieq(statement->arg, modes[i].arg))
             continue;
-        log_issued(session, modes[i].logged, "");
+        admin_log_issued(session, modes[i].logged, "");
         if (modes[i].mode == ENGINE_IMMEDIATE)
             session_wait(session, SESSION_EXIT); /* the end of the connection is the answer */
         else
@@ -202,19 +86,6 @@ static int
 put_notice(struct session *session, const char *text)
 {
     return msg_notice(&session->output, "NOTICE", SQLSTATE_SUCCESSFUL_COMPLETION, text, NULL, NULL);
-}
-
-static bool
-is_fake_setting(const char *name, const char **ret_name, const char **ret_value)
-{
-    for (size_t i = 0; i < ARRAY_SIZE(fake_settings); i++) {
-        if (!str_ieq(name, fake_settings[i].name))
-            continue;
-        *ret_name = fake_settings[i].name;
-        *ret_value = fake_settings[i].value;
-        return true;
-    }
-    return false;
 }
 
 /* A real key: changed until the next reload. */
@@ -243,48 +114,70 @@ set_key(struct session *session, const struct statement *statement)
 static void
 command_set(struct session *session, const struct statement *statement, const char *sql)
 {
-    const char *name, *value;
-
     if (!statement->is_set)
         invalid_command(session, sql);
-    else if (is_fake_setting(statement->arg, &name, &value)) {
-        if (put_notice(session, "SET ignored") < 0)
-            session_no_memory(session);
-        else
-            session_complete(session, "SET");
-    } else if (session->access != CONSOLE_ACCESS_ADMIN)
-        session_error(session, "admin access needed");
     else
         set_key(session, statement);
 }
 
 static void
-show_fake_setting(struct session *session, const char *name, const char *value)
-{
-    const struct msg_column column = {name, PG_TYPE_TEXT};
-
-    if (msg_row_description(&session->output, &column, 1) < 0 ||
-        msg_data_row(&session->output, &value, 1) < 0)
-        session_no_memory(session);
-    else
-        session_complete(session, "SHOW");
-}
-
-static void
 command_show(struct session *session, const struct statement *statement, const char *sql)
 {
-    const struct show *show;
-    const char *name, *value;
+    const struct show *const show = show_find(statement->arg);
 
-    if (is_fake_setting(statement->arg, &name, &value)) {
-        show_fake_setting(session, name, value);
-        return;
-    }
-    show = show_find(statement->arg);
     if (show == NULL)
         invalid_command(session, sql);
     else
         show_execute(session, show);
+}
+
+/* ---- what drivers say ------------------------------------------------------------------------ */
+
+/* One row of one column, where there is one. */
+static int
+put_driver_answer(struct session *session, const struct driver_answer *answer)
+{
+    const struct msg_column column = {.name = answer->column, .type = answer->type};
+    const struct formats *const formats = extended_formats(session);
+    int r = 0;
+
+    if (answer->effect == DRIVER_IGNORED)
+        return put_notice(session, "SET ignored");
+    if (answer->column == NULL)
+        return 0;
+    if (session->mode == SESSION_SIMPLE)
+        r = result_describe(&session->output, &column, 1, formats);
+    return r < 0 ? r : result_row(&session->output, &column, &answer->value, 1, formats);
+}
+
+static void
+answer_driver(struct session *session, const struct driver_answer *answer)
+{
+    const bool failed = session->status == READY_FAILED_TRANSACTION;
+    const char *tag = answer->tag;
+
+    if (put_driver_answer(session, answer) < 0) {
+        session_no_memory(session);
+        return;
+    }
+    if (answer->effect == DRIVER_BEGIN || (answer->effect == DRIVER_RECOVER && failed))
+        session->status = READY_IN_TRANSACTION;
+    else if (answer->effect == DRIVER_COMMIT || answer->effect == DRIVER_ROLLBACK)
+        session->status = READY_IDLE;
+    if (answer->effect == DRIVER_COMMIT && failed)
+        tag = "ROLLBACK";
+    session_complete(session, tag);
+}
+
+/* As PostgreSQL: the driver is to notice that something has failed. */
+static bool
+is_refused_in_failed_transaction(const struct session *session, const struct driver_answer *answer)
+{
+    if (session->status != READY_FAILED_TRANSACTION)
+        return false;
+    return answer == NULL ||
+           !(answer->effect == DRIVER_COMMIT || answer->effect == DRIVER_ROLLBACK ||
+             answer->effect == DRIVER_RECOVER);
 }
 
 /* ---- dispatch -------------------------------------------------------------------------------- */
@@ -296,13 +189,19 @@ static const struct {
     bool for_all; /* else administrators only */
 } commands[] = {
     // clang-format off
-    { "PAUSE",    command_pause,    false },
-    { "RELOAD",   command_reload,   false },
-    { "RESUME",   command_resume,   false },
-    { "SELECT",   command_show,     true },
-    { "SET",      command_set,      true },
-    { "SHOW",     command_show,     true },
-    { "SHUTDOWN", command_shutdown, false },
+    { "DISABLE",     admin_disable,     false },
+    { "ENABLE",      admin_enable,      false },
+    { "KILL",        admin_kill,        false },
+    { "KILL_CLIENT", admin_kill_client, false },
+    { "PAUSE",       admin_pause,       false },
+    { "RECONNECT",   admin_reconnect,   false },
+    { "RELOAD",      command_reload,    false },
+    { "RESUME",      admin_resume,      false },
+    { "SELECT",      command_show,      true },
+    { "SET",         command_set,       false },
+    { "SHOW",        command_show,      true },
+    { "SHUTDOWN",    command_shutdown,  false },
+    { "WAIT_CLOSE",  admin_wait_close,  false },
     // clang-format on
 };
 
@@ -336,8 +235,21 @@ answer_empty(struct session *session)
 void
 command_execute(struct session *session, const char *sql)
 {
+    struct driver_answer answer;
     struct statement statement;
+    const bool from_driver = driver_find(sql, &answer);
 
+    if (is_refused_in_failed_transaction(session, from_driver ? &answer : NULL)) {
+        session_error_state(session, SQLSTATE_FAILED_TRANSACTION,
+                            "current transaction is aborted, commands ignored until end of "
+                            "transaction block",
+                            NULL);
+        return;
+    }
+    if (from_driver) {
+        answer_driver(session, &answer);
+        return;
+    }
     switch (statement_parse(sql, &statement)) {
     case STATEMENT_OK:
         dispatch(session, &statement, sql);
@@ -352,4 +264,21 @@ command_execute(struct session *session, const char *sql)
         session_error(session, "bad arguments");
         break;
     }
+}
+
+size_t
+command_describe(const struct session *session, const char *sql, struct msg_column *columns)
+{
+    struct driver_answer answer;
+    struct statement statement;
+
+    if (driver_find(sql, &answer)) {
+        columns[0] = (struct msg_column){.name = answer.column, .type = answer.type};
+        return answer.column != NULL ? 1 : 0;
+    }
+    if (statement_parse(sql, &statement) != STATEMENT_OK ||
+        !(str_ieq(statement.command, "SHOW") || str_ieq(statement.command, "SELECT")))
+        return 0;
+    return show_describe(engine_config(session->console->engine), show_find(statement.arg),
+                         columns);
 }

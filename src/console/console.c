@@ -7,7 +7,6 @@
 #include "console_int.h"
 #include "log.h"
 #include "sampler.h"
-#include "sqlstate.h"
 #include "str.h"
 
 int
@@ -77,11 +76,7 @@ console_cancel(struct console *console, uint32_t pid, uint32_t key)
     LIST_FOREACH (session, &console->sessions, link) {
         if (session->cancel_pid != pid || session->cancel_key != key)
             continue;
-        if (session->state == SESSION_DRAIN) {
-            command_undo_pause(session);
-            session_error_state(session, SQLSTATE_QUERY_CANCELED,
-                                "canceling statement due to user request", NULL);
-        }
+        admin_cancel(session);
         return true;
     }
     return false;

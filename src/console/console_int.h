@@ -9,12 +9,18 @@
 #include "list.h"
 #include "loop.h"
 #include "macros.h"
+#include "pg.h"
 #include "snapshot.h"
 #include "stream.h"
 #include "usec.h"
 
+struct config;
+struct formats;
+struct msg_column;
+struct portal;
 struct sampler;
 struct show;
+struct timer;
 
 struct console {
     struct engine *engine; /* borrowed, as loop and outbox */
@@ -29,8 +35,11 @@ struct console {
 
 /*
  *              +--> SNAPSHOT --+                 one wait a statement; input that was
- *              +--> RELOAD ----+                 pipelined behind it waits, too
+ *              +--> BARRIER ---+                 pipelined behind it waits, too
+ *              +--> RELOAD ----+
  *   IDLE ------+--> DRAIN -----+--> IDLE
+ *    |         +--> WATCH -----+
+ *    |         +--> KILL ------+
  *    |         +--> FLUSH -----+
  *    |         +--> EXIT
  *    +-------------- any ---------> CLOSED --> freed
@@ -38,11 +47,21 @@ struct console {
 enum session_state {
     SESSION_IDLE,     /* reads and executes */
     SESSION_SNAPSHOT, /* SHOW: for the workers' rows */
+    SESSION_BARRIER,  /* KILL, RECONNECT: until all workers have done what they were told */
     SESSION_RELOAD,   /* RELOAD: for its end */
     SESSION_DRAIN,    /* PAUSE: until the last server is gone */
+    SESSION_WATCH,    /* WAIT_CLOSE: until no server is left that is to be closed */
+    SESSION_KILL,     /* KILL_CLIENT: until the client is found */
     SESSION_FLUSH,    /* until the peer has read what it asked for */
     SESSION_EXIT,     /* SHUTDOWN: no answer but the end of the connection */
     SESSION_CLOSED,
+};
+
+/* How an answer ends. */
+enum session_mode {
+    SESSION_SIMPLE,   /* with ReadyForQuery */
+    SESSION_EXTENDED, /* a Sync is still to come, and has the ReadyForQuery */
+    SESSION_SKIPPING, /* after an error: nothing is answered up to the Sync */
 };
 
 /* One connection to the console. */
@@ -54,15 +73,26 @@ struct session {
     struct buf input;  /* owned: messages not executed yet */
     struct buf output; /* owned: answers of this turn */
     enum session_state state;
+    enum session_mode mode;
+    enum ready_status status; /* of the transaction that the driver believes to be in */
     enum console_access access;
-    usec_t request_time; /* wall clock, of the last statement; 0 before */
+    struct list prepared;  /* owned: statements of the extended protocol */
+    struct list portals;   /* owned */
+    struct portal *portal; /* borrowed: the one being executed; NULL: a simple Query is */
+    uint32_t row_limit;    /* of that Execute; 0: none */
+    usec_t request_time;   /* wall clock, of the last statement; 0 before */
     usec_t query_start;
     uint32_t cancel_pid, cancel_key;
-    bool turn_pending;     /* turn is in the loop's hands */
-    bool snapshot_pending; /* request is in the engine's hands */
+    bool turn_pending;   /* turn is in the loop's hands */
+    bool engine_pending; /* request or kill is in the engine's hands */
     struct message turn;
     struct snapshot_request request;
     const struct show *show;     /* SNAPSHOT: what it is for */
+    const char *tag;             /* BARRIER: what it was; static */
+    struct engine_kill kill;     /* KILL */
+    struct timer *timer;         /* WATCH, owned: when to look again */
+    char *watched;               /* WATCH, owned: the database, NULL for all */
+    bool interrupted;            /* WATCH: ends when the answer under way is there */
     struct reload_waiter reload; /* RELOAD */
     struct engine_drain drain;   /* DRAIN */
     char *paused;                /* DRAIN, owned: the database, NULL for all */
@@ -83,8 +113,14 @@ void session_ready(struct session *session);
 void session_complete(struct session *session, const char *tag);
 /* Goes on, or is freed if closed, at the end of the loop's turn: no caller is on the stack then. */
 void session_wake(struct session *session);
+/* Sends what is in output; the answer goes on. */
+void session_send_output(struct session *session);
+/* Executes one statement that has just come. */
+void session_execute(struct session *session, const char *sql);
 /* A statement that has no answer yet. */
 void session_wait(struct session *session, enum session_state state);
+/* Tells the peer why, as far as it will listen, and closes. */
+void session_fatal(struct session *session, const char *sqlstate, const char *reason);
 /* Memory ran out while an answer was built; it is dropped. */
 void session_no_memory(struct session *session);
 void session_log(const struct session *session, int level, const char *format, ...)
@@ -95,12 +131,34 @@ const char *session_state_name(enum session_state state);
 
 /* Executes one statement: answers, or begins to wait. */
 void command_execute(struct session *session, const char *sql);
-/* The session waits in DRAIN no more, since its peer is gone or has cancelled. */
-void command_undo_pause(struct session *session);
+/* The columns that it will answer with, and how many; 0: no rows. */
+size_t command_describe(const struct session *session, const char *sql, struct msg_column *columns);
+
+/* admin.c */
+
+/* A CancelRequest: what waits is given up, and what it has paused is resumed. */
+void admin_cancel(struct session *session);
+/* The same, for a session that is being closed. */
+void admin_give_up(struct session *session);
+
+/* extended.c */
+
+/* Parse, Bind, Describe, Execute, Close, Flush, Sync; false: it is none of these. */
+bool extended_message(struct session *session, char type, const char *body, size_t len);
+/* Forgets statements and portals; or portals only. */
+void extended_forget(struct session *session);
+void extended_forget_portals(struct session *session);
+/* Keeps what of the answer in output is beyond the Execute's limit for the next. 0 or -ENOMEM. */
+int extended_limit(struct session *session);
+/* Of the answer's columns; NULL: text. */
+const struct formats *extended_formats(const struct session *session);
 
 /* show.c */
 
 /* NULL: there is no such SHOW. */
 const struct show *show_find(const char *name);
+/* Its columns, and how many; 0 for none, or no show. */
+size_t show_describe(const struct config *config, const struct show *show,
+                     struct msg_column *columns);
 /* Answers, or waits for the workers. */
 void show_execute(struct session *session, const struct show *show);

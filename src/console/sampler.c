@@ -144,21 +144,24 @@ sampler_forget(struct sampler *sampler, bool all)
     }
 }
 
-/* The line that people's tools read. */
+/* The line that people's tools read; some know it only as it was before parses were counted. */
 static void
 sampler_report(const struct sampler *sampler, const struct stats *average)
 {
-    char line[512];
+    const struct config *const config = engine_config(sampler->engine);
+    char counts[160], line[512];
 
 #define N(field) (unsigned long long)average->field
+    snprintf(counts, sizeof(counts),
+             "%llu client parses/s, %llu server parses/s, %llu binds/s, %llu client logins/s, ",
+             N(client_parses), N(server_parses), N(binds), N(client_logins));
     snprintf(line, sizeof(line),
-             "stats: %llu xacts/s, %llu queries/s, %llu client parses/s, %llu server parses/s, "
-             "%llu binds/s, %llu client logins/s, in %llu B/s, out %llu B/s, xact %llu us, "
+             "stats: %llu xacts/s, %llu queries/s, %sin %llu B/s, out %llu B/s, xact %llu us, "
              "query %llu us, wait %llu us",
-             N(xacts), N(queries), N(client_parses), N(server_parses), N(binds), N(client_logins),
-             N(received), N(sent), N(xact_time), N(query_time), N(wait_time));
+             N(xacts), N(queries), config->log_stats_legacy ? "" : counts, N(received), N(sent),
+             N(xact_time), N(query_time), N(wait_time));
 #undef N
-    if (engine_config(sampler->engine)->log_stats)
+    if (config->log_stats)
         log_info("%s", line);
     notify_status("%s", line);
 }

@@ -16,7 +16,9 @@
 #include "fd.h"
 #include "log.h"
 #include "outbox.h"
+#include "peer_key.h"
 #include "pg.h"
+#include "timer.h"
 
 /* No statement is longer; so a session's memory is bounded. */
 #define MESSAGE_MAX 65536
@@ -31,11 +33,15 @@ static const struct {
     bool ends_at_once; /* when the peer has hung up; else when its turn to read comes */
 } states[] = {
     // clang-format off
-    [SESSION_IDLE]     = { "idle",     TO(SNAPSHOT) | TO(RELOAD) | TO(DRAIN) | TO(FLUSH) |
-                                       TO(EXIT) | TO(CLOSED),    true,  false },
+    [SESSION_IDLE]     = { "idle",     TO(SNAPSHOT) | TO(BARRIER) | TO(RELOAD) | TO(DRAIN) |
+                                       TO(WATCH) | TO(KILL) | TO(FLUSH) | TO(EXIT) |
+                                       TO(CLOSED),               true,  false },
     [SESSION_SNAPSHOT] = { "snapshot", TO(IDLE) | TO(CLOSED),    false, false },
+    [SESSION_BARRIER]  = { "barrier",  TO(IDLE) | TO(CLOSED),    false, false },
     [SESSION_RELOAD]   = { "reload",   TO(IDLE) | TO(CLOSED),    false, false },
     [SESSION_DRAIN]    = { "drain",    TO(IDLE) | TO(CLOSED),    false, true },
+    [SESSION_WATCH]    = { "watch",    TO(IDLE) | TO(CLOSED),    false, true },
+    [SESSION_KILL]     = { "kill",     TO(IDLE) | TO(CLOSED),    false, false },
     [SESSION_FLUSH]    = { "flush",    TO(IDLE) | TO(CLOSED),    false, false },
     [SESSION_EXIT]     = { "exit",     TO(CLOSED),               false, true },
     [SESSION_CLOSED]   = { "closed",   0,                        false, false },
@@ -80,7 +86,7 @@ session_log(const struct session *session, int level, const char *format, ...)
 
     if (!log_level_enabled(level))
         return;
-    snprintf(subject, sizeof(subject), "C-%llu: %s/%s@%s%s%s:%d", (unsigned long long)visitor->id,
+    snprintf(subject, sizeof(subject), "C-0x%llx: %s/%s@%s%s%s:%d", (unsigned long long)visitor->id,
              visitor->database, visitor->user, is_v6 ? "[" : "", visitor->peer.host,
              is_v6 ? "]" : "", visitor->peer.port);
     va_start(args, format);
@@ -90,7 +96,7 @@ session_log(const struct session *session, int level, const char *format, ...)
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
-static void
+void
 session_send_output(struct session *session)
 {
     session->console->stats.sent += session->output.len;
@@ -105,6 +111,7 @@ session_finish(struct session *session)
     struct stats *stats = &session->console->stats;
     const usec_t spent = usec_sub(clock_now(), session->query_start);
 
+    session->portal = NULL;
     session_send_output(session);
     stats->queries++;
     stats->xacts++;
@@ -116,10 +123,22 @@ session_finish(struct session *session)
     session_wake(session);
 }
 
+/* What of the answer is not to be sent now is kept; a ReadyForQuery follows, or comes with the
+ * Sync. */
+static int
+session_end_answer(struct session *session)
+{
+    const int r = extended_limit(session);
+
+    if (r < 0 || session->mode != SESSION_SIMPLE)
+        return r;
+    return msg_ready(&session->output, session->status);
+}
+
 void
 session_ready(struct session *session)
 {
-    if (msg_ready(&session->output, READY_IDLE) < 0)
+    if (session_end_answer(session) < 0)
         session_no_memory(session);
     else
         session_finish(session);
@@ -141,11 +160,17 @@ session_error_state(struct session *session, const char *sqlstate, const char *m
     if (engine_config(session->console->engine)->log_pooler_errors)
         session_log(session, LOG_LEVEL_WARNING, "pooler error: %s", message);
     buf_clear(&session->output);
+    session->portal = NULL;
+    if (session->status == READY_IN_TRANSACTION)
+        session->status = READY_FAILED_TRANSACTION;
     if (msg_error(&session->output, "ERROR", sqlstate, message, detail, NULL) < 0 ||
-        msg_ready(&session->output, READY_IDLE) < 0)
+        session_end_answer(session) < 0) {
         session_close(session, "out of memory");
-    else
-        session_finish(session);
+        return;
+    }
+    if (session->mode == SESSION_EXTENDED)
+        session->mode = SESSION_SKIPPING;
+    session_finish(session);
 }
 
 void
@@ -181,6 +206,7 @@ session_free(struct session *session)
     buf_done(&session->input);
     buf_done(&session->output);
     free(session->paused);
+    free(session->watched);
     free(session);
 }
 
@@ -195,9 +221,11 @@ session_close(struct session *session, const char *reason)
     if (engine_config(session->console->engine)->log_disconnections)
         session_log(session, LOG_LEVEL_INFO, "closing because: %s (age=%llus)", reason,
                     (unsigned long long)(usec_sub(clock_wall(), visitor->connect_time) / SEC));
+    admin_give_up(session);
     session_set_state(session, SESSION_CLOSED);
-    if (prev == SESSION_DRAIN)
-        command_undo_pause(session);
+    extended_forget(session);
+    timer_free(session->timer);
+    session->timer = NULL;
     list_remove(&session->reload.link);
     list_remove(&session->link);
     stream_close(&session->stream);
@@ -206,16 +234,15 @@ session_close(struct session *session, const char *reason)
 }
 
 /* Tells the peer why, as far as it will listen, and closes. */
-static void
-session_fatal(struct session *session, const char *reason)
+void
+session_fatal(struct session *session, const char *sqlstate, const char *reason)
 {
     if (session->state == SESSION_CLOSED) /* for want of memory, say */
         return;
     if (engine_config(session->console->engine)->log_pooler_errors)
         session_log(session, LOG_LEVEL_WARNING, "pooler error: %s", reason);
     buf_clear(&session->output);
-    if (msg_error(&session->output, "FATAL", SQLSTATE_PROTOCOL_VIOLATION, reason, NULL, NULL) ==
-        0) {
+    if (msg_error(&session->output, "FATAL", sqlstate, reason, NULL, NULL) == 0) {
         session_send_output(session);
         outbox_flush(session->console->outbox);
     }
@@ -228,9 +255,16 @@ static void
 session_query(struct session *session, const char *sql, size_t len)
 {
     if (len == 0 || memchr(sql, '\0', len) != sql + len - 1) {
-        session_fatal(session, "incomplete query");
+        session_fatal(session, SQLSTATE_PROTOCOL_VIOLATION, "incomplete query");
         return;
     }
+    session->mode = SESSION_SIMPLE;
+    session_execute(session, sql);
+}
+
+void
+session_execute(struct session *session, const char *sql)
+{
     session->query_start = clock_now();
     session->request_time = clock_wall();
     session_log(session, LOG_LEVEL_DEBUG, "got admin query: %s", sql);
@@ -240,23 +274,15 @@ session_query(struct session *session, const char *sql, size_t len)
 static void
 session_message(struct session *session, char type, const char *body, size_t len)
 {
-    switch (type) {
-    case FRONTEND_QUERY:
-        session_query(session, body, len);
-        break;
-    case FRONTEND_TERMINATE:
+    if (type == FRONTEND_TERMINATE) {
         session_close(session, "client close request");
-        break;
-    case FRONTEND_PARSE:
-    case FRONTEND_BIND:
-    case FRONTEND_EXECUTE:
-        session_error(session, "extended query protocol not supported by admin console");
-        session_fatal(session, "bad packet");
-        break;
-    default:
+    } else if (extended_message(session, type, body, len) || session->mode == SESSION_SKIPPING) {
+        return; /* up to a Sync, nothing else is looked at */
+    } else if (type == FRONTEND_QUERY) {
+        session_query(session, body, len);
+    } else {
         session_error(session, "unsupported packet type for admin console: %d", type);
-        session_fatal(session, "bad packet");
-        break;
+        session_fatal(session, SQLSTATE_PROTOCOL_VIOLATION, "bad packet");
     }
 }
 
@@ -271,7 +297,7 @@ session_step(struct session *session)
         return false;
     len = pg_get_uint32(data + 1);
     if (len < 4 || len > MESSAGE_MAX) {
-        session_fatal(session, "bad packet header");
+        session_fatal(session, SQLSTATE_PROTOCOL_VIOLATION, "bad packet header");
         return false;
     }
     if (session->input.len < (size_t)len + 1)
@@ -301,7 +327,7 @@ session_turn(struct message *message)
     session->turn_pending = false;
     if (session->state != SESSION_CLOSED)
         session_run(session);
-    else if (!session->snapshot_pending)
+    else if (!session->engine_pending)
         session_free(session);
 }
 
@@ -368,7 +394,7 @@ static const struct {
     const char *name;
     const char *value;
 } greeting[] = {
-    {"server_version", CONSOLE_PGBOUNCER_VERSION "/pgweir"},
+    {"server_version", CONSOLE_SERVER_VERSION},
     {"client_encoding", "UTF8"},
     {"server_encoding", "UTF8"},
     {"DateStyle", "ISO"},
@@ -376,20 +402,6 @@ static const struct {
     {"standard_conforming_strings", "on"},
     {"is_superuser", "on"},
 };
-
-/* There is no newer protocol here than 3.0. */
-static int
-put_negotiate(struct buf *buf, int minor)
-{
-    struct msg msg;
-
-    if (minor == 0)
-        return 0;
-    msg_begin(&msg, buf, BACKEND_NEGOTIATE_VERSION);
-    msg_put_int32(&msg, PG_PROTOCOL_3_0);
-    msg_put_int32(&msg, 0); /* options not known: whoever read the packet has refused them */
-    return msg_end(&msg);
-}
 
 static int
 session_greet(struct session *session)
@@ -399,9 +411,7 @@ session_greet(struct session *session)
     int r;
 
     pg_put_uint32(key, session->cancel_key);
-    r = put_negotiate(out, session->visitor->protocol_minor);
-    if (r == 0)
-        r = msg_auth_ok(out);
+    r = msg_auth_ok(out);
     for (size_t i = 0; r == 0 && i < ARRAY_SIZE(greeting); i++)
         r = msg_parameter_status(out, greeting[i].name, greeting[i].value);
     if (r == 0)
@@ -418,7 +428,7 @@ static struct session *
 session_new(struct console *console, struct console_visitor *visitor)
 {
     struct session *session = calloc(1, sizeof(*session));
-    uint32_t key[2];
+    char key[8];
 
     if (session == NULL)
         return NULL;
@@ -429,8 +439,12 @@ session_new(struct console *console, struct console_visitor *visitor)
     session->console = console;
     session->visitor = visitor;
     session->state = SESSION_IDLE;
-    session->cancel_pid = key[0] & INT32_MAX; /* a process number is positive */
-    session->cancel_key = key[1];
+    session->status = READY_IDLE;
+    list_init(&session->prepared);
+    list_init(&session->portals);
+    peer_key_mark(key, engine_config(console->engine)->peer_id);
+    session->cancel_pid = pg_get_uint32(key) & INT32_MAX; /* a process number is positive */
+    session->cancel_key = pg_get_uint32(key + 4);
     buf_init(&session->input);
     buf_init(&session->output);
     return session;
@@ -457,8 +471,10 @@ session_open(struct console *console, struct console_visitor *visitor)
     console->stats.client_logins++;
     session->access = auth_console_access(engine_config(console->engine), visitor->user,
                                           visitor->peer.is_unix, visitor->peer.uid);
+    if (auth_is_owner(visitor->user, visitor->peer.is_unix, visitor->peer.uid))
+        session_log(session, LOG_LEVEL_INFO, "pgbouncer access from unix socket");
     if (session->access == CONSOLE_ACCESS_NONE)
-        session_fatal(session, "not allowed");
+        session_fatal(session, SQLSTATE_PROTOCOL_VIOLATION, "not allowed");
     else if (session_greet(session) < 0)
         session_close(session, "out of memory");
     return 0;

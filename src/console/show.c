@@ -8,7 +8,6 @@
 #include <time.h>
 
 #include "config.h"
-#include "sqlstate.h"
 #include "str.h"
 
 /* ---- getters --------------------------------------------------------------------------------- */
@@ -114,32 +113,36 @@ show_get_time(const void *field, const struct show_output *output, char text[sta
 
 /* ---- the answer ------------------------------------------------------------------------------ */
 
+size_t
+show_describe(const struct config *config, const struct show *show, struct msg_column *columns)
+{
+    size_t count;
+
+    if (show == NULL)
+        return 0;
+    count = show->column_count + (config->console_legacy_columns ? show->legacy_count : 0);
+    assert(count <= RESULT_COLUMNS_MAX);
+    for (size_t i = 0; i < count; i++)
+        columns[i] = (struct msg_column){show->columns[i].name, show->columns[i].type};
+    return count;
+}
+
 void
 show_row(struct show_output *output, const void *row)
 {
     const struct show *show = output->show;
-    char texts[SHOW_COLUMNS_MAX][SHOW_TEXT_MAX];
-    const char *values[SHOW_COLUMNS_MAX];
+    char texts[RESULT_COLUMNS_MAX][SHOW_TEXT_MAX];
+    const char *values[RESULT_COLUMNS_MAX];
 
     if (output->error < 0)
         return;
-    for (size_t i = 0; i < show->column_count; i++) {
+    for (size_t i = 0; i < output->column_count; i++) {
         const struct show_column *column = &show->columns[i];
 
         values[i] = column->get((const char *)row + column->offset, output, texts[i]);
     }
-    output->error = msg_data_row(output->buf, values, show->column_count);
-}
-
-static int
-put_columns(struct buf *buf, const struct show *show)
-{
-    struct msg_column columns[SHOW_COLUMNS_MAX];
-
-    assert(show->column_count <= SHOW_COLUMNS_MAX);
-    for (size_t i = 0; i < show->column_count; i++)
-        columns[i] = (struct msg_column){show->columns[i].name, show->columns[i].type};
-    return msg_row_description(buf, columns, show->column_count);
+    output->error =
+        result_row(output->buf, output->described, values, output->column_count, output->formats);
 }
 
 static void
@@ -151,10 +154,13 @@ show_answer(struct session *session, const struct show *show, struct snapshot *s
         .snapshot = snapshot,
         .show = show,
         .buf = &session->output,
+        .formats = extended_formats(session),
     };
 
-    if (show->column_count > 0) /* SHOW HELP has no result */
-        output.error = put_columns(output.buf, show);
+    output.column_count = show_describe(output.config, show, output.described);
+    if (output.column_count > 0 && session->mode == SESSION_SIMPLE) /* SHOW HELP has no result */
+        output.error =
+            result_describe(output.buf, output.described, output.column_count, output.formats);
     if (output.error == 0)
         show->rows(&output);
     if (output.error < 0)
@@ -168,7 +174,7 @@ show_got(struct snapshot_request *request, struct snapshot *snapshot)
 {
     struct session *session = container_of(request, struct session, request);
 
-    session->snapshot_pending = false;
+    session->engine_pending = false;
     if (session->state == SESSION_CLOSED)
         session_wake(session);
     else if (snapshot == NULL || snapshot->incomplete)
@@ -188,15 +194,20 @@ show_execute(struct session *session, const struct show *show)
     session->show = show;
     session->request.what = show->snapshot;
     session->request.done = show_got;
-    session->snapshot_pending = true;
+    session->engine_pending = true;
     session_wait(session, SESSION_SNAPSHOT);
     engine_snapshot(session->console->engine, &session->request);
 }
 
 static const struct show *const shows[] = {
-    &show_clients, &show_config,       &show_databases, &show_help,  &show_lists,
-    &show_pools,   &show_servers,      &show_state,     &show_stats, &show_stats_averages,
-    &show_tasks,   &show_stats_totals, &show_totals,    &show_users, &show_version,
+    &show_active_sockets, &show_clients,        &show_config,
+    &show_databases,      &show_dns_hosts,      &show_dns_zones,
+    &show_help,           &show_lists,          &show_mem,
+    &show_peer_pools,     &show_peers,          &show_pools,
+    &show_servers,        &show_sockets,        &show_state,
+    &show_stats,          &show_stats_averages, &show_stats_totals,
+    &show_tasks,          &show_totals,         &show_users,
+    &show_version,        &show_waits,
 };
 
 const struct show *

@@ -8,12 +8,12 @@
 
 #include "build.h"
 #include "console_int.h"
+#include "result.h"
 
 struct config;
 
 /* The longest text that a getter makes itself; what it only points to may be longer. */
-#define SHOW_TEXT_MAX    80
-#define SHOW_COLUMNS_MAX 32
+#define SHOW_TEXT_MAX 80
 
 /* An answer being built. The first error is kept, and what follows does nothing. */
 struct show_output {
@@ -22,6 +22,9 @@ struct show_output {
     struct snapshot *snapshot; /* NULL where show->snapshot is 0 */
     const struct show *show;
     struct buf *buf;
+    const struct formats *formats; /* borrowed; NULL: text */
+    struct msg_column described[RESULT_COLUMNS_MAX];
+    size_t column_count;
     int error;
 };
 
@@ -36,16 +39,27 @@ struct show_column {
     size_t offset;
 };
 
+/* The column of a field of a row. */
+#define SHOW_COLUMN(name, type, get, row, field)                                                   \
+    {                                                                                              \
+        name, PG_TYPE_##type, get, offsetof(struct row, field)                                     \
+    }
+
 struct show {
     const char *name;
     unsigned snapshot; /* SNAPSHOT_*: what the workers are asked for; 0: nothing */
     const struct show_column *columns;
     size_t column_count;
+    size_t legacy_count; /* columns behind these, with console_legacy_columns */
     void (*rows)(struct show_output *output); /* calls show_row for each */
 };
 
 /* To add one: a struct show in one of the show_*.c, a line here, and one in show.c. */
-extern const struct show show_clients, show_databases, show_pools, show_servers; /* show_pools.c */
+extern const struct show show_databases, show_pools; /* show_pools.c */
+extern const struct show show_active_sockets, show_clients, show_servers, show_sockets,
+    show_waits; /* show_sockets.c */
+extern const struct show show_dns_hosts, show_dns_zones, show_mem, show_peer_pools,
+    show_peers; /* show_net.c */
 extern const struct show show_stats, show_stats_averages, show_stats_totals, show_totals;
 extern const struct show show_config, show_help, show_lists, show_state, show_tasks, show_users,
     show_version; /* show_daemon.c */

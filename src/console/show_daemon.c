@@ -2,7 +2,6 @@
  * show_daemon.c - SHOW CONFIG, HELP, LISTS, STATE, TASKS, USERS, VERSION.
  */
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "config.h"
@@ -99,12 +98,21 @@ help_rows(struct show_output *output)
 {
     static const char usage[] = "\n"
                                 "\tSHOW HELP|CONFIG|DATABASES|POOLS|CLIENTS|SERVERS|USERS|VERSION\n"
-                                "\tSHOW LISTS|STATE|TASKS\n"
+                                "\tSHOW PEERS|PEER_POOLS\n"
+                                "\tSHOW SOCKETS|ACTIVE_SOCKETS|LISTS|MEM|STATE\n"
+                                "\tSHOW DNS_HOSTS|DNS_ZONES\n"
                                 "\tSHOW STATS|STATS_TOTALS|STATS_AVERAGES|TOTALS\n"
+                                "\tSHOW TASKS|WAITS\n"
                                 "\tSET key = arg\n"
                                 "\tRELOAD\n"
                                 "\tPAUSE [<db>]\n"
                                 "\tRESUME [<db>]\n"
+                                "\tDISABLE <db>\n"
+                                "\tENABLE <db>\n"
+                                "\tRECONNECT [<db>]\n"
+                                "\tWAIT_CLOSE [<db>]\n"
+                                "\tKILL [<db>]\n"
+                                "\tKILL_CLIENT <client_id>\n"
                                 "\tSHUTDOWN\n"
                                 "\tSHUTDOWN WAIT_FOR_SERVERS|WAIT_FOR_CLIENTS";
 
@@ -161,37 +169,56 @@ const struct show show_tasks = {
 
 /* ---- USERS ----------------------------------------------------------------------------------- */
 
-struct user_row {
+struct user_line {
     const char *name;
     const struct config_user *entry; /* of [users], or NULL */
     unsigned servers, clients;
 };
 
-/* Names of auth_file and of [users], both sorted, each once. */
+/* Names of auth_file, of [users], and of who has come otherwise: each sorted, each name once. */
 struct user_walk {
-    size_t next_auth, next_user;
+    const struct config *config;
+    const struct snapshot *snapshot;
+    size_t next_auth, next_user, next_row;
 };
 
-static bool
-next_user(const struct config *config, struct user_walk *walk, struct user_row *ret_row)
+/* The first of two names; NULL is none. */
+static const char *
+first_name(const char *a, const char *b)
 {
-    const struct config_auth_user *auth =
-        walk->next_auth < config->n_auth_users ? config->auth_users[walk->next_auth] : NULL;
-    const struct config_user *user =
-        walk->next_user < config->n_users ? config->users[walk->next_user] : NULL;
-    int order;
+    if (a == NULL || b == NULL)
+        return a != NULL ? a : b;
+    return strcmp(a, b) <= 0 ? a : b;
+}
 
-    if (auth == NULL && user == NULL)
+static bool
+next_user(struct user_walk *walk, struct user_line *ret_line)
+{
+    const struct config *const config = walk->config;
+    const struct snapshot *const snapshot = walk->snapshot;
+    const char *const auth_name =
+        walk->next_auth < config->n_auth_users ? config->auth_users[walk->next_auth]->name : NULL;
+    const struct config_user *const user =
+        walk->next_user < config->n_users ? config->users[walk->next_user] : NULL;
+    const struct user_row *const row =
+        walk->next_row < snapshot->user_count ? &snapshot->users[walk->next_row] : NULL;
+    struct user_line line = {.name = first_name(auth_name, user != NULL ? user->name : NULL)};
+
+    line.name = first_name(line.name, row != NULL ? row->name : NULL);
+    if (line.name == NULL)
         return false;
-    order = auth == NULL ? 1 : user == NULL ? -1 : strcmp(auth->name, user->name);
-    if (order <= 0)
+    if (auth_name != NULL && str_eq(auth_name, line.name))
         walk->next_auth++;
-    if (order >= 0)
+    if (user != NULL && str_eq(user->name, line.name)) {
         walk->next_user++;
-    *ret_row = (struct user_row){
-        .name = order <= 0 ? auth->name : user->name,
-        .entry = order >= 0 ? user : NULL,
-    };
+        line.entry = user;
+    }
+    if (row != NULL && str_eq(row->name, line.name)) {
+        walk->next_row++;
+        line.servers = row->servers;
+        line.clients = row->clients;
+    }
+    *ret_line = line;
     return true;
 }
 
@@ -200,7 +227,7 @@ get_user_name(const void *row, const struct show_output *output, char text[stati
 {
     (void)output;
     (void)text;
-    return ((const struct user_row *)row)->name;
+    return ((const struct user_line *)row)->name;
 }
 
 /* A number of the [users] entry; NULL where it says nothing. */
@@ -217,7 +244,7 @@ static const char *
 get_user_pool_size(const void *row, const struct show_output *output,
                    char text[static SHOW_TEXT_MAX])
 {
-    const struct config_user *entry = ((const struct user_row *)row)->entry;
+    const struct config_user *entry = ((const struct user_line *)row)->entry;
 
     (void)output;
     return format_entry(entry != NULL ? entry->pool_size : CONFIG_UNSET, text);
@@ -226,7 +253,7 @@ get_user_pool_size(const void *row, const struct show_output *output,
 static const char *
 get_user_reserve(const void *row, const struct show_output *output, char text[static SHOW_TEXT_MAX])
 {
-    const struct config_user *entry = ((const struct user_row *)row)->entry;
+    const struct config_user *entry = ((const struct user_line *)row)->entry;
 
     (void)output;
     return format_entry(entry != NULL ? entry->reserve_pool_size : CONFIG_UNSET, text);
@@ -236,7 +263,7 @@ static const char *
 get_user_pool_mode(const void *row, const struct show_output *output,
                    char text[static SHOW_TEXT_MAX])
 {
-    const struct config_user *entry = ((const struct user_row *)row)->entry;
+    const struct config_user *entry = ((const struct user_line *)row)->entry;
 
     (void)output;
     (void)text;
@@ -249,7 +276,7 @@ static const char *
 get_user_max_servers(const void *row, const struct show_output *output,
                      char text[static SHOW_TEXT_MAX])
 {
-    const struct config_user *entry = ((const struct user_row *)row)->entry;
+    const struct config_user *entry = ((const struct user_line *)row)->entry;
 
     return format_entry(config_max_user_connections(output->config, entry), text);
 }
@@ -258,7 +285,7 @@ static const char *
 get_user_max_clients(const void *row, const struct show_output *output,
                      char text[static SHOW_TEXT_MAX])
 {
-    const struct config_user *entry = ((const struct user_row *)row)->entry;
+    const struct config_user *entry = ((const struct user_line *)row)->entry;
 
     return format_entry(config_max_user_client_connections(output->config, entry), text);
 }
@@ -269,61 +296,25 @@ static const struct show_column user_columns[] = {
     {"reserve_pool_size", PG_TYPE_TEXT, get_user_reserve, 0},
     {"pool_mode", PG_TYPE_TEXT, get_user_pool_mode, 0},
     {"max_user_connections", PG_TYPE_INT4, get_user_max_servers, 0},
-    {"current_connections", PG_TYPE_INT4, show_get_unsigned, offsetof(struct user_row, servers)},
+    {"current_connections", PG_TYPE_INT4, show_get_unsigned, offsetof(struct user_line, servers)},
     {"max_user_client_connections", PG_TYPE_INT4, get_user_max_clients, 0},
     {"current_client_connections", PG_TYPE_INT4, show_get_unsigned,
-     offsetof(struct user_row, clients)},
+     offsetof(struct user_line, clients)},
 };
 
-static int
-compare_pools(const void *a, const void *b)
-{
-    return strcmp(((const struct pool_row *)a)->user, ((const struct pool_row *)b)->user);
-}
-
-static unsigned
-pool_clients(const struct pool_row *pool)
-{
-    return pool->cl_active + pool->cl_waiting;
-}
-
-static unsigned
-pool_servers(const struct pool_row *pool)
-{
-    return pool->sv_active + pool->sv_active_cancel + pool->sv_being_canceled + pool->sv_idle +
-           pool->sv_used + pool->sv_tested + pool->sv_login;
-}
-
-/* Users and pools are both walked once, in the order of the users' names. */
 static void
 user_rows(struct show_output *output)
 {
-    struct snapshot *snapshot = output->snapshot;
-    struct user_walk walk = {0};
-    struct user_row row;
-    size_t next = 0;
+    struct user_walk walk = {.config = output->config, .snapshot = output->snapshot};
+    struct user_line line;
 
-    if (snapshot->pool_count > 0)
-        qsort(snapshot->pools, snapshot->pool_count, sizeof(*snapshot->pools), compare_pools);
-    while (next_user(output->config, &walk, &row)) {
-        for (; next < snapshot->pool_count; next++) {
-            const struct pool_row *pool = &snapshot->pools[next];
-            const int order = strcmp(pool->user, row.name);
-
-            if (order > 0)
-                break;
-            if (order < 0)
-                continue; /* not a user of ours: forced by a database's entry */
-            row.servers += pool_servers(pool);
-            row.clients += pool_clients(pool);
-        }
-        show_row(output, &row);
-    }
+    while (next_user(&walk, &line))
+        show_row(output, &line);
 }
 
 const struct show show_users = {
     .name = "USERS",
-    .snapshot = SNAPSHOT_POOLS | SNAPSHOT_USERS,
+    .snapshot = SNAPSHOT_USERS,
     .columns = user_columns,
     .column_count = ARRAY_SIZE(user_columns),
     .rows = user_rows,
@@ -342,13 +333,13 @@ static const struct show_column list_columns[] = {
 };
 
 static unsigned
-count_users(const struct config *config)
+count_users(const struct show_output *output)
 {
-    struct user_walk walk = {0};
-    struct user_row row;
+    struct user_walk walk = {.config = output->config, .snapshot = output->snapshot};
+    struct user_line line;
     unsigned count = 0;
 
-    while (next_user(config, &walk, &row))
+    while (next_user(&walk, &line))
         count++;
     return count;
 }
@@ -359,7 +350,7 @@ count_logged_in(const struct snapshot *snapshot)
     unsigned count = 0;
 
     for (size_t i = 0; i < snapshot->pool_count; i++)
-        count += pool_clients(&snapshot->pools[i]);
+        count += snapshot->pools[i].cl_active + snapshot->pools[i].cl_waiting;
     return MIN(count, snapshot->clients);
 }
 
@@ -371,10 +362,10 @@ list_rows(struct show_output *output)
     const unsigned logged_in = count_logged_in(snapshot);
     const struct list_row rows[] = {
         {"databases", (unsigned)snapshot->database_count + 1},
-        {"users", count_users(output->config)},
-        {"peers", 0},
+        {"users", count_users(output)},
+        {"peers", (unsigned)output->config->n_peers},
         {"pools", (unsigned)snapshot->pool_count + 1},
-        {"peer_pools", 0},
+        {"peer_pools", (unsigned)output->config->n_peers},
         {"free_clients", 0},
         {"used_clients", logged_in + (unsigned)list_count(&output->console->sessions)},
         {"login_clients", snapshot->clients - logged_in},
@@ -392,7 +383,7 @@ list_rows(struct show_output *output)
 
 const struct show show_lists = {
     .name = "LISTS",
-    .snapshot = SNAPSHOT_POOLS | SNAPSHOT_DATABASES,
+    .snapshot = SNAPSHOT_POOLS | SNAPSHOT_DATABASES | SNAPSHOT_USERS,
     .columns = list_columns,
     .column_count = ARRAY_SIZE(list_columns),
     .rows = list_rows,

@@ -48,6 +48,7 @@ static const struct show_column stats_columns[] = {
     AVERAGE("avg_server_parse_count", server_parses),
     AVERAGE("avg_bind_count", binds),
     AVERAGE("avg_client_login_count", client_logins),
+    TOTAL("total_requests", queries), /* legacy: until PgBouncer 1.8 */
 };
 
 static const struct show_column stats_totals_columns[] = {
@@ -109,7 +110,8 @@ const struct show show_stats = {
     .name = "STATS",
     .snapshot = SNAPSHOT_DATABASES | SNAPSHOT_STATS,
     .columns = stats_columns,
-    .column_count = ARRAY_SIZE(stats_columns),
+    .column_count = ARRAY_SIZE(stats_columns) - 1,
+    .legacy_count = 1,
     .rows = stats_rows,
 };
 

@@ -6,10 +6,30 @@
 
 #include "str.h"
 
+/* Behind the comment that begins here; a block that does not end reaches to the end. */
 static const char *
-skip_blanks(const char *p)
+skip_comment(const char *p)
 {
-    return p + strspn(p, " \t\r\n");
+    const char *end;
+
+    if (p[0] == '-' && p[1] == '-')
+        return p + strcspn(p, "\n");
+    if (p[0] != '/' || p[1] != '*')
+        return p;
+    end = strstr(p + 2, "*/");
+    return end != NULL ? end + 2 : p + strlen(p);
+}
+
+const char *
+statement_skip(const char *p)
+{
+    const char *from;
+
+    do {
+        from = p;
+        p = skip_comment(p + strspn(p, " \t\r\n"));
+    } while (p != from);
+    return p;
 }
 
 static bool
@@ -83,7 +103,7 @@ take_value(const char **pos, char *out, size_t size)
 static bool
 take_equals(const char **pos)
 {
-    const char *p = skip_blanks(*pos);
+    const char *p = statement_skip(*pos);
 
     if (*p == '=')
         p++;
@@ -91,7 +111,7 @@ take_equals(const char **pos)
         p += 2;
     else
         return false;
-    *pos = skip_blanks(p);
+    *pos = statement_skip(p);
     return true;
 }
 
@@ -99,9 +119,9 @@ take_equals(const char **pos)
 static bool
 is_end(const char *p)
 {
-    p = skip_blanks(p);
+    p = statement_skip(p);
     if (*p == ';')
-        p = skip_blanks(p + 1);
+        p = statement_skip(p + 1);
     return *p == '\0';
 }
 
@@ -110,15 +130,15 @@ statement_parse(const char *sql, struct statement *ret_statement)
 {
     struct statement statement = {.is_set = false};
     enum statement_result result;
-    const char *p = skip_blanks(sql);
+    const char *p = statement_skip(sql);
 
     if (is_end(p))
         return STATEMENT_EMPTY;
     result = take_word(&p, statement.command, sizeof(statement.command));
     if (result == STATEMENT_OK && !is_end(p)) {
-        if (!str_is_blank(*p))
+        if (statement_skip(p) == p)
             return STATEMENT_SYNTAX;
-        p = skip_blanks(p);
+        p = statement_skip(p);
         result = take_word(&p, statement.arg, sizeof(statement.arg));
     }
     if (result == STATEMENT_OK && str_ieq(statement.command, "set") && take_equals(&p)) {

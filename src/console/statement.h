@@ -24,9 +24,11 @@ struct statement {
 
 enum statement_result {
     STATEMENT_OK,
-    STATEMENT_EMPTY,    /* blanks and semicolons only */
+    STATEMENT_EMPTY,    /* blanks, comments and semicolons only */
     STATEMENT_SYNTAX,   /* `invalid command` */
     STATEMENT_TOO_LONG, /* `bad arguments` */
 };
 
 enum statement_result statement_parse(const char *sql, struct statement *ret_statement);
+/* Behind blanks and comments. */
+const char *statement_skip(const char *p);

@@ -66,7 +66,8 @@ lifecycle_apply(void *arg, struct config *config, struct tls_context *tls)
     if (r < 0)
         return r;
     engine_reload(service->engine, config, tls);
-    connector_set_dns_ttl(service->connector, config->dns_max_ttl, config->dns_nxdomain_ttl);
+    connector_set_dns(service->connector, config->dns_max_ttl, config->dns_nxdomain_ttl,
+                      config->dns_zone_check_period);
     loop_set_slow_callback(service->loop, config->slow_callback_duration);
     config_unref(service->config);
     service->config = config_ref(config);

@@ -17,6 +17,7 @@
 #include "console.h"
 #include "daemon.h"
 #include "entropy.h"
+#include "explain.h"
 #include "hash.h"
 #include "libpq_check.h"
 #include "log.h"
@@ -39,12 +40,13 @@ print_version(const struct backend_features *features)
     return EXIT_OK;
 }
 
-/* All that is wrong with the file goes to stderr: there is no log yet. */
+/* All that is wrong with the file goes to stderr: there is no log yet. notes may be NULL. */
 static int
-load_config(const char *path, struct config **ret_config)
+load_config(const char *path, struct config_errors *notes, struct config **ret_config)
 {
     CLEANUP(config_errors_done) struct config_errors errors = CONFIG_ERRORS_INIT;
-    const int r = config_load(path, &errors, ret_config);
+    const int r = notes != NULL ? config_explain(path, &errors, notes, ret_config)
+                                : config_load(path, &errors, ret_config);
 
     config_errors_print(&errors, stderr);
     if (r < 0 && !config_errors_fatal(&errors))
@@ -90,15 +92,17 @@ become_user(const struct cmdline *cmdline, const struct config *config)
     return 0;
 }
 
-/* As the user who will run it: some files are that user's. */
+/* As the user who will run it: some files are that user's. notes are for config_explain, or NULL.
+ */
 static int
-check_config(const struct cmdline *cmdline, const struct backend_features *features)
+check_config(const struct cmdline *cmdline, const struct backend_features *features,
+             struct config_errors *notes)
 {
     CLEANUP(config_errors_done) struct config_errors errors = CONFIG_ERRORS_INIT;
     CLEANUP(tls_context_unref) struct tls_context *tls = NULL;
     CLEANUP(config_unref) struct config *config = NULL;
 
-    if (load_config(cmdline->file, &config) < 0 || become_named_user(cmdline, config) < 0)
+    if (load_config(cmdline->file, notes, &config) < 0 || become_named_user(cmdline, config) < 0)
         return EXIT_ERROR;
     libpq_check(config, features, &errors);
     (void)client_tls_load(config, NULL, &errors, &tls);
@@ -106,7 +110,17 @@ check_config(const struct cmdline *cmdline, const struct backend_features *featu
     if (config_errors_fatal(&errors))
         return EXIT_ERROR;
     printf("%s: no errors\n", cmdline->file);
+    if (notes != NULL)
+        explain(config, notes, stdout);
     return EXIT_OK;
+}
+
+static int
+explain_config(const struct cmdline *cmdline, const struct backend_features *features)
+{
+    CLEANUP(config_errors_done) struct config_errors notes = CONFIG_ERRORS_INIT;
+
+    return check_config(cmdline, features, &notes);
 }
 
 /* What the file wants, and libpq cannot do. */
@@ -162,7 +176,7 @@ run(const struct cmdline *cmdline, const struct backend_features *features)
     CLEANUP(service_free) struct service *service = NULL;
     int r;
 
-    if (load_config(cmdline->file, &config) < 0)
+    if (load_config(cmdline->file, NULL, &config) < 0)
         return EXIT_ERROR;
     r = become_user(cmdline, config);
     if (r == 0 && cmdline->daemon)
@@ -229,7 +243,10 @@ main(int argc, char *argv[])
         status = print_version(&features);
         break;
     case CMDLINE_CHECK:
-        status = check_config(&cmdline, &features);
+        status = check_config(&cmdline, &features, NULL);
+        break;
+    case CMDLINE_EXPLAIN:
+        status = explain_config(&cmdline, &features);
         break;
     case CMDLINE_RUN:
         status = run(&cmdline, &features);

@@ -22,7 +22,7 @@
 #include "timer.h"
 #include "tls.h"
 
-#define EXECUTOR_THREADS 4
+#define EXECUTOR_THREADS 6 /* four of them may be cancelling, with a libpq that blocks */
 #define EXECUTOR_QUEUE   1024
 
 /* Descriptors that are no connection: loops, mailboxes, listeners, log, libraries' files. */
@@ -93,8 +93,8 @@ make_threads(struct service *service)
     r = connector_new(service->executor, &service->connector);
     if (r < 0)
         return r;
-    connector_set_dns_ttl(service->connector, service->config->dns_max_ttl,
-                          service->config->dns_nxdomain_ttl);
+    connector_set_dns(service->connector, service->config->dns_max_ttl,
+                      service->config->dns_nxdomain_ttl, service->config->dns_zone_check_period);
     return connector_set_ciphers(service->connector, service->config->server_tls_ciphers,
                                  service->config->server_tls13_ciphers);
 }

@@ -24,6 +24,7 @@
 #include "log.h"
 #include "loop.h"
 #include "timer.h"
+#include "unix_address.h"
 #include "usec.h"
 
 #define EXHAUSTED_PAUSE (100 * MSEC)
@@ -244,24 +245,6 @@ listener_open_tcp(struct loop *loop, const struct sockaddr *addr, socklen_t len,
     if (bind(fd, addr, len) < 0 || listen(fd, options->backlog) < 0)
         return -errno;
     return listener_new(loop, FD_TAKE(fd), fn, arg, ret_listener);
-}
-
-static int
-unix_address(const char *path, struct sockaddr_un *ret_addr, socklen_t *ret_len)
-{
-    const size_t len = strlen(path);
-    struct sockaddr_un addr = {.sun_family = AF_UNIX};
-
-    if (len == 0 || len >= sizeof(addr.sun_path))
-        return len == 0 ? -EINVAL : -ENAMETOOLONG;
-    memcpy(addr.sun_path, path, len);
-    *ret_len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len);
-    if (path[0] == '@')
-        addr.sun_path[0] = '\0';
-    else
-        *ret_len += 1;
-    *ret_addr = addr;
-    return 0;
 }
 
 /*

@@ -22,8 +22,12 @@
 #include "executor.h"
 #include "loop.h"
 #include "str.h"
+#include "timer.h"
 
 #define DEFAULT_TTL (15 * SEC)
+
+/* What a name led to is remembered for as long as connections to there may well last. */
+#define MEMORY (24 * HOUR)
 
 enum name_state { NAME_IDLE, NAME_LOOKING, NAME_TELLING };
 
@@ -33,6 +37,7 @@ struct name {
     enum name_state state;
     struct list queries;    /* in the order of asking */
     struct resolved answer; /* while LOOKING: the executor's */
+    struct resolved known;  /* the last good answer before */
     usec_t expires;         /* the answer is fresh before; 0: there is none */
     struct job job;         /* while LOOKING */
     struct message message; /* while TELLING */
@@ -45,11 +50,16 @@ struct resolver {
     struct list names;         /* few: one for each host of the configuration */
     usec_t ttl;
     usec_t nxdomain_ttl;
+    usec_t check_period;      /* 0: never */
+    struct timer *timer;      /* owned; runs when there is a period */
+    resolver_moved_fn *moved; /* or NULL; with arg */
+    void *arg;
 };
 
 static void name_tell(struct message *message);
 static void name_look_up(struct job *job);
 static void name_looked_up(struct job *job, bool cancelled);
+static void resolver_check(void *arg);
 
 /* --- one name -------------------------------------------------------------------------------- */
 
@@ -164,6 +174,30 @@ name_look_up(struct job *job)
     freeaddrinfo(infos);
 }
 
+static bool
+resolved_has(const struct resolved *answer, const char *address)
+{
+    for (size_t i = 0; i < answer->count; i++)
+        if (str_eq(answer->address[i], address))
+            return true;
+    return false;
+}
+
+/* A look-up that has failed tells nothing about where the name leads. */
+static void
+name_compare(struct name *name)
+{
+    const struct resolver *resolver = name->resolver;
+    const struct resolved known = name->known;
+
+    if (name->answer.error != 0)
+        return;
+    name->known = name->answer;
+    for (size_t i = 0; i < known.count && resolver->moved != NULL; i++)
+        if (!resolved_has(&name->answer, known.address[i]))
+            resolver->moved(resolver->arg, name->host, known.address[i]);
+}
+
 static void
 name_looked_up(struct job *job, bool cancelled)
 {
@@ -172,6 +206,8 @@ name_looked_up(struct job *job, bool cancelled)
 
     if (!name_arrived(name))
         return;
+    if (!cancelled)
+        name_compare(name);
     if (cancelled) {
         name->answer = (struct resolved){.error = EAI_AGAIN};
         name->expires = 0;
@@ -196,6 +232,11 @@ resolver_new(struct loop *loop, struct executor *executor, struct resolver **ret
     resolver->ttl = DEFAULT_TTL;
     resolver->nxdomain_ttl = DEFAULT_TTL;
     list_init(&resolver->names);
+    resolver->timer = timer_new(loop, "names", resolver_check, resolver);
+    if (resolver->timer == NULL) {
+        free(resolver);
+        return -ENOMEM;
+    }
     *ret_resolver = resolver;
     return 0;
 }
@@ -209,6 +250,7 @@ resolver_free(struct resolver *resolver)
         return;
     LIST_FOREACH_SAFE (name, &resolver->names, link)
         name_drop(name);
+    timer_free(resolver->timer);
     free(resolver);
 }
 
@@ -225,6 +267,15 @@ name_is_fresh(const struct name *name)
     return loop_now(name->resolver->loop) < name->expires;
 }
 
+static bool
+name_is_forgotten(const struct name *name)
+{
+    const usec_t until = name->known.count > 0 ? usec_add(name->expires, MEMORY) : name->expires;
+
+    return name->state == NAME_IDLE && list_empty(&name->queries) &&
+           loop_now(name->resolver->loop) >= until;
+}
+
 /* Finds host, and forgets on the way what nobody will be told any more. */
 static struct name *
 resolver_find(struct resolver *resolver, const char *host)
@@ -235,7 +286,7 @@ resolver_find(struct resolver *resolver, const char *host)
     LIST_FOREACH_SAFE (name, &resolver->names, link) {
         if (strcmp(name->host, host) == 0)
             found = name;
-        else if (name->state == NAME_IDLE && list_empty(&name->queries) && !name_is_fresh(name))
+        else if (name_is_forgotten(name))
             name_drop(name);
     }
     return found;
@@ -258,6 +309,46 @@ name_begin(struct name *name)
     if (r >= 0)
         name->state = NAME_LOOKING;
     return r;
+}
+
+/* Nobody is told, unless somebody asks meanwhile. */
+static void
+name_check(struct name *name)
+{
+    struct resolver *resolver = name->resolver;
+
+    if (name->state == NAME_IDLE && name->expires != USEC_NEVER &&
+        executor_submit(resolver->executor, resolver->loop, &name->job) >= 0)
+        name->state = NAME_LOOKING;
+}
+
+static void
+resolver_check(void *arg)
+{
+    struct resolver *resolver = arg;
+    struct name *name;
+
+    LIST_FOREACH (name, &resolver->names, link)
+        name_check(name);
+    (void)timer_start(resolver->timer, resolver->check_period);
+}
+
+void
+resolver_set_check_period(struct resolver *resolver, usec_t period)
+{
+    if (period == resolver->check_period)
+        return;
+    resolver->check_period = period;
+    timer_stop(resolver->timer);
+    if (period != 0)
+        (void)timer_start(resolver->timer, period);
+}
+
+void
+resolver_set_moved(struct resolver *resolver, resolver_moved_fn *fn, void *arg)
+{
+    resolver->moved = fn;
+    resolver->arg = arg;
 }
 
 int

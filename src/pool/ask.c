@@ -6,10 +6,13 @@
 #include <string.h>
 
 #include "build.h"
+#include "client.h"
 #include "engine_int.h"
 #include "pg.h"
 #include "policy.h"
 #include "pool.h"
+#include "prepared.h"
+#include "replication.h"
 #include "server.h"
 #include "settings.h"
 #include "worker.h"
@@ -39,6 +42,13 @@ ask_reset_query(const struct policy *policy)
     return policy->reset_query;
 }
 
+static const char *
+ask_forget_query(const struct policy *policy)
+{
+    (void)policy;
+    return "DEALLOCATE ALL";
+}
+
 /*
  * sql NULL: a Sync, the smallest round trip there is. It proves that the stream is in step after
  * the hand-off, and that the server has dealt with a cancel that came late.
@@ -56,6 +66,7 @@ static const struct {
     [ASK_CHECK]         = { "check",         ask_check_query,    CLOSE_SV_TEST_FAILED,   false },
     [ASK_ROLLBACK]      = { "rollback",      ask_rollback_query, CLOSE_SV_RESET_FAILED,  false },
     [ASK_RESET]         = { "reset",         ask_reset_query,    CLOSE_SV_RESET_FAILED,  false },
+    [ASK_FORGET]        = { "forget",        ask_forget_query,   CLOSE_SV_RESET_FAILED,  false },
     [ASK_SYNC]          = { "sync",          NULL,               CLOSE_SV_OUT_OF_STEP,   true },
     [ASK_LOOKUP]        = { "auth_query",    NULL,               CLOSE_SV_OUT_OF_STEP,   true },
     /* clang-format on */
@@ -76,7 +87,7 @@ ask_send(struct server *server, const char *sql)
     CLEANUP(buf_done) struct buf message = BUF_INIT;
     int r;
 
-    server->ready = false;
+    server->progress = PROGRESS_BUSY;
     r = requests_push(&server->requests, sql != NULL ? FRONTEND_QUERY : FRONTEND_SYNC,
                       REQUEST_SKIP);
     if (r == 0)
@@ -92,8 +103,8 @@ server_fence(struct server *server)
     CLEANUP(buf_done) struct buf message = BUF_INIT;
     int r;
 
-    server->ready = false;
-    server->requests.doubt = REQUESTS_CERTAIN;
+    server->progress = PROGRESS_BUSY;
+    prepared_leave_unnamed(server->client->names); /* a query ends it */
     r = requests_push(&server->requests, FRONTEND_QUERY, REQUEST_FENCE);
     if (r == 0)
         r = msg_query(&message, "");
@@ -114,7 +125,7 @@ server_begin_ask(struct server *server, enum ask ask)
     assert(server->state == SERVER_SETUP || server->state == SERVER_TESTED);
     server->ask = ask;
     server->ask_failed = false;
-    (void)snprintf(owner, sizeof owner, "S-%llu", (unsigned long long)server->id);
+    (void)snprintf(owner, sizeof owner, "S-0x%llx", (unsigned long long)server->id);
     if (ask_send(server, sql) < 0 || task_start(&server->task, shard->worker->tasks, asks[ask].name,
                                                 owner, policy->ask_timeout, ask_cancel) < 0)
         server_close(server, CLOSE_NO_MEMORY);
@@ -126,7 +137,7 @@ server_begin_lookup(struct server *server, struct lookup *lookup)
     server_set_state(server, SERVER_TESTED);
     server->ask = ASK_LOOKUP;
     server->ask_failed = false;
-    server->ready = false;
+    server->progress = PROGRESS_BUSY;
     server->lookup = lookup;
     server->request_time = loop_now(server->shard->worker->loop);
 }
@@ -134,8 +145,12 @@ server_begin_lookup(struct server *server, struct lookup *lookup)
 static void
 server_setup_done(struct server *server)
 {
-    shard_welcome(server->shard, server->settings);
     server->ask = ASK_NOTHING;
+    if (server_is_dedicated(server)) { /* what its client asked for is not what others are told */
+        replication_server_ready(server);
+        return;
+    }
+    shard_welcome(server->shard, server->settings);
     if (server->state == SERVER_SETUP)
         pool_put(server);
 }
@@ -152,7 +167,9 @@ server_ask_done(struct server *server)
     }
     switch (ask) {
     case ASK_PROBE:
-        if (server->shard->policy->connect_query != NULL)
+        /* Physical replication knows no SQL. */
+        if (server->shard->policy->connect_query != NULL &&
+            server->replication != REPLICATION_PHYSICAL)
             server_begin_ask(server, ASK_CONNECT_QUERY);
         else
             server_setup_done(server);

@@ -11,12 +11,14 @@
 #include "clock.h"
 #include "engine_int.h"
 #include "fd.h"
+#include "goodbye.h"
 #include "log.h"
 #include "login.h"
 #include "outbox.h"
 #include "policy.h"
 #include "prepared.h"
 #include "relay.h"
+#include "replication.h"
 #include "server.h"
 #include "settings.h"
 #include "tls.h"
@@ -30,8 +32,9 @@ static const struct {
     unsigned next;     /* mask of the states that may follow */
 } states[] = {
     /* clang-format off */
-    [CLIENT_STARTUP] = { "startup", "login",   TO(TLS) | TO(AUTH) | TO(CLOSING) },
+    [CLIENT_STARTUP] = { "startup", "login",   TO(TLS) | TO(CANCEL) | TO(AUTH) | TO(CLOSING) },
     [CLIENT_TLS]     = { "tls",     "login",   TO(STARTUP) | TO(CLOSING) },
+    [CLIENT_CANCEL]  = { "cancel",  "active_cancel_req", TO(CLOSING) },
     [CLIENT_AUTH]    = { "auth",    "login",   TO(MOVING) | TO(CLOSING) },
     [CLIENT_MOVING]  = { "moving",  "login",   TO(WELCOME) | TO(IDLE) | TO(CLOSING) },
     [CLIENT_WELCOME] = { "welcome", "waiting", TO(IDLE) | TO(CLOSING) },
@@ -57,6 +60,7 @@ client_verify(const struct client *client)
            client->state == CLIENT_IDLE); /* is about to wait */
     assert(client->shard != NULL || client->state < CLIENT_MOVING ||
            client->state == CLIENT_CLOSING);
+    assert(client->cancel == NULL || client->state == CLIENT_CANCEL);
 }
 
 void
@@ -103,7 +107,7 @@ client_log(const struct client *client, enum log_level level, const char *format
 
     if (!log_level_enabled(level))
         return;
-    (void)snprintf(subject, sizeof subject, "C-%llu: %s/%s@%s", (unsigned long long)client->id,
+    (void)snprintf(subject, sizeof subject, "C-0x%llx: %s/%s@%s", (unsigned long long)client->id,
                    client_database(client), client_user(client),
                    address_text(&client->address, address));
     va_start(args, format);
@@ -213,6 +217,7 @@ client_granted(struct waiter *waiter, struct server *server)
     relay_begin(client, server);
     if (client->state != CLIENT_ACTIVE)
         return;
+    server_cancel_delay(server);
     relay_client_pending(client);
     if (client->state != CLIENT_CLOSING)
         stream_set_reading(&client->stream, true);
@@ -273,6 +278,7 @@ client_accept(struct worker *worker, int fd, const struct address *address, enum
     client->address = *address;
     client->id = id;
     client->settings = settings_empty();
+    client->startup = settings_empty();
     client->waiter.ops = &client_waiter_ops;
     client->timer_at = USEC_NEVER;
     client->connect_time = loop_now(worker->loop);
@@ -302,10 +308,12 @@ client_free_message(struct message *message)
     struct client *const client = container_of(message, struct client, message);
 
     login_free(client->login);
+    replication_free(client->replication);
     buf_done(&client->held);
     buf_done(&client->pending);
     prepared_free_names(client->names);
     settings_unref(client->settings);
+    settings_unref(client->startup);
     free(client);
 }
 
@@ -315,7 +323,7 @@ client_leave_server(struct client *client)
 {
     struct server *const server = client->server;
 
-    if (server->ready && !client_is_mid_message(client)) {
+    if (server_is_ready(server) && !client_is_mid_message(client)) {
         server_release(server); /* unlinks the client */
         return;
     }
@@ -339,52 +347,9 @@ client_uncount(struct client *client)
         permits_give(&client->shard->pool->database->clients);
         permits_give(&client->user->clients);
         permits_give(&engine->clients);
+        registry_release_pool(client->shard->pool);
     }
     engine_release_object(engine);
-}
-
-/* Whatever is said to a client who is cut would be taken for the rest of what it waits for. */
-static void
-client_say_goodbye(struct client *client, const struct refusal *refusal)
-{
-    const struct close_reason_row *const row = close_reason_row(refusal->reason);
-    const char *const sqlstate = refusal->sqlstate != NULL ? refusal->sqlstate : row->sqlstate;
-    const char *const text = refusal->message != NULL ? refusal->message : row->text;
-    CLEANUP(buf_done) struct buf message = BUF_INIT;
-
-    if (*sqlstate == '\0' || !stream_is_open(&client->stream) || client->state == CLIENT_TLS ||
-        client->is_cut)
-        return;
-    if (msg_error(&message, "FATAL", sqlstate, text, refusal->detail,
-                  refusal->hint != NULL ? refusal->hint : row->hint) == 0) {
-        client_send(client, &message);
-    } else {
-        char array[200];
-        const ssize_t len = msg_error_array(array, sizeof array, "FATAL", sqlstate, text);
-
-        if (len > 0)
-            stream_send_copy(&client->stream, array, (size_t)len);
-    }
-    outbox_flush(client->worker->outbox);
-}
-
-static void
-client_log_end(const struct client *client, const struct refusal *refusal)
-{
-    const struct close_reason_row *const row = close_reason_row(refusal->reason);
-    const char *const text = refusal->message != NULL ? refusal->message : row->text;
-    const bool is_error = row->level < LOG_LEVEL_INFO;
-    const char *detail = refusal->detail != NULL ? refusal->detail : "";
-
-    if (refusal->log_detail != NULL && *refusal->log_detail != '\0')
-        detail = refusal->log_detail;
-    if (is_error && client->worker->config->log_pooler_errors)
-        client_log(client, row->level, "pooler error: %s%s%s", text, *detail != '\0' ? ": " : "",
-                   detail);
-    if (client->worker->config->log_disconnections)
-        client_log(
-            client, is_error ? LOG_LEVEL_INFO : row->level, "closing because: %s (age=%llus)", text,
-            (unsigned long long)((loop_now(client->worker->loop) - client->connect_time) / SEC));
 }
 
 void
@@ -392,12 +357,16 @@ client_refuse(struct client *client, const struct refusal *refusal)
 {
     if (client->state == CLIENT_CLOSING)
         return;
-    client_log_end(client, refusal);
+    goodbye_log(client, refusal);
     if (client->server != NULL)
         client_leave_server(client);
     if (client->shard != NULL)
         pool_leave(client->shard, &client->waiter);
-    client_say_goodbye(client, refusal);
+    if (client->replication != NULL)
+        replication_leave(client->replication);
+    goodbye_say(client, refusal);
+    if (client->cancel != NULL)
+        cancel_forget(TAKE(client->cancel));
     client_set_state(client, CLIENT_CLOSING);
     client_stop_timer(client);
     cancel_leave(client);
@@ -453,28 +422,57 @@ client_move(struct client *client, struct shard *to)
 static void
 client_go_on(struct client *client)
 {
-    const struct policy *const policy = client->shard->policy;
+    const usec_t idle_timeout = client_idle_timeout(client);
 
     if (cancel_enter(client) < 0) {
         client_close(client, CLOSE_NO_MEMORY);
         return;
     }
     client_set_state(client, CLIENT_IDLE);
-    if (policy->client_idle_timeout != 0)
-        client_schedule(client, client->last_active + policy->client_idle_timeout);
+    if (idle_timeout != 0)
+        client_schedule(client, client->last_active + idle_timeout);
 }
 
-/* From its login: the pool may know what its servers report, or has to ask one first. */
+/* At once, with the cached error: it would only wait for the next failure. */
+static void
+client_refuse_hopeless(struct client *client)
+{
+    struct refusal refusal;
+    char detail[sizeof client->shard->error.message + 100];
+
+    pool_refusal(client->shard, &refusal, detail, sizeof detail);
+    client_refuse(client, &refusal);
+}
+
+static void
+client_begin_welcome(struct client *client)
+{
+    const usec_t timeout = client->worker->config->client_login_timeout;
+
+    client_set_state(client, CLIENT_WELCOME);
+    stream_set_reading(&client->stream, false);
+    if (timeout != 0)
+        client_schedule(client, client->connect_time + timeout);
+}
+
+/*
+ * From its login: the pool may know what its servers report, or has to ask one first. Who is to
+ * have a server alone is told what that one reports.
+ */
 static void
 client_await_welcome(struct client *client)
 {
     struct shard *const shard = client->shard;
-    const usec_t timeout = client->worker->config->client_login_timeout;
     bool known;
 
     shard_take_policy(shard); /* with the secret of this very login, if that is new */
     if (client->state == CLIENT_CLOSING)
         return; /* its database was removed */
+    if (client->replication != NULL) {
+        client_begin_welcome(client);
+        replication_begin(client->replication);
+        return;
+    }
     (void)pthread_mutex_lock(&shard->pool->mutex);
     known = shard->pool->welcome != NULL;
     (void)pthread_mutex_unlock(&shard->pool->mutex);
@@ -482,10 +480,11 @@ client_await_welcome(struct client *client)
         client_welcome(client);
         return;
     }
-    client_set_state(client, CLIENT_WELCOME);
-    stream_set_reading(&client->stream, false);
-    if (timeout != 0)
-        client_schedule(client, client->connect_time + timeout);
+    if (shard_is_hopeless(shard)) {
+        client_refuse_hopeless(client);
+        return;
+    }
+    client_begin_welcome(client);
     list_push_back(&shard->welcoming, &client->welcome_link);
     shard_grow(shard);
 }
@@ -519,6 +518,8 @@ client_arrive(struct message *message)
 void
 client_welcome(struct client *client)
 {
+    const usec_t idle_timeout = client_idle_timeout(client);
+
     client_stop_timer(client);
     if (login_answer(client) < 0) {
         client_close(client, CLOSE_NO_MEMORY);
@@ -528,9 +529,11 @@ client_welcome(struct client *client)
     client->shard->stats.client_logins++;
     client->last_active = loop_now(client->worker->loop);
     client_set_state(client, CLIENT_IDLE);
+    if (client->replication != NULL)
+        replication_link(client->replication);
     stream_set_reading(&client->stream, true);
-    if (client->shard->policy->client_idle_timeout != 0)
-        client_schedule(client, client->last_active + client->shard->policy->client_idle_timeout);
+    if (idle_timeout != 0)
+        client_schedule(client, client->last_active + idle_timeout);
     if (client->shard->policy->min_size > 0)
         shard_grow(client->shard);
     /* What the client sent along with its password. */
@@ -541,7 +544,7 @@ client_welcome(struct client *client)
 void
 client_unlink(struct client *client)
 {
-    const usec_t idle_timeout = client->shard->policy->client_idle_timeout;
+    const usec_t idle_timeout = client_idle_timeout(client);
 
     assert(!client->stalled); /* what it waits for has been answered */
     client->server = NULL;
@@ -564,10 +567,12 @@ client_server_lost(struct client *client, enum close_reason server_reason, const
             *close_reason_row(server_reason)->sqlstate != '\0' || server_reason == CLOSE_SENT_ERROR
                 ? server_reason
                 : CLOSE_SERVER_LOST,
-        .detail = detail,
     };
 
     client->server = NULL;
     client_set_state(client, CLIENT_IDLE);
-    client_refuse(client, &refusal);
+    if (detail != NULL)
+        goodbye_explain(client, &refusal, detail);
+    else
+        client_refuse(client, &refusal);
 }

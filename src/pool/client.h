@@ -1,9 +1,9 @@
 /*
  * client.h - one application connected to the daemon.
  *
- *                TLS
- *                ^ |
- *                | v
+ *                TLS    CANCEL
+ *                ^ |     ^    \
+ *                | v    /      v
  *   accept --> STARTUP --> AUTH --> MOVING --> WELCOME --> IDLE <--> WAITING
  *                 |          |         |          |         ^ \         |
  *                 |          |         |          |         |  v        v
@@ -25,6 +25,7 @@
 
 #include "address.h"
 #include "buf.h"
+#include "cancel.h"
 #include "close_reason.h"
 #include "config.h"
 #include "frame.h"
@@ -37,6 +38,7 @@
 
 struct login;
 struct prepared_names;
+struct replication;
 struct server;
 struct settings;
 struct shard;
@@ -48,6 +50,7 @@ struct worker;
 enum client_state {
     CLIENT_STARTUP,
     CLIENT_TLS,
+    CLIENT_CANCEL,
     CLIENT_AUTH,
     CLIENT_MOVING,
     CLIENT_WELCOME,
@@ -76,16 +79,19 @@ struct client {
     struct server *server;    /* NULL unless ACTIVE */
     struct waiter waiter;
     struct framer framer;
-    struct buf held;              /* a message of which only the beginning has come */
-    struct buf pending;           /* whole messages that wait for a server */
-    struct settings *settings;    /* a reference: what the client expects of a server */
-    struct prepared_names *names; /* owned; NULL until it names a statement */
-    struct login *login;          /* owned; NULL once logged in */
-    struct timer *timer;          /* owned; NULL while no timeout can apply */
+    struct buf held;                 /* a message of which only the beginning has come */
+    struct buf pending;              /* whole messages that wait for a server */
+    struct settings *settings;       /* a reference: what the client expects of a server */
+    struct settings *startup;        /* a reference: what it came with, and RESET goes back to */
+    struct prepared_names *names;    /* owned; NULL until it names a statement */
+    struct login *login;             /* owned; NULL once logged in */
+    struct replication *replication; /* owned; NULL: it wants SQL, and any server will do */
+    struct timer *timer;             /* owned; NULL while no timeout can apply */
     usec_t timer_at;
     struct map_node key_node; /* in worker->cancel_keys, once logged in */
-    uint64_t cancel_key;
-    bool can_be_cancelled; /* key_node is in the map */
+    struct cancel_key cancel_key;
+    struct cancel_route *cancel; /* its own request, while CANCEL; owned by whom it is with */
+    bool can_be_cancelled;       /* key_node is in the map */
     struct address address;
     enum client_state state;
     enum client_skip skip;
@@ -121,8 +127,10 @@ void client_welcome(struct client *client);
 /* Sees to it that client_check_timeouts comes at that time or earlier. */
 void client_schedule(struct client *client, usec_t at);
 void client_stop_timer(struct client *client);
-/* A cancel request has arrived for it. */
-void client_cancel(struct client *client);
+/* For how long it may be idle; 0: for ever. Its own user's, also where servers have another. */
+usec_t client_idle_timeout(const struct client *client);
+/* A cancel request has arrived for it; whoever sees to it ends the route. */
+void client_cancel(struct client *client, struct cancel_route *route);
 /* The link to its server ends; the client is IDLE. */
 void client_unlink(struct client *client);
 /* Its server is lost in mid-work. */
@@ -143,8 +151,3 @@ client_is_mid_message(const struct client *client)
 {
     return client->passing && !framer_is_between(&client->framer);
 }
-
-/* cancel.c: draws a key; by it the client can be found on its worker, and then no more. */
-int cancel_draw_key(struct client *client);
-int cancel_enter(struct client *client);
-void cancel_leave(struct client *client);

@@ -2,6 +2,8 @@
  * client_timeouts.c - how long a client may do what it does: one timer for whatever comes first.
  */
 #include "client.h"
+#include "config.h"
+#include "goodbye.h"
 #include "login.h"
 #include "pg.h"
 #include "policy.h"
@@ -9,9 +11,27 @@
 #include "timer.h"
 #include "worker.h"
 
-/* The timeout that comes first, and the reason that it closes for; USEC_NEVER: none applies. */
+usec_t
+client_idle_timeout(const struct client *client)
+{
+    const struct policy *const policy = client->shard->policy;
+
+    if (likely(policy->forced_user == NULL))
+        return policy->client_idle_timeout;
+    return config_client_idle_timeout(policy->config,
+                                      config_find_user(policy->config, client->user->name));
+}
+
+/* Something that may not last for longer than its limit. */
+struct time_limit {
+    usec_t since, limit; /* 0: does not last now; there is none */
+    enum close_reason reason;
+    const char *what, *key;
+};
+
+/* The one that is over first; returns when, USEC_NEVER: none is running. */
 static usec_t
-client_next_timeout(const struct client *client, enum close_reason *ret_reason)
+client_next_timeout(const struct client *client, struct time_limit *ret_limit)
 {
     const struct policy *const policy = client->shard->policy;
     /* Waiting for a server is not running. */
@@ -19,25 +39,27 @@ client_next_timeout(const struct client *client, enum close_reason *ret_reason)
     const usec_t xact_start = client->server != NULL ? client->xact_start : 0;
     const bool in_xact =
         client->server != NULL && client->server->status != READY_IDLE && client->query_start == 0;
-    const struct {
-        usec_t since, timeout;
-        enum close_reason reason;
-    } timeouts[] = {
-        {query_start, policy->query_timeout, CLOSE_QUERY_TIMEOUT},
-        {xact_start, policy->transaction_timeout, CLOSE_TRANSACTION_TIMEOUT},
+    const struct time_limit limits[] = {
+        {query_start, policy->query_timeout, CLOSE_QUERY_TIMEOUT, "the query has run",
+         "query_timeout"},
+        {xact_start, policy->transaction_timeout, CLOSE_TRANSACTION_TIMEOUT,
+         "the transaction has been open", "transaction_timeout"},
         {in_xact ? client->last_active : 0, policy->idle_transaction_timeout,
-         CLOSE_IDLE_TRANSACTION_TIMEOUT},
-        {client->state == CLIENT_IDLE ? client->last_active : 0, policy->client_idle_timeout,
-         CLOSE_CLIENT_IDLE_TIMEOUT},
+         CLOSE_IDLE_TRANSACTION_TIMEOUT, "the transaction has been idle",
+         "idle_transaction_timeout"},
+        {client->state == CLIENT_IDLE ? client->last_active : 0, client_idle_timeout(client),
+         CLOSE_CLIENT_IDLE_TIMEOUT, "the client has been idle", "client_idle_timeout"},
     };
     usec_t next = USEC_NEVER;
 
-    for (size_t i = 0; i < ARRAY_SIZE(timeouts); i++) {
-        if (timeouts[i].since == 0 || timeouts[i].timeout == 0)
+    if (client->replication != NULL) /* a stream is no query: it lasts */
+        return USEC_NEVER;
+    for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+        if (limits[i].since == 0 || limits[i].limit == 0)
             continue;
-        if (timeouts[i].since + timeouts[i].timeout < next) {
-            next = timeouts[i].since + timeouts[i].timeout;
-            *ret_reason = timeouts[i].reason;
+        if (limits[i].since + limits[i].limit < next) {
+            next = limits[i].since + limits[i].limit;
+            *ret_limit = limits[i];
         }
     }
     return next;
@@ -47,7 +69,8 @@ static void
 client_check_timeouts(void *arg)
 {
     struct client *const client = arg;
-    enum close_reason reason = CLOSE_CLIENT_IDLE_TIMEOUT;
+    const usec_t now = loop_now(client->worker->loop);
+    struct time_limit limit = {.reason = CLOSE_CLIENT_IDLE_TIMEOUT};
     usec_t next;
 
     client->timer_at = USEC_NEVER;
@@ -55,9 +78,12 @@ client_check_timeouts(void *arg)
         login_timed_out(client);
         return;
     }
-    next = client_next_timeout(client, &reason);
-    if (next <= loop_now(client->worker->loop))
-        client_close(client, reason);
+    if (client->server != NULL)
+        server_cancel_next(client->server);
+    next = client_next_timeout(client, &limit);
+    if (next <= now)
+        goodbye_time_is_up(client, &(struct refusal){.reason = limit.reason}, limit.what,
+                           now - limit.since, limit.key, limit.limit);
     else if (next != USEC_NEVER)
         client_schedule(client, next);
 }

@@ -2,12 +2,14 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "auth.h"
+#include "backend.h"
 #include "build.h"
 #include "cleanup.h"
 #include "client.h"
@@ -16,10 +18,12 @@
 #include "engine_int.h"
 #include "executor.h"
 #include "fd.h"
+#include "forget.h"
 #include "log.h"
 #include "pool.h"
 #include "process.h"
 #include "settings.h"
+#include "timer.h"
 #include "tls.h"
 
 /* How long engine_stop waits for server processes to go before it gives up on them. */
@@ -89,6 +93,25 @@ engine_init_auth(struct engine *engine)
     return auth_service_new(&options, &engine->auth);
 }
 
+/* ---- once a second ----------------------------------------------------------------------------
+ */
+
+static void
+engine_look_around(void *arg)
+{
+    struct engine *const engine = arg;
+
+    forget_unused(engine);
+    (void)timer_start(engine->janitor, SEC);
+}
+
+static int
+engine_init_janitor(struct engine *engine)
+{
+    engine->janitor = timer_new(engine->main_loop, "janitor", engine_look_around, engine);
+    return engine->janitor != NULL ? timer_start(engine->janitor, SEC) : -ENOMEM;
+}
+
 int
 engine_new(struct loop *main_loop, struct config *config, struct tls_context *tls,
            struct connector *connector, const struct engine_hooks *hooks,
@@ -111,9 +134,12 @@ engine_new(struct loop *main_loop, struct config *config, struct tls_context *tl
     permits_init(&engine->clients);
     permits_init(&engine->logins);
     registry_init(&engine->registry, engine);
+    connector_set_moved(connector, engine_host_moved, engine);
     r = engine_init_auth(engine);
     if (r == 0)
         r = engine_init_workers(engine);
+    if (r == 0)
+        r = engine_init_janitor(engine);
     if (r < 0) {
         engine_free(engine);
         return r;
@@ -145,6 +171,7 @@ engine_free(struct engine *engine)
 {
     if (engine == NULL || engine->objects > 0) /* what leaked may still refer to it */
         return;
+    timer_free(engine->janitor);
     for (unsigned i = 0; i < engine->worker_count; i++)
         worker_done(&engine->workers[i]); /* the last that is under way comes back */
     free(engine->workers);
@@ -181,7 +208,7 @@ engine_release_object(struct engine *engine)
     (void)pthread_mutex_unlock(&engine->objects_mutex);
 }
 
-static void
+void
 engine_control_workers(struct engine *engine)
 {
     for (unsigned i = 0; i < engine->worker_count; i++)
@@ -302,15 +329,27 @@ engine_pick_worker(struct engine *engine)
 
 /* One try to say why; then the door closes. */
 static void
-engine_turn_away(int fd, enum close_reason reason)
+engine_turn_away(int fd, enum close_reason reason, const char *detail)
 {
     const struct close_reason_row *const row = close_reason_row(reason);
-    char message[200];
-    const ssize_t len = msg_error_array(message, sizeof message, "FATAL", row->sqlstate, row->text);
+    CLEANUP(buf_done) struct buf message = BUF_INIT;
 
-    if (len > 0)
-        (void)send(fd, message, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (msg_error(&message, "FATAL", row->sqlstate, row->text, detail, row->hint) == 0)
+        (void)send(fd, message.data, message.len, MSG_DONTWAIT | MSG_NOSIGNAL);
     fd_close(fd);
+}
+
+/* So many are logging in already. */
+static void
+engine_turn_away_login(const struct engine *engine, int fd, unsigned limit)
+{
+    char detail[100];
+
+    log_warning("pooler error: too many logins are in progress");
+    (void)snprintf(detail, sizeof detail,
+                   "%u logins are in progress, %u may be; max_client_conn is %u.",
+                   permits_used(&engine->logins), limit, atomic_load(&engine->max_client_conn));
+    engine_turn_away(fd, CLOSE_MAX_CLIENT_CONN, detail);
 }
 
 void
@@ -325,8 +364,7 @@ engine_accept(struct engine *engine, int fd, const struct sockaddr *addr, sockle
     struct address address;
 
     if (!permits_try(&engine->logins, limit)) {
-        log_warning("pooler error: too many logins are in progress");
-        engine_turn_away(fd, CLOSE_MAX_CLIENT_CONN);
+        engine_turn_away_login(engine, fd, limit);
         return;
     }
     if (listen_address != NULL && addr != NULL && len > 0 && len <= sizeof any)
@@ -338,7 +376,7 @@ engine_accept(struct engine *engine, int fd, const struct sockaddr *addr, sockle
         engine_begin_login(worker, fd, &address, tls_mode);
     } else if (engine_send_to(worker, fd, &address, tls_mode) < 0) {
         log_warning("pooler error: out of memory");
-        engine_turn_away(fd, CLOSE_NO_MEMORY);
+        engine_turn_away(fd, CLOSE_NO_MEMORY, NULL);
         permits_give(&engine->logins);
         engine_release_object(engine);
     }
@@ -383,64 +421,6 @@ engine_reload(struct engine *engine, struct config *config, struct tls_context *
     engine_control_workers(engine);
     tls_context_unref(tls_before);
     config_unref(before);
-}
-
-/* ---- pause ------------------------------------------------------------------------------------
- */
-
-bool
-engine_is_paused(const struct engine *engine)
-{
-    return engine_all_paused(engine);
-}
-
-static enum engine_result
-engine_set_paused(struct engine *engine, const char *name, bool paused,
-                  struct database **ret_database)
-{
-    struct database *database = NULL;
-    atomic_bool *flag = &engine->paused;
-
-    if (name != NULL) {
-        database = registry_need_database(&engine->registry, engine->config, name);
-        if (database == NULL)
-            return ENGINE_NO_SUCH_DATABASE;
-        flag = &database->paused;
-    }
-    if (atomic_load(flag) == paused)
-        return paused ? ENGINE_ALREADY : ENGINE_NOT_PAUSED;
-    atomic_store(flag, paused);
-    *ret_database = database;
-    return ENGINE_OK;
-}
-
-enum engine_result
-engine_pause(struct engine *engine, const char *name, struct engine_drain *drain)
-{
-    struct database *database;
-    enum engine_result result;
-
-    if (atomic_load(&engine->shutdown) != ENGINE_RUNNING)
-        return ENGINE_SHUTTING_DOWN;
-    result = engine_set_paused(engine, name, true, &database);
-    if (result != ENGINE_OK)
-        return result;
-    engine_control_workers(engine);
-    return drain_begin(engine, database, drain);
-}
-
-enum engine_result
-engine_resume(struct engine *engine, const char *name)
-{
-    struct database *database;
-    enum engine_result result;
-
-    if (atomic_load(&engine->shutdown) != ENGINE_RUNNING)
-        return ENGINE_SHUTTING_DOWN;
-    result = engine_set_paused(engine, name, false, &database);
-    if (result == ENGINE_OK)
-        engine_control_workers(engine);
-    return result;
 }
 
 /* ---- shutdown ---------------------------------------------------------------------------------
@@ -568,6 +548,7 @@ engine_stop(struct engine *engine)
     int r;
 
     atomic_store(&engine->stopping, true);
+    timer_stop(engine->janitor);
     if (engine->shutdown_drain.waiting)
         engine_drain_cancel(&engine->shutdown_drain);
     (void)permits_leave(&engine->clients_gone);

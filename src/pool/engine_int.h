@@ -26,6 +26,7 @@ struct engine {
     struct loop *main_loop; /* borrowed, as the next */
     struct connector *connector;
     struct engine_hooks hooks;
+    struct timer *janitor; /* owned; on the main loop, once a second */
     pthread_mutex_t config_mutex;
     struct config *config;   /* a reference; written by the main thread, under the mutex */
     struct tls_context *tls; /* a reference or NULL; the same */
@@ -84,6 +85,12 @@ engine_new_id(struct engine *engine)
 void engine_hold_object(struct engine *engine);
 void engine_release_object(struct engine *engine);
 
+/* Lets every worker look at everything again. */
+void engine_control_workers(struct engine *engine);
+
+/* moved.c: a connector_moved_fn; arg is the engine. */
+void engine_host_moved(void *arg, const char *host, const char *address);
+
 /* drain.c: waits for the pools of database (NULL: all pools) to have no server. */
 enum engine_result drain_begin(struct engine *engine, const struct database *database,
                                struct engine_drain *drain);
@@ -95,8 +102,3 @@ void engine_look_up(void *arg, struct auth_lookup *lookup);
 
 /* snapshot.c: the worker's part, on its loop. */
 void snapshot_collect(struct worker *worker, unsigned what, struct snapshot *snapshot);
-
-/* cancel.c: the equality of worker->cancel_keys. */
-bool cancel_key_equal(const struct map_node *node, const void *key);
-/* cancel.c: looks for the client that has this key, worker by worker. */
-void cancel_route(struct worker *worker, uint64_t key);

@@ -12,11 +12,14 @@
 #include "client.h"
 #include "config.h"
 #include "engine_int.h"
+#include "goodbye.h"
 #include "log.h"
 #include "login_int.h"
 #include "notice.h"
 #include "outbox.h"
 #include "policy.h"
+#include "replication.h"
+#include "server.h"
 #include "settings.h"
 #include "startup.h"
 #include "str.h"
@@ -56,7 +59,6 @@ login_free(struct login *login)
     if (login->input.data != NULL) /* may hold what was typed */
         explicit_bzero(login->input.data, login->input.len);
     buf_done(&login->input);
-    buf_done(&login->negotiation);
     settings_unref(login->settings);
     free(login->database);
     free(login->user);
@@ -70,10 +72,10 @@ login_application_name(const struct login *login)
     return login->application_name;
 }
 
-int
-login_minor(const struct login *login)
+const struct settings *
+login_settings(const struct login *login)
 {
-    return login->minor;
+    return login->settings;
 }
 
 const char *
@@ -96,11 +98,27 @@ login_refuse(struct client *client, enum close_reason reason, const char *messag
     client_refuse(client, &refusal);
 }
 
+bool
+login_has_names(const struct login *login)
+{
+    return login->database != NULL && login->user != NULL;
+}
+
 void
 login_timed_out(struct client *client)
 {
-    client_close(client, client->state == CLIENT_WELCOME ? CLOSE_LOGIN_TIMEOUT_SERVER
-                                                         : CLOSE_LOGIN_TIMEOUT);
+    const bool wants_server = client->state == CLIENT_WELCOME;
+    const struct refusal refusal = {
+        .reason = wants_server ? CLOSE_LOGIN_TIMEOUT_SERVER : CLOSE_LOGIN_TIMEOUT,
+    };
+    char what[128] = "the login has lasted";
+
+    if (wants_server && client->replication != NULL)
+        (void)snprintf(what, sizeof what, "waited for a connection of its own (%s)",
+                       wait_cause_text(client->shard->replication_cause));
+    goodbye_time_is_up(client, &refusal, what,
+                       loop_now(client->worker->loop) - client->connect_time,
+                       "client_login_timeout", client->worker->config->client_login_timeout);
 }
 
 bool
@@ -128,6 +146,7 @@ login_describe(struct client *client, struct auth_login *ret_who)
         .address = address_to_socket(&client->address, &login->address),
         .peer_uid = client->address.uid,
         .for_console = for_console,
+        .replication = replication_kind_of(client->replication) == REPLICATION_PHYSICAL,
     };
     login_tls_describe(client, ret_who);
 }
@@ -139,8 +158,9 @@ login_log_attempt(const struct client *client)
     char tls[CLIENT_TLS_TEXT_MAX];
 
     client_describe_tls(client, tls);
-    client_log(client, LOG_LEVEL_INFO, "login attempt: db=%s user=%s tls=%s replication=no",
-               login->database, login->user, *tls != '\0' ? tls : "no");
+    client_log(client, LOG_LEVEL_INFO, "login attempt: db=%s user=%s tls=%s replication=%s",
+               login->database, login->user, *tls != '\0' ? tls : "no",
+               replication_log_word(replication_kind_of(client->replication)));
 }
 
 static void
@@ -157,12 +177,29 @@ login_begin_auth(struct client *client)
     login_judge(client, auth_begin(&login->auth, config, &who));
 }
 
+/* What it asks for beyond what we have it learns first, as from PostgreSQL. False: closed. */
+static bool
+login_negotiate(struct client *client, const struct startup *startup)
+{
+    CLEANUP(buf_done) struct buf message = BUF_INIT;
+
+    if (!startup->negotiate)
+        return true;
+    if (msg_negotiate(&message, startup) < 0) {
+        client_close(client, CLOSE_NO_MEMORY);
+        return false;
+    }
+    client_send(client, &message);
+    return true;
+}
+
 static void
 login_take_startup(struct client *client, const struct startup *startup)
 {
     const size_t len = startup->len;
 
-    if (!login_tls_allows(client) || !login_take_params(client, startup))
+    if (!login_negotiate(client, startup) || !login_tls_allows(client) ||
+        !login_take_params(client, startup))
         return;
     buf_consume(&client->login->input, len);
     login_begin_auth(client);
@@ -190,24 +227,6 @@ login_decline_gss(struct client *client, const struct startup *startup)
     return true;
 }
 
-static uint64_t
-login_cancel_key(const struct startup *startup)
-{
-    uint32_t secret;
-
-    if (startup->key_len != sizeof secret)
-        return 0;
-    memcpy(&secret, startup->key, sizeof secret);
-    return (uint64_t)startup->pid << 32 | ntohl(secret);
-}
-
-static void
-login_cancel(struct client *client, const struct startup *startup)
-{
-    cancel_route(client->worker, login_cancel_key(startup));
-    client_close(client, CLOSE_CANCEL_DONE);
-}
-
 static void
 login_bad_startup(struct client *client, enum startup_error error)
 {
@@ -233,7 +252,7 @@ login_startup(struct client *client)
             login_take_startup(client, &startup);
             return;
         case STARTUP_CANCEL:
-            login_cancel(client, &startup);
+            cancel_begin(client, startup.key, startup.key_len);
             return;
         case STARTUP_SSL:
             if (!login_tls_request(client, &startup))
@@ -276,6 +295,39 @@ login_count(struct client *client, struct pool *pool, const struct policy *polic
     return CLOSE_REASON_COUNT;
 }
 
+/* Some limit of clients is reached: how many there are, and what the limit is. */
+static void
+login_refuse_full(struct client *client, const struct pool *pool, const struct policy *policy,
+                  enum close_reason reason)
+{
+    struct engine *const engine = client->worker->engine;
+    const unsigned max_client_conn = atomic_load(&engine->max_client_conn);
+    const struct {
+        enum close_reason reason;
+        const char *key;
+        unsigned used, limit;
+    } limits[] = {
+        {CLOSE_MAX_CLIENT_CONN, "max_client_conn", permits_used(&engine->clients), max_client_conn},
+        {CLOSE_MAX_DB_CLIENTS, "max_db_client_connections", permits_used(&pool->database->clients),
+         policy->max_db_client_connections},
+        {CLOSE_MAX_USER_CLIENTS, "max_user_client_connections",
+         permits_used(&client->user->clients), policy->max_user_client_connections},
+    };
+    struct refusal refusal = {.reason = reason};
+    char detail[400];
+
+    for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+        if (limits[i].reason != reason)
+            continue;
+        (void)snprintf(detail, sizeof detail,
+                       "Database \"%s\", user \"%s\": %u clients are connected, %s is %u.",
+                       client->login->database, client->login->user, limits[i].used, limits[i].key,
+                       limits[i].limit);
+        refusal.detail = detail;
+    }
+    client_refuse(client, &refusal);
+}
+
 /* Off to the worker of the pool; what the client has sent meanwhile comes along. */
 static void
 login_depart(struct client *client, struct pool *pool)
@@ -289,14 +341,35 @@ login_depart(struct client *client, struct pool *pool)
     client_move(client, registry_pick_shard(pool));
 }
 
+/* Counts the client in, or tells it why not. */
+static bool
+login_enters(struct client *client, struct pool *pool)
+{
+    struct policy *policy;
+    enum close_reason reason;
+    char text[200];
+
+    if (atomic_load(&pool->database->disabled)) {
+        (void)snprintf(text, sizeof text, "database \"%s\" is disabled", client->login->database);
+        login_refuse(client, CLOSE_DATABASE_DISABLED, text);
+        return false;
+    }
+    (void)pthread_mutex_lock(&pool->mutex);
+    policy = policy_ref(pool->policy);
+    (void)pthread_mutex_unlock(&pool->mutex);
+    reason = login_count(client, pool, policy);
+    if (reason != CLOSE_REASON_COUNT)
+        login_refuse_full(client, pool, policy, reason);
+    policy_unref(policy);
+    return reason == CLOSE_REASON_COUNT;
+}
+
 static void
 login_find_pool(struct client *client)
 {
     struct login *const login = client->login;
     struct engine *const engine = client->worker->engine;
-    struct policy *policy;
     struct pool *pool;
-    enum close_reason reason;
     char text[200];
     int r;
 
@@ -311,17 +384,12 @@ login_find_pool(struct client *client)
         client_close(client, CLOSE_NO_MEMORY);
         return;
     }
-    (void)pthread_mutex_lock(&pool->mutex);
-    policy = policy_ref(pool->policy);
-    (void)pthread_mutex_unlock(&pool->mutex);
-    reason = login_count(client, pool, policy);
-    policy_unref(policy);
-    if (reason != CLOSE_REASON_COUNT) {
-        client->user = NULL;
-        client_close(client, reason);
+    if (login_enters(client, pool)) {
+        login_depart(client, pool);
         return;
     }
-    login_depart(client, pool);
+    client->user = NULL; /* the log has named it */
+    registry_release_pool(pool);
 }
 
 static void
@@ -461,24 +529,40 @@ login_input(struct client *client, const char *data, size_t len)
 /* ---- the answer -------------------------------------------------------------------------------
  */
 
+/* What the pool's servers report; or the client's own, which was asked for all its wishes. */
+static struct settings *
+login_base_settings(const struct client *client)
+{
+    struct pool *const pool = client->shard->pool;
+    struct settings *base;
+
+    if (client->replication != NULL)
+        return settings_ref(client->replication->server->settings);
+    (void)pthread_mutex_lock(&pool->mutex);
+    base = settings_ref(pool->welcome);
+    (void)pthread_mutex_unlock(&pool->mutex);
+    return base;
+}
+
 /* Takes over the settings that the client may count on. */
 static int
 login_take_settings(struct client *client)
 {
-    struct shard *const shard = client->shard;
-    struct pool *const pool = shard->pool;
-    struct settings *base;
+    struct welcome *const welcome = &client->shard->welcome;
+    struct settings *const base = login_base_settings(client);
+    struct settings *const none = settings_empty();
     int r;
 
-    (void)pthread_mutex_lock(&pool->mutex);
-    base = settings_ref(pool->welcome);
-    (void)pthread_mutex_unlock(&pool->mutex);
-    r = welcome_prepare(&shard->welcome, base, client->login->settings);
+    r = welcome_prepare(welcome, base,
+                        client->replication != NULL ? none : client->login->settings);
+    settings_unref(none);
     settings_unref(base);
     if (r < 0)
         return r;
     settings_unref(client->settings);
-    client->settings = settings_ref(shard->welcome.settings);
+    client->settings = settings_ref(welcome->settings);
+    if (client->replication == NULL)
+        client->startup = settings_ref(client->login->settings);
     return 0;
 }
 
@@ -488,23 +572,21 @@ login_answer(struct client *client)
     CLEANUP(buf_done) struct buf message = BUF_INIT;
     const struct login *const login = client->login;
     const struct buf *const parameters = &client->shard->welcome.parameters;
-    uint32_t secret;
+    const struct cancel_key *const key = &client->cancel_key;
     int r;
 
     r = login_take_settings(client);
     if (r == 0)
-        r = cancel_draw_key(client);
+        r = cancel_draw_key(client, login->minor);
     if (r == 0)
         r = cancel_enter(client);
-    secret = htonl((uint32_t)client->cancel_key);
-    if (r == 0 && login->negotiation.len > 0)
-        r = buf_append(&message, login->negotiation.data, login->negotiation.len);
     if (r == 0)
         r = msg_auth_ok(&message);
     if (r == 0)
         r = buf_append(&message, parameters->data, parameters->len);
     if (r == 0)
-        r = msg_backend_key(&message, (uint32_t)(client->cancel_key >> 32), &secret, sizeof secret);
+        r = msg_backend_key(&message, pg_get_uint32(key->bytes), key->bytes + PG_CANCEL_PID_SIZE,
+                            key->len - PG_CANCEL_PID_SIZE);
     if (r == 0 && *client->worker->config->login_notify_message != '\0')
         r = msg_notice(&message, "NOTICE", SQLSTATE_SUCCESSFUL_COMPLETION,
                        client->worker->config->login_notify_message, NULL, NULL);

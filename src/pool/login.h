@@ -4,12 +4,14 @@
  */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "config.h"
 
 struct client;
 struct login;
+struct settings;
 
 /* mode: whether the address that it came through offers or demands TLS. */
 int login_new(struct client *client, enum tls_mode mode);
@@ -20,7 +22,10 @@ void login_input(struct client *client, const char *data, size_t len);
 int login_answer(struct client *client);
 /* client_login_timeout is over. */
 void login_timed_out(struct client *client);
+/* Whether it has said who it is and what it wants. */
+bool login_has_names(const struct login *login);
 const char *login_database(const struct login *login);
 const char *login_user(const struct login *login);
 const char *login_application_name(const struct login *login); /* or NULL */
-int login_minor(const struct login *login);                    /* of the protocol */
+/* What the startup packet asks for. */
+const struct settings *login_settings(const struct login *login);

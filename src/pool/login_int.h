@@ -28,8 +28,7 @@ struct login {
     struct settings *settings;       /* a reference: what the startup packet asks for */
     bool asked_ssl, asked_gss;       /* each may be asked for once */
     struct login_tls tls;
-    int minor;
-    struct buf negotiation; /* the answer to a version or option we do not know */
+    unsigned minor; /* of the protocol */
 };
 
 /* message NULL: the reason's own text. */

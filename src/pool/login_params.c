@@ -8,6 +8,7 @@
 #include "client.h"
 #include "config.h"
 #include "login_int.h"
+#include "replication.h"
 #include "settings.h"
 #include "startup.h"
 #include "str.h"
@@ -90,35 +91,35 @@ login_take_options(struct client *client, const char *options)
 static bool
 login_is_known_key(const char *name)
 {
-    return str_eq(name, "user") || str_eq(name, "database") || str_eq(name, "options");
+    return str_eq(name, "user") || str_eq(name, "database") || str_eq(name, "options") ||
+           str_eq(name, "replication");
 }
 
+/* A server that the client has alone can be asked for anything. */
 static bool
-login_is_off(const char *value)
+login_is_wish(const struct client *client, const char *name)
 {
-    return str_ieq(value, "false") || str_ieq(value, "off") || str_ieq(value, "no") ||
-           str_eq(value, "0");
+    const struct config *const config = client->worker->config;
+
+    return login_is_tracked(config, name) ||
+           (client->replication != NULL && !login_is_ignored(config, name));
 }
 
 static bool
 login_take_param(struct client *client, const struct startup_param *param)
 {
-    const struct config *const config = client->worker->config;
     char text[256];
 
     if (login_is_known_key(param->name) || startup_param_is_protocol(param->name))
         return true;
-    if (str_eq(param->name, "replication")) {
-        if (login_is_off(param->value))
-            return true;
-    } else if (login_is_tracked(config, param->name)) {
+    if (login_is_wish(client, param->name)) {
         if (settings_put(&client->login->settings, param->name, param->value) == 0)
             return true;
         client_close(client, CLOSE_NO_MEMORY);
         return false;
-    } else if (login_is_ignored(config, param->name)) {
-        return true;
     }
+    if (login_is_ignored(client->worker->config, param->name))
+        return true;
     (void)snprintf(text, sizeof text, "unsupported startup parameter: %.100s", param->name);
     login_refuse(client, CLOSE_STARTUP_PARAMETER, text);
     return false;
@@ -127,15 +128,22 @@ login_take_param(struct client *client, const struct startup_param *param)
 static bool
 login_take_settings(struct client *client, const struct startup *startup)
 {
+    const struct config *const config = client->worker->config;
+    const char *const options = login_is_ignored(config, "options") ? NULL : startup->options;
     const char *pos = startup->params;
     struct startup_param param;
 
+    if (startup->replication != REPLICATION_NONE &&
+        replication_new(client, startup->replication, options) < 0) {
+        client_close(client, CLOSE_NO_MEMORY);
+        return false;
+    }
     while (startup_next_param(&pos, &param)) {
         if (!login_take_param(client, &param))
             return false;
     }
-    if (startup->options != NULL && !login_is_ignored(client->worker->config, "options"))
-        return login_take_options(client, startup->options);
+    if (options != NULL && client->replication == NULL)
+        return login_take_options(client, options);
     return true;
 }
 
@@ -163,8 +171,6 @@ login_keep_names(struct login *login, const struct startup *startup)
         r = str_set(&login->database, startup->database);
     if (r == 0)
         r = str_set(&login->application_name, startup->application_name);
-    if (r == 0 && startup->negotiate)
-        r = msg_negotiate(&login->negotiation, startup);
     login->minor = startup->minor;
     return r;
 }

@@ -94,6 +94,7 @@ asker_tell(struct asker *asker, enum auth_lookup_answer answer, const char *secr
 {
     struct auth_lookup *const question = asker->question;
     struct shard *const shard = asker->shard;
+    struct engine *const engine = shard->pool->engine;
 
     question->answer = answer;
     if (answer == AUTH_LOOKUP_FOUND) {
@@ -103,7 +104,8 @@ asker_tell(struct asker *asker, enum auth_lookup_answer answer, const char *secr
     }
     free(asker);
     send_message(shard->worker->loop, question->loop, &question->message);
-    engine_release_object(shard->pool->engine);
+    registry_release_pool(shard->pool);
+    engine_release_object(engine);
 }
 
 static void
@@ -410,6 +412,16 @@ asker_arrive(struct message *message)
     }
 }
 
+/* What auth_dbname names must be open; a client's own database says so itself, after the login. */
+static bool
+question_is_barred(const struct pool *pool, const char *auth_dbname)
+{
+    if (*auth_dbname == '\0' || !atomic_load(&pool->database->disabled))
+        return false;
+    log_error("authentication database \"%s\" is disabled", auth_dbname);
+    return true;
+}
+
 /* The pool to ask; else *ret_answer is what there is to say without one. */
 static struct pool *
 question_find_pool(struct engine *engine, const struct auth_lookup *question,
@@ -435,7 +447,13 @@ question_find_pool(struct engine *engine, const struct auth_lookup *question,
                            config_auth_user(config, entry), &pool, &user);
     if (r == -ENOENT)
         log_error("authentication database \"%s\" is not configured", database);
-    return r < 0 ? NULL : pool;
+    if (r < 0)
+        return NULL;
+    if (question_is_barred(pool, config_auth_dbname(config, entry))) {
+        registry_release_pool(pool);
+        return NULL;
+    }
+    return pool;
 }
 
 void
@@ -449,6 +467,8 @@ engine_look_up(void *arg, struct auth_lookup *question)
     struct asker *const asker = pool != NULL ? calloc(1, sizeof *asker) : NULL;
 
     if (asker == NULL) {
+        if (pool != NULL)
+            registry_release_pool(pool);
         loop_defer(question->loop, &question->message);
         return;
     }

@@ -6,12 +6,14 @@
 #include <stdlib.h>
 
 #include "backend.h"
+#include "cleanup.h"
 #include "client.h"
 #include "close_reason.h"
 #include "engine_int.h"
 #include "log.h"
 #include "policy.h"
 #include "pool.h"
+#include "replication.h"
 #include "server.h"
 #include "settings.h"
 #include "str.h"
@@ -26,29 +28,42 @@ struct opening {
     struct shard *shard;
     struct policy *policy; /* a reference: of the target, and of the generation */
     struct task task;
+    enum replication_kind kind;
+    struct replication *replication; /* borrowed: whose it is; NULL: the pool's, or he has left */
+    struct server *server;           /* owned: memory for what it will be */
 };
 
-/* The pool's limit for this try: with the reserve once the oldest waiter has waited long enough. */
-static unsigned
-shard_limit(const struct shard *shard)
+/* Since when somebody has waited for this connection. */
+static usec_t
+shard_waits_since(const struct shard *shard, const struct replication *replication)
 {
-    const struct policy *const policy = shard->policy;
     const struct waiter *const oldest =
         list_entry(list_first(&shard->waiters), struct waiter, link);
 
+    if (replication != NULL)
+        return replication->since;
+    return oldest != NULL ? oldest->since : loop_now(shard->worker->loop);
+}
+
+/* The pool's limit for this try: with the reserve for who has waited long enough. */
+static unsigned
+shard_limit(const struct shard *shard, usec_t since)
+{
+    const struct policy *const policy = shard->policy;
+
     if (policy->size == 0 || policy->reserve == 0 || policy->reserve_timeout == 0 ||
-        oldest == NULL || loop_now(shard->worker->loop) - oldest->since < policy->reserve_timeout)
+        loop_now(shard->worker->loop) - since < policy->reserve_timeout)
         return policy->size;
     return policy->size + policy->reserve;
 }
 
 /* All three permits, or none and the reason. */
 static enum wait_cause
-shard_take_lease(struct shard *shard)
+shard_take_lease(struct shard *shard, usec_t since)
 {
     struct pool *const pool = shard->pool;
     const struct policy *const policy = shard->policy;
-    const unsigned limit = shard_limit(shard);
+    const unsigned limit = shard_limit(shard, since);
 
     if (!permits_try_or_wait(&pool->servers, limit, &shard->pool_wait))
         return WAIT_POOL_FULL;
@@ -71,17 +86,33 @@ shard_take_lease(struct shard *shard)
     return WAIT_NONE;
 }
 
+/* Where it counts: only the pool's own will serve whoever waits. */
+static unsigned *
+opening_count(const struct opening *opening)
+{
+    struct shard *const shard = opening->shard;
+
+    return opening->kind == REPLICATION_NONE ? &shard->opening : &shard->dedicated_opening;
+}
+
+/* It is over: nobody waits for it, or ends it. */
 static void
-opening_end(struct opening *opening)
+opening_leave(struct opening *opening)
 {
     struct shard *const shard = opening->shard;
 
     task_finish(&opening->task);
     list_remove(&opening->link);
-    shard->opening--;
+    (*opening_count(opening))--;
     atomic_fetch_sub(&shard->pool->opening, 1);
+}
+
+static void
+opening_free(struct opening *opening)
+{
     backend_target_unref(opening->request.target);
     policy_unref(opening->policy);
+    free(opening->server);
     free(opening);
 }
 
@@ -95,18 +126,38 @@ shard_log_failure(const struct shard *shard, const struct backend_error *error)
                 error->message, *error->detail != '\0' ? ": " : "", error->detail);
 }
 
+void
+shard_back_off(struct shard *shard, const struct backend_error *error)
+{
+    shard->error = *error;
+    shard->failing = true;
+    shard->retry_at = MAX(error->retry_at, loop_now(shard->worker->loop) + 50 * MSEC);
+}
+
+/* To try again at once would be a loop for as long as there is none. */
+static void
+shard_lacks_memory(struct shard *shard)
+{
+    const struct backend_error error = {
+        .sqlstate = SQLSTATE_OUT_OF_MEMORY,
+        .message = "no memory for a server connection",
+        .transient = true,
+    };
+
+    log_error("%s/%s: %s", shard->pool->database->name, shard->pool->user->name, error.message);
+    shard_back_off(shard, &error);
+}
+
 /* Nobody is to be kept waiting for a server that will not let us in. */
 static void
 shard_open_failed(struct shard *shard, const struct backend_error *error)
 {
     struct pool *const pool = shard->pool;
 
-    shard->error = *error;
-    shard->failing = true;
+    shard_back_off(shard, error);
     if (error->hopeless)
         atomic_store(&pool->refused, true);
-    shard->retry_at = MAX(error->retry_at, loop_now(shard->worker->loop) + 50 * MSEC);
-    if (error->hopeless && permits_used(&pool->servers) <= atomic_load(&pool->opening)) {
+    if (error->hopeless && !pool_has_servers(pool)) {
         const struct refusal refusal = {
             .reason = CLOSE_SERVER_FAILED,
             .sqlstate = error->sqlstate,
@@ -123,37 +174,64 @@ shard_open_failed(struct shard *shard, const struct backend_error *error)
 }
 
 static void
+opening_failed(const struct opening *opening, const struct backend_error *error)
+{
+    struct shard *const shard = opening->shard;
+    /* Else the policy has changed since: others come with the new one. */
+    const bool is_verdict = opening->policy == shard->policy;
+
+    if (shard->worker->stopping)
+        return;
+    shard_log_failure(shard, error);
+    if (opening->replication != NULL)
+        replication_failed(opening->replication, is_verdict ? error : NULL);
+    else if (opening->kind == REPLICATION_NONE && is_verdict)
+        shard_open_failed(shard, error);
+}
+
+/* The lease, and the engine's count, pass to the server. */
+static void
+opening_succeeded(struct opening *opening, struct backend *backend)
+{
+    struct shard *const shard = opening->shard;
+    struct client *const client =
+        opening->replication != NULL ? opening->replication->client : NULL;
+    struct server *const server = TAKE(opening->server);
+
+    shard->failing = false;
+    shard->retry_at = 0;
+    atomic_store(&shard->pool->refused, false);
+    shard_grow(shard); /* connect_burst has room for another */
+    if (server_open(server, shard, backend, opening->policy->generation, opening->kind, client) <
+        0) {
+        shard_lacks_memory(shard);
+        if (client != NULL)
+            client_close(client, CLOSE_NO_MEMORY);
+    } else if (shard->worker->stopping) {
+        server_close(server, CLOSE_SV_STOP);
+    } else if (opening->kind != REPLICATION_NONE && client == NULL) {
+        server_close(server, CLOSE_SV_REPLICATION);
+    }
+}
+
+static void
 opening_done(struct connect_request *request, struct backend *backend,
              const struct backend_error *error)
 {
     struct opening *const opening = container_of(request, struct opening, request);
     struct shard *const shard = opening->shard;
-    const unsigned generation = opening->policy->generation;
-    const bool is_verdict =
-        opening->policy == shard->policy; /* else others come with the new one */
-    const struct backend_error why = error != NULL ? *error : (struct backend_error){.retry_at = 0};
-    struct server *server;
 
-    opening_end(opening); /* error was part of it */
-    if (backend == NULL) {
+    if (opening->replication != NULL)
+        opening->replication->opening = NULL;
+    opening_leave(opening);
+    if (backend != NULL) {
+        opening_succeeded(opening, backend);
+    } else {
         shard_return_lease(shard);
-        if (!shard->worker->stopping)
-            shard_log_failure(shard, &why);
-        if (!shard->worker->stopping && is_verdict)
-            shard_open_failed(shard, &why);
+        opening_failed(opening, error);
         engine_release_object(shard->pool->engine);
-        return;
     }
-    shard->failing = false;
-    shard->retry_at = 0;
-    atomic_store(&shard->pool->refused, false);
-    shard_grow(shard); /* connect_burst has room for another */
-    /* The lease, and the engine's count, pass to the server. */
-    if (server_new(shard, backend, generation, &server) < 0)
-        log_error("%s/%s: no memory for a server connection", shard->pool->database->name,
-                  shard->pool->user->name);
-    else if (shard->worker->stopping)
-        server_close(server, CLOSE_SV_STOP);
+    opening_free(opening);
 }
 
 static void
@@ -177,35 +255,80 @@ shard_pick_target(struct shard *shard)
     return backend_target_ref(policy->targets[turn % policy->target_count]);
 }
 
-static enum wait_cause
-opening_start(struct shard *shard)
+/* 0 or -ENOMEM. */
+static int
+opening_new(struct shard *shard, struct replication *replication, struct opening **ret_opening)
 {
     struct opening *const opening = calloc(1, sizeof *opening);
+    struct server *const server = calloc(1, sizeof *server);
+    struct backend_target *target;
+    int r = 0;
+
+    if (opening == NULL || server == NULL) {
+        free(opening);
+        free(server);
+        return -ENOMEM;
+    }
+    opening->server = server;
+    target = shard_pick_target(shard);
+    opening->shard = shard;
+    opening->policy = policy_ref(shard->policy);
+    opening->kind = replication_kind_of(replication);
+    opening->replication = replication;
+    opening->request.loop = shard->worker->loop;
+    opening->request.done = opening_done;
+    if (replication == NULL) {
+        opening->request.target = target;
+    } else {
+        r = replication_make_target(replication, target, &opening->request.target);
+        backend_target_unref(target);
+    }
+    if (r < 0)
+        opening_free(opening);
+    else
+        *ret_opening = opening;
+    return r;
+}
+
+static enum wait_cause
+opening_start(struct shard *shard, struct replication *replication)
+{
+    struct opening *opening;
     char owner[SNAPSHOT_NAME];
+    int r;
 
     (void)snprintf(owner, sizeof owner, "%s/%s", shard->pool->database->name,
                    shard->pool->user->name);
-    if (opening == NULL ||
-        task_start(&opening->task, shard->worker->tasks, "connect", owner, 0, opening_cancel) < 0) {
-        free(opening);
+    r = opening_new(shard, replication, &opening);
+    if (r == 0) {
+        r = task_start(&opening->task, shard->worker->tasks, "connect", owner, 0, opening_cancel);
+        if (r < 0)
+            opening_free(opening);
+    }
+    if (r < 0) {
+        shard_lacks_memory(shard);
         shard_return_lease(shard);
         return WAIT_BACKOFF;
     }
-    opening->shard = shard;
-    opening->policy = policy_ref(shard->policy);
-    opening->request.loop = shard->worker->loop;
-    opening->request.target = shard_pick_target(shard);
-    opening->request.done = opening_done;
+    if (replication != NULL)
+        replication->opening = opening;
     list_push_back(&shard->openings, &opening->link);
-    shard->opening++;
+    (*opening_count(opening))++;
     atomic_fetch_add(&shard->pool->opening, 1);
     engine_hold_object(shard->pool->engine);
     connector_connect(engine_connector(shard->pool->engine), &opening->request);
     return WAIT_NONE;
 }
 
+void
+opening_forget(struct opening *opening)
+{
+    opening->replication = NULL;
+    task_cancel(&opening->task);
+}
+
 enum wait_cause
-shard_open_server(struct shard *shard)
+shard_open_server(struct shard *shard, struct replication *replication)
 {
     enum wait_cause cause;
 
@@ -215,12 +338,13 @@ shard_open_server(struct shard *shard)
     }
     /* After a failure one attempt at a time finds out whether it is over. */
     if (atomic_load(&shard->pool->opening) >= (shard->failing ? 1 : shard->policy->connect_burst)) {
-        if (shard->opening == 0) /* another shard's attempts: nobody tells us when they end */
+        if (list_empty(
+                &shard->openings)) /* another shard's attempts: nobody tells us when they end */
             shard_schedule(shard, loop_now(shard->worker->loop) + 10 * MSEC);
         return WAIT_CONNECTING;
     }
-    cause = shard_take_lease(shard);
-    return cause == WAIT_NONE ? opening_start(shard) : cause;
+    cause = shard_take_lease(shard, shard_waits_since(shard, replication));
+    return cause == WAIT_NONE ? opening_start(shard, replication) : cause;
 }
 
 void

@@ -8,6 +8,7 @@
 #include "cleanup.h"
 #include "credential.h"
 #include "str.h"
+#include "targets.h"
 
 /* A check, reset or other query of our own that takes longer has failed. */
 #define ASK_TIMEOUT_DEFAULT (15 * SEC)
@@ -223,6 +224,7 @@ policy_set_limits(struct policy *policy, const struct config_database *db,
         policy_limit(config_max_user_client_connections(config, user));
     if (policy->mode != POOL_SESSION)
         policy->max_prepared = (unsigned)MAX(config->max_prepared_statements, 0);
+    policy->prepare_unnamed = config->prepare_unnamed && policy->max_prepared > 0;
     policy->connect_burst = config->connect_burst > 0 ? (unsigned)config->connect_burst : 1;
 }
 
@@ -275,7 +277,8 @@ static bool
 policy_servers_fit(const struct policy *a, const struct policy *b)
 {
     if (a->target_count != b->target_count || a->stick_to_host != b->stick_to_host ||
-        !str_eq(a->connect_query, b->connect_query) || !policy_ciphers_fit(a->config, b->config))
+        !str_eq(a->forced_user, b->forced_user) || !str_eq(a->connect_query, b->connect_query) ||
+        !policy_ciphers_fit(a->config, b->config))
         return false;
     for (size_t i = 0; i < a->target_count; i++) {
         if (!policy_target_fits(a->targets[i], b->targets[i]))
@@ -304,6 +307,7 @@ policy_new(struct config *config, const struct config_database *db, const char *
     policy->reset_always = config->server_reset_query_always;
     policy->fast_close = config->server_fast_close;
     policy->user_is_forced = db->user != NULL;
+    policy->forced_user = db->user;
     policy->stick_to_host = db->load_balance_hosts == LOAD_BALANCE_DISABLE;
     policy->check_query = policy_query(config->server_check_query);
     if (str_eq(policy->check_query, "<empty>"))
@@ -321,6 +325,29 @@ policy_new(struct config *config, const struct config_database *db, const char *
     return 0;
 }
 
+int
+targets_new(struct config *config, const struct config_database *db, const char *database,
+            const char *user, struct backend_target ***ret_targets, size_t *ret_count)
+{
+    CLEANUP(policy_unref) struct policy *policy = NULL;
+    const int r = policy_new(config, db, database, user, NULL, NULL, &policy);
+
+    if (r < 0)
+        return r;
+    *ret_count = policy->target_count;
+    *ret_targets = TAKE(policy->targets);
+    policy->target_count = 0;
+    return 0;
+}
+
+void
+targets_free(struct backend_target **targets, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        backend_target_unref(targets[i]);
+    free(targets);
+}
+
 struct policy *
 policy_ref(struct policy *policy)
 {
@@ -333,9 +360,7 @@ policy_unref(struct policy *policy)
 {
     if (policy == NULL || !ref_put(&policy->ref))
         return;
-    for (size_t i = 0; i < policy->target_count; i++)
-        backend_target_unref(policy->targets[i]);
-    free(policy->targets);
+    targets_free(policy->targets, policy->target_count);
     config_unref(policy->config);
     free(policy);
 }

@@ -28,6 +28,7 @@ struct policy {
     unsigned max_user_client_connections;
     unsigned connect_burst; /* at least 1 */
     unsigned max_prepared;  /* statements on a server; 0: names are not looked at */
+    bool prepare_unnamed;   /* so is the unnamed one, if its text comes again */
     bool round_robin;
     bool reset_always;
     bool fast_close;
@@ -49,6 +50,8 @@ struct policy {
     size_t target_count;
     bool stick_to_host;  /* load_balance_hosts = disable */
     bool user_is_forced; /* by the entry: logins of clients are of no use to the servers */
+    const char
+        *forced_user;    /* by the entry, or NULL; another than the pool's if that has changed */
     unsigned generation; /* servers of another one are closed when free */
 };
 

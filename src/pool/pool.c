@@ -7,9 +7,11 @@
 #include "close_reason.h"
 #include "engine_int.h"
 #include "policy.h"
+#include "replication.h"
 #include "server.h"
 #include "str.h"
 #include "timer.h"
+#include "units.h"
 #include "worker.h"
 
 const char *
@@ -36,14 +38,38 @@ shard_is_paused(const struct shard *shard)
            engine_all_paused(shard->pool->engine);
 }
 
+bool
+pool_has_servers(struct pool *pool)
+{
+    return permits_used(&pool->servers) >
+           atomic_load_explicit(&pool->opening, memory_order_relaxed) +
+               atomic_load_explicit(&pool->dedicated, memory_order_relaxed);
+}
+
 /* Whether nothing but failed logins is to be had here: no server, and the last attempt hopeless. */
-static bool
+bool
 shard_is_hopeless(const struct shard *shard)
 {
-    return shard->failing && shard->error.hopeless &&
-           permits_used(&shard->pool->servers) <=
-               atomic_load_explicit(&shard->pool->opening, memory_order_relaxed) &&
+    return shard->failing && shard->error.hopeless && !pool_has_servers(shard->pool) &&
            loop_now(shard->worker->loop) < shard->retry_at;
+}
+
+/*
+ * How long a client may wait, 0 is for ever, and what it is told then. A query that may not run for
+ * longer than query_timeout is not waited for any longer either, as with PgBouncer.
+ */
+static usec_t
+shard_patience(const struct shard *shard, struct refusal *ret_refusal)
+{
+    const struct policy *const policy = shard->policy;
+
+    if (policy->query_timeout != 0 &&
+        (policy->query_wait_timeout == 0 || policy->query_timeout <= policy->query_wait_timeout)) {
+        *ret_refusal = (struct refusal){.reason = CLOSE_QUERY_TIMEOUT, .message = "query_timeout"};
+        return policy->query_timeout;
+    }
+    *ret_refusal = (struct refusal){.reason = CLOSE_QUERY_WAIT_TIMEOUT};
+    return policy->query_wait_timeout;
 }
 
 /* When the next thing happens to the waiter: notice, timeout, or the reserve is opened for it. */
@@ -51,10 +77,10 @@ static usec_t
 waiter_next(const struct shard *shard, const struct waiter *waiter)
 {
     const struct policy *const policy = shard->policy;
-    usec_t next = USEC_NEVER;
+    struct refusal refusal;
+    const usec_t patience = shard_patience(shard, &refusal);
+    usec_t next = patience != 0 ? waiter->since + patience : USEC_NEVER;
 
-    if (policy->query_wait_timeout != 0)
-        next = waiter->since + policy->query_wait_timeout;
     if (policy->query_wait_notify != 0 && !waiter->notified)
         next = MIN(next, waiter->since + policy->query_wait_notify);
     if (policy->reserve > 0 && policy->reserve_timeout != 0) {
@@ -162,6 +188,17 @@ shard_is_wanted_elsewhere(const struct shard *shard)
            permits_contended(&shard->pool->user->servers);
 }
 
+/* A client that needs a permit for a server of its own was here before those who wait for any. */
+static bool
+shard_owes_room(const struct shard *shard)
+{
+    const struct waiter *const waiter =
+        list_entry(list_first(&shard->waiters), struct waiter, link);
+    const usec_t since = replication_claims_since(shard);
+
+    return since != 0 && (waiter == NULL || since <= waiter->since);
+}
+
 void
 pool_put(struct server *server)
 {
@@ -171,6 +208,10 @@ pool_put(struct server *server)
     if (reason != CLOSE_REASON_COUNT) {
         server_close(server, reason);
         shard_grow(shard);
+        return;
+    }
+    if (shard_owes_room(shard)) {
+        replication_make_room(server);
         return;
     }
     if (!list_empty(&shard->waiters)) {
@@ -215,7 +256,7 @@ shard_shortage(const struct shard *shard)
     const size_t supply = shard->opening + shard->checking + (shard->asking ? 1 : 0);
     size_t demand = shard->waiter_count;
 
-    if (!list_empty(&shard->welcoming) && shard->server_count == 0)
+    if (!list_empty(&shard->welcoming) && shard->server_count == shard->dedicated_count)
         demand = MAX(demand, 1);
     return demand > supply ? demand - supply : 0;
 }
@@ -225,9 +266,10 @@ static bool
 shard_is_below_minimum(const struct shard *shard)
 {
     const struct pool *const pool = shard->pool;
+    const struct policy *const policy = shard->policy;
 
-    return permits_used(&pool->servers) < shard->policy->min_size && shard == pool->shards[0] &&
-           (pool->forced_user || !list_empty(&shard->clients));
+    return permits_used(&pool->servers) < policy->min_size && shard == pool->shards[0] &&
+           (!list_empty(&shard->clients) || str_eq(policy->forced_user, pool->user->name));
 }
 
 /* One more server for a waiter, by whatever way is the cheapest. */
@@ -242,7 +284,7 @@ shard_supply(struct shard *shard)
     }
     if (!sharing_is_alone(shard) && sharing_ask(shard))
         return WAIT_NONE;
-    return shard_open_server(shard);
+    return shard_open_server(shard, NULL);
 }
 
 /* A pause will be over some day; the pause of a shutdown will not. */
@@ -252,8 +294,10 @@ shard_wait_paused(struct shard *shard)
     const struct refusal refusal = {.reason = CLOSE_SERVER_SHUTDOWN};
 
     shard->cause = WAIT_PAUSED;
-    if (engine_shutdown_mode(shard->pool->engine) == ENGINE_WAIT_FOR_SERVERS)
+    if (engine_shutdown_mode(shard->pool->engine) == ENGINE_WAIT_FOR_SERVERS) {
         shard_refuse_all(shard, &refusal);
+        replication_refuse_all(shard, &refusal);
+    }
 }
 
 void
@@ -277,10 +321,11 @@ shard_grow_now(struct shard *shard)
         shard_remove_idle(shard, server);
         shard_grant(shard, server);
     }
+    replication_serve(shard);
     while (cause == WAIT_NONE && shard_shortage(shard) > 0)
         cause = shard_supply(shard);
     while (cause == WAIT_NONE && shard_is_below_minimum(shard))
-        cause = shard_open_server(shard);
+        cause = shard_open_server(shard, NULL);
     if (cause == WAIT_NONE)
         cause = shard->opening > 0 ? WAIT_CONNECTING : WAIT_CHECKING;
     shard->cause = cause;
@@ -295,21 +340,25 @@ shard_grow_now(struct shard *shard)
 static void
 shard_expire(struct shard *shard, usec_t now)
 {
-    const usec_t timeout = shard->policy->query_wait_timeout;
+    struct refusal refusal;
+    const usec_t timeout = shard_patience(shard, &refusal);
     struct waiter *waiter;
 
     while (timeout != 0 &&
            (waiter = list_entry(list_first(&shard->waiters), struct waiter, link)) != NULL &&
            waiter->since + timeout <= now) {
-        char detail[256];
+        char detail[512], limit[UNITS_TEXT_MAX];
         const struct pool *const pool = shard->pool;
-        const struct refusal refusal = {.reason = CLOSE_QUERY_WAIT_TIMEOUT, .detail = detail};
 
+        refusal.detail = detail;
         (void)snprintf(detail, sizeof detail,
-                       "Waited %.1f s for a server of pool %s/%s (%u of %u in use): %s.",
+                       "Waited %.1f s for a server of pool %s/%s (%u of %u in use): %s. "
+                       "%s is %s s.",
                        (double)(now - waiter->since) / USEC_PER_SEC, pool->database->name,
                        pool->user->name, permits_used(&pool->servers), shard->policy->size,
-                       wait_cause_text(shard->cause));
+                       wait_cause_text(shard->cause),
+                       refusal.message != NULL ? "query_timeout" : "query_wait_timeout",
+                       units_format_duration(limit, timeout));
         waiter_unlink(shard, waiter);
         waiter->ops->refused(waiter, &refusal);
     }
@@ -378,8 +427,9 @@ shard_tick(void *arg)
     shard_grow_now(shard);
     sharing_offer(shard);
     next = MIN(shard_next_of_waiters(shard), shard_next_of_servers(shard));
-    if (shard->retry_at > now && (!list_empty(&shard->waiters) || !list_empty(&shard->welcoming) ||
-                                  shard_is_below_minimum(shard)))
+    if (shard->retry_at > now &&
+        (!list_empty(&shard->waiters) || !list_empty(&shard->welcoming) ||
+         !list_empty(&shard->replications) || shard_is_below_minimum(shard)))
         next = MIN(next, shard->retry_at);
     /* What could not be done now is tried again, but not in a hurry. */
     shard_schedule(shard, next <= now ? now + 100 * MSEC : next);

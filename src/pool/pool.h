@@ -31,8 +31,10 @@
 
 struct credential;
 struct engine;
+struct familiar;
 struct opening;
 struct policy;
+struct replication;
 struct server;
 struct settings;
 struct shard;
@@ -48,7 +50,12 @@ struct database {
     struct permits servers;
     struct permits clients;
     atomic_bool paused;
-    bool is_auto; /* made from the template; under the registry's mutex */
+    atomic_bool disabled; /* no new clients */
+    atomic_uint kills;    /* how often all that is in it was to be closed */
+    /* Under the registry's mutex: */
+    bool is_auto;   /* made from the template */
+    unsigned pools; /* of it, those that are leaving included */
+    usec_t used_at; /* the main loop's time, when it was last seen in use; 0: not yet */
 };
 
 struct user {
@@ -66,7 +73,6 @@ struct pool {
     struct database *database; /* borrowed, as the next */
     struct user *user;
     struct permits servers;
-    bool forced_user;              /* the entry names the user: min_pool_size needs no client */
     pthread_mutex_t mutex;         /* for policy, welcome and credential */
     struct policy *policy;         /* a reference: what new shards begin with */
     struct settings *welcome;      /* a reference, or NULL: what the newest server login reported */
@@ -74,8 +80,15 @@ struct pool {
     struct shard *shards[POOL_SHARDS_MAX]; /* owned; [0, shard_count) never change */
     atomic_uint shard_count;
     atomic_uint opening;     /* connections being opened */
+    atomic_uint closing;     /* servers that are on their way out: their permits come back */
+    atomic_uint dedicated;   /* servers of replication clients: of no use to anybody else */
     atomic_bool refused;     /* the server did not take what it was last logged in to with */
     atomic_uint next_target; /* of the policy's targets: whose turn it is */
+    atomic_uint holds;       /* who has found it: clients, and questions to its servers */
+    /* Under the registry's mutex: */
+    usec_t used_at;   /* as of a database */
+    struct list link; /* in registry->leaving, then in no map */
+    unsigned staying; /* shards that have not left yet; 0 before they are told to */
 };
 
 /* Why a waiter waits; what the notice, the timeout's detail and SHOW say. */
@@ -95,6 +108,7 @@ struct shard {
     struct list link;       /* in its worker */
     struct message message; /* for its first arrival at the worker, and to grow later */
     struct message evict_message;
+    struct message leave_message;
     atomic_bool evict_posted;   /* shared */
     struct pool *pool;          /* borrowed */
     struct worker *worker;      /* borrowed */
@@ -109,16 +123,23 @@ struct shard {
     struct list clients;            /* struct client, logged in or waiting for the welcome */
     struct list welcoming;          /* struct client in CLIENT_WELCOME */
     struct list openings;           /* struct opening */
+    struct list replications;       /* struct replication, oldest first */
     struct lookups lookups;
-    unsigned opening;
-    unsigned checking; /* servers being checked or reset: they come back soon */
+    struct familiar *familiar; /* owned; NULL until it is needed */
+    unsigned opening;          /* for whoever wants one, as the next */
+    unsigned checking;         /* servers being checked or reset: they come back soon */
+    unsigned dedicated_opening;
     unsigned server_count;
+    unsigned dedicated_count; /* how many of them are those of replication clients */
     unsigned waiter_count;
-    enum wait_cause cause; /* of all its waiters */
-    struct timer *timer;   /* owned; the next deadline of anything here */
-    usec_t timer_at;       /* USEC_NEVER: not running */
+    enum wait_cause cause;             /* of all its waiters */
+    enum wait_cause replication_cause; /* of all in replications */
+    bool making_room;                  /* a server is being closed for the first of these */
+    struct timer *timer;               /* owned; the next deadline of anything here */
+    usec_t timer_at;                   /* USEC_NEVER: not running */
     struct permit_wait pool_wait, database_wait, user_wait;
     struct backend_error error; /* of the last failed connect */
+    unsigned kills;             /* of its database, as far as they have been done here */
     bool failing;               /* the last connect failed */
     usec_t retry_at;
     bool grow_deferred;
@@ -158,6 +179,9 @@ struct waiter {
     bool notified;
 };
 
+/* Whether nothing but failed logins is to be had now: then pool_refusal tells why. */
+bool shard_is_hopeless(const struct shard *shard);
+
 enum acquire { ACQUIRE_GRANTED, ACQUIRE_QUEUED, ACQUIRE_REFUSED };
 
 /*
@@ -181,6 +205,8 @@ void shard_grow(struct shard *shard);
 void shard_grow_now(struct shard *shard);
 /* See to it that shard_tick comes at that time, or earlier. */
 void shard_schedule(struct shard *shard, usec_t at);
+/* Whether there is any server but those of replication clients. */
+bool pool_has_servers(struct pool *pool);
 /* Whether no server may be assigned now. */
 bool shard_is_paused(const struct shard *shard);
 /* The idle lists, with what is published of them. */
@@ -191,6 +217,8 @@ struct server *shard_longest_idle(const struct shard *shard);
 void shard_trim(struct shard *shard);
 /* Pause, resume, a new policy: look at everything again. */
 void shard_review(struct shard *shard);
+/* The host's name leads to the address no more: its servers go when they are free. */
+void shard_leave_address(struct shard *shard, const char *host, const char *address);
 /* The policy that the pool has now, should it still be on its way. */
 void shard_take_policy(struct shard *shard);
 void shard_close_clients(struct shard *shard, enum close_reason reason);
@@ -199,8 +227,12 @@ void shard_stop(struct shard *shard);
 /* A server's permits come back. */
 void shard_return_lease(struct shard *shard);
 
-/* opening.c: one more server, with permits for it. */
-enum wait_cause shard_open_server(struct shard *shard);
+/* opening.c: one more server, with permits for it; for that client alone, unless it is NULL. */
+enum wait_cause shard_open_server(struct shard *shard, struct replication *replication);
+/* The client has left. */
+void opening_forget(struct opening *opening);
+/* After an error that may be over later. */
+void shard_back_off(struct shard *shard, const struct backend_error *error);
 void opening_abandon_all(struct shard *shard);
 /* A server of this shard has proved itself: its parameters are the pool's welcome. */
 void shard_welcome(struct shard *shard, struct settings *settings);

@@ -4,9 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cleanup.h"
 #include "hash.h"
 #include "pg.h"
 #include "requests.h"
+#include "shape.h"
 #include "statement.h"
 
 static bool
@@ -48,6 +50,8 @@ prepared_find(const struct prepared_names *names, const char *text, size_t len)
 
     if (names == NULL)
         return NULL;
+    if (len == 0)
+        return names->unnamed;
     return map_entry(map_get(&names->map, hash_bytes(text, key.len), &key), struct prepared_name,
                      node);
 }
@@ -80,10 +84,14 @@ prepared_add_name(struct prepared_names **names, const char *text, size_t len,
         return -ENOMEM;
     name->len = (uint8_t)len;
     memcpy(name->text, text, len);
-    if (map_add(&(*names)->map, &name->node, hash_bytes(text, len)) < 0) {
+    if (len == 0) {
+        (*names)->unnamed = name;
+    } else if (map_add(&(*names)->map, &name->node, hash_bytes(text, len)) < 0) {
         free(name);
         return -ENOMEM;
     }
+    (*names)->last_number += (*names)->last_number < UINT16_MAX ? 1 : 2; /* 0 means nothing */
+    name->number = (*names)->last_number;
     *ret_name = name;
     return 0;
 }
@@ -99,26 +107,37 @@ prepared_free_name(struct prepared_name *name)
 void
 prepared_drop_name(struct prepared_names *names, struct prepared_name *name)
 {
-    if (name->changes.count > 0 || name->now != NULL)
+    if (name->changes.count > 0 || name->now != NULL || name == names->unnamed)
         return;
     map_remove(&names->map, &name->node);
     prepared_free_name(name);
 }
 
-const struct prepared_name *
-prepared_name_of(const struct prepared_names *names, const char *server_name, size_t len)
+static bool
+prepared_means(const struct prepared_name *name, const char *server_name, size_t len)
 {
+    return (name->now != NULL && prepared_has_server_name(name->now, server_name, len)) ||
+           (name->then != NULL && prepared_has_server_name(name->then, server_name, len));
+}
+
+const struct prepared_name *
+prepared_name_of(const struct prepared_names *names, uint16_t number, const char *server_name,
+                 size_t len)
+{
+    const struct prepared_name *found = NULL;
+
     if (names == NULL)
         return NULL;
+    if (names->unnamed != NULL && prepared_means(names->unnamed, server_name, len))
+        found = names->unnamed;
     for (struct map_node *node = map_first(&names->map); node != NULL;
          node = map_next(&names->map, node)) {
         const struct prepared_name *const name = container_of(node, struct prepared_name, node);
 
-        if ((name->now != NULL && prepared_has_server_name(name->now, server_name, len)) ||
-            (name->then != NULL && prepared_has_server_name(name->then, server_name, len)))
-            return name;
+        if ((found == NULL || name->number == number) && prepared_means(name, server_name, len))
+            found = name;
     }
-    return NULL;
+    return found;
 }
 
 static void
@@ -130,15 +149,148 @@ prepared_set_name(struct statement **where, struct statement *statement)
     statement_unref(before);
 }
 
+void
+prepared_tell(struct prepared_names *names, struct statement *statement)
+{
+    if (prepared_was_told(names, statement))
+        return;
+    prepared_set_name(&names->told[names->told_next], statement);
+    names->told_next = (names->told_next + 1) % PREPARED_TOLD_MAX;
+}
+
+static void
+prepared_tell_if(struct prepared_names *names, const struct prepared_name *name, uint16_t number)
+{
+    if (name->number == number && name->then != NULL)
+        prepared_tell(names, name->then);
+}
+
+void
+prepared_tell_numbered(struct prepared_names *names, uint16_t number)
+{
+    struct map_node *node = names != NULL ? map_first(&names->map) : NULL;
+
+    if (prepared_unnamed(names) != NULL)
+        prepared_tell_if(names, names->unnamed, number);
+    for (; node != NULL; node = map_next(&names->map, node))
+        prepared_tell_if(names, container_of(node, struct prepared_name, node), number);
+}
+
+bool
+prepared_was_told(const struct prepared_names *names, const struct statement *statement)
+{
+    for (size_t i = 0; i < PREPARED_TOLD_MAX; i++) {
+        if (names->told[i] == statement)
+            return true;
+    }
+    return false;
+}
+
+void
+prepared_tell_no_more(struct prepared_names *names, const struct statement *statement)
+{
+    for (size_t i = 0; i < PREPARED_TOLD_MAX; i++) {
+        if (names->told[i] == statement)
+            prepared_set_name(&names->told[i], NULL);
+    }
+}
+
+/* What it counts; of those without a name a client has one. */
+static size_t
+prepared_size(const struct prepared_name *name, const struct statement *statement)
+{
+    return name->len > 0 && statement != NULL ? statement_size(statement) : 0;
+}
+
+/* `then`. */
+static void
+prepared_expect_name(struct prepared_names *names, struct prepared_name *name,
+                     struct statement *statement, bool is_here, uint64_t shape)
+{
+    name->then_here = is_here;
+    name->shape = shape;
+    if (statement == name->then)
+        return;
+    names->bytes += prepared_size(name, statement) - prepared_size(name, name->then);
+    prepared_set_name(&name->then, statement);
+}
+
+/* `now`. */
+static void
+prepared_is_named(struct prepared_name *name, struct statement *statement, bool is_here,
+                  uint64_t shape)
+{
+    name->now_here = is_here;
+    name->now_shape = shape;
+    if (statement != name->now)
+        prepared_set_name(&name->now, statement);
+}
+
 /* Nothing is on its way any more: what is certain is all there is. */
 static void
 prepared_settle_name(struct prepared_names *names, struct prepared_name *name)
 {
     if (name->changes.count > 0)
         return;
-    if (name->then != name->now)
-        prepared_set_name(&name->then, name->now);
+    prepared_expect_name(names, name, name->now, name->now_here, name->now_shape);
     prepared_drop_name(names, name);
+}
+
+static void
+prepared_forget_name(struct prepared_names *names, struct prepared_name *name)
+{
+    prepared_is_named(name, NULL, false, SHAPE_UNKNOWN);
+    prepared_settle_name(names, name);
+}
+
+int
+prepared_finish_name(struct prepared_names *names, struct prepared_name *name)
+{
+    struct statement *finished;
+    int r;
+
+    if (!statement_is_draft(name->then))
+        return 0;
+    r = statement_finish(name->then, &finished);
+    if (r < 0)
+        return r;
+    if (name->now == name->then)
+        prepared_is_named(name, finished, name->now_here, name->now_shape);
+    prepared_expect_name(names, name, finished, name->then_here, name->shape);
+    statement_unref(finished);
+    return 0;
+}
+
+void
+prepared_learn_rows(struct prepared_name *name, const struct statement *statement, uint64_t shape)
+{
+    if (name->now == statement)
+        name->now_shape = shape;
+    /* A change on its way came behind the question. */
+    if (name->changes.count == 0 && name->then == statement)
+        name->shape = shape;
+}
+
+void
+prepared_set_unnamed(struct prepared_names *names, struct statement *statement, bool is_here)
+{
+    prepared_is_named(names->unnamed, statement, is_here, SHAPE_UNKNOWN);
+    prepared_settle_name(names, names->unnamed);
+}
+
+void
+prepared_fail_unnamed(struct prepared_names *names)
+{
+    prepared_forget_name(names, names->unnamed);
+}
+
+void
+prepared_leave_unnamed(struct prepared_names *names)
+{
+    if (names == NULL || names->unnamed == NULL)
+        return;
+    names->unnamed->now_here = false;
+    names->unnamed->then_here = false;
 }
 
 void
@@ -152,9 +304,15 @@ prepared_forget_names(struct prepared_names *names)
         struct prepared_name *const name = container_of(node, struct prepared_name, node);
 
         next = map_next(&names->map, node);
-        prepared_set_name(&name->now, NULL);
-        prepared_settle_name(names, name);
+        prepared_forget_name(names, name);
     }
+}
+
+bool
+prepared_is_full(const struct prepared_names *names, const struct statement *statement)
+{
+    return names != NULL && (map_count(&names->map) >= PREPARED_NAMES_MAX ||
+                             names->bytes + statement_size(statement) > PREPARED_BYTES_MAX);
 }
 
 unsigned
@@ -174,7 +332,13 @@ prepared_free_names(struct prepared_names *names)
         next = map_next(&names->map, node);
         prepared_free_name(container_of(node, struct prepared_name, node));
     }
+    for (size_t i = 0; i < PREPARED_TOLD_MAX; i++)
+        statement_unref(names->told[i]);
     map_done(&names->map);
+    if (names->unnamed != NULL)
+        prepared_free_name(names->unnamed);
+    free(names->spare);
+    free(names->spare_lesson);
     free(names);
 }
 
@@ -295,15 +459,15 @@ prepared_forget(struct prepared_set *set)
 }
 
 void
-prepared_doubt(struct prepared_set *set)
+prepared_doubt(struct prepared_set *set, bool with_others)
 {
     struct prepared_entry *entry;
 
     if (set == NULL)
         return;
-    set->is_doubtful = true;
+    set->is_doubtful = set->is_doubtful || with_others;
     LIST_FOREACH (entry, &set->order, link)
-        entry->is_stale = true;
+        entry->is_stale = entry->is_stale || entry->changes.count == 0 || with_others;
 }
 
 unsigned
@@ -342,6 +506,34 @@ prepared_begin(struct prepared_changes *changes, const struct requests *requests
     changes->segment = requests->segment;
 }
 
+/* One is kept for each client: so a change now and then needs no memory. */
+static struct prepared_op *
+prepared_new_op(struct prepared_names *names)
+{
+    if (names != NULL && names->spare != NULL)
+        return TAKE(names->spare);
+    return malloc(sizeof(struct prepared_op));
+}
+
+static void
+prepared_free_op(struct prepared_names *names, struct prepared_op *op)
+{
+    if (names != NULL && names->spare == NULL)
+        names->spare = op;
+    else
+        free(op);
+}
+
+static void
+prepared_make(struct prepared_entry *entry, uint64_t owner)
+{
+    entry->owner = owner;
+    entry->shape = SHAPE_UNKNOWN;
+    entry->made++;
+    entry->is_stale = false;
+    entry->is_asked = false;
+}
+
 static void
 prepared_resolve(struct request_op *request, enum request_outcome outcome)
 {
@@ -352,23 +544,30 @@ prepared_resolve(struct request_op *request, enum request_outcome outcome)
         change->entry->changes.count--;
         if (outcome == REQUEST_DONE)
             change->entry->now = change->adds;
+        else if (change->adds) /* what is there, if anything is, is not what was to be */
+            change->entry->is_stale = true;
         prepared_settle(change->set, change->entry);
     }
     if (change->name != NULL) {
         change->name->changes.count--;
         if (outcome == REQUEST_DONE)
-            prepared_set_name(&change->name->now, change->statement);
+            prepared_is_named(change->name, change->statement, change->is_here, SHAPE_UNKNOWN);
+        else if (outcome == REQUEST_FAILED && change->name->len == 0)
+            /* the unnamed one went first */
+            prepared_is_named(change->name, NULL, false, SHAPE_UNKNOWN);
         prepared_settle_name(change->names, change->name);
     }
+    if (change->barriers != NULL)
+        (*change->barriers)--;
     statement_unref(change->statement);
-    free(op);
+    prepared_free_op(change->names, op);
 }
 
 int
 prepared_push(struct requests *requests, char type, int action,
               const struct prepared_change *change)
 {
-    struct prepared_op *const op = malloc(sizeof *op);
+    struct prepared_op *const op = prepared_new_op(change->names);
     int r;
 
     if (op == NULL)
@@ -377,14 +576,18 @@ prepared_push(struct requests *requests, char type, int action,
     op->change = *change;
     if (change->statement != NULL)
         statement_ref(change->statement);
+    if (change->barriers != NULL)
+        (*change->barriers)++;
     if (change->entry != NULL) {
         prepared_begin(&change->entry->changes, requests);
         prepared_expect(change->set, change->entry, change->adds);
-        change->entry->is_stale = false;
+        if (change->adds)
+            prepared_make(change->entry, change->owner);
     }
     if (change->name != NULL) {
         prepared_begin(&change->name->changes, requests);
-        prepared_set_name(&change->name->then, change->statement);
+        prepared_expect_name(change->names, change->name, change->statement, change->is_here,
+                             SHAPE_UNKNOWN);
     }
     r = requests_push_op(requests, type, (enum request_action)action, &op->request);
     if (r < 0)
@@ -394,79 +597,10 @@ prepared_push(struct requests *requests, char type, int action,
     return r;
 }
 
-struct prepared_barrier {
-    struct request_op request;
-    unsigned *barriers;
-};
-
-static void
-prepared_end_barrier(struct request_op *request, enum request_outcome outcome)
-{
-    struct prepared_barrier *const barrier =
-        container_of(request, struct prepared_barrier, request);
-
-    (void)outcome;
-    (*barrier->barriers)--;
-    free(barrier);
-}
-
-int
-prepared_push_barrier(struct requests *requests, unsigned *barriers)
-{
-    struct prepared_barrier *const barrier = malloc(sizeof *barrier);
-    int r;
-
-    if (barrier == NULL)
-        return -ENOMEM;
-    *barrier = (struct prepared_barrier){.request = {.resolve = prepared_end_barrier},
-                                         .barriers = barriers};
-    (*barriers)++;
-    r = requests_push_op(requests, FRONTEND_QUERY, REQUEST_FORWARD, &barrier->request);
-    if (r < 0)
-        prepared_end_barrier(&barrier->request, REQUEST_SKIPPED);
-    return r;
-}
-
-/* Only to remember the name: two names may mean the same statement, and the error says which. */
-struct prepared_refusal {
-    struct request_op request;
-    uint8_t len;
-    char text[PREPARED_NAME_LEN];
-};
-
-static void
-prepared_forget_refusal(struct request_op *request, enum request_outcome outcome)
-{
-    (void)outcome;
-    free(container_of(request, struct prepared_refusal, request));
-}
-
-int
-prepared_push_refused(struct requests *requests, const struct prepared_name *name)
-{
-    struct prepared_refusal *const refusal = malloc(sizeof *refusal);
-    int r;
-
-    if (refusal == NULL)
-        return -ENOMEM;
-    refusal->request = (struct request_op){.resolve = prepared_forget_refusal};
-    refusal->len = name->len;
-    memcpy(refusal->text, name->text, name->len);
-    r = requests_push_op(requests, FRONTEND_PARSE, REQUEST_REFUSED, &refusal->request);
-    if (r < 0)
-        free(refusal);
-    return r;
-}
-
 bool
-prepared_refused_name(const struct requests *requests, const char **ret_text, size_t *ret_len)
+prepared_changes_now(const struct requests *requests)
 {
-    const struct prepared_refusal *refusal;
-
-    if (requests_action(requests) != REQUEST_REFUSED)
-        return false;
-    refusal = container_of(list_first(&requests->ops), struct prepared_refusal, request.link);
-    *ret_text = refusal->text;
-    *ret_len = refusal->len;
-    return true;
+    return requests_head_has_op(requests) &&
+           list_entry(list_first(&requests->ops), struct request_op, link)->resolve ==
+               prepared_resolve;
 }

@@ -50,10 +50,11 @@ registry_init(struct registry *registry, struct engine *engine)
     map_init(&registry->databases, database_has_name);
     map_init(&registry->users, user_has_name);
     map_init(&registry->pools, pool_has_key);
+    list_init(&registry->leaving);
 }
 
-static void
-pool_free(struct pool *pool)
+void
+registry_free_pool(struct pool *pool)
 {
     for (unsigned i = 0; i < atomic_load(&pool->shard_count); i++)
         shard_free(pool->shards[i]);
@@ -63,6 +64,21 @@ pool_free(struct pool *pool)
     permits_done(&pool->servers);
     (void)pthread_mutex_destroy(&pool->mutex);
     free(pool);
+}
+
+void
+registry_free_database(struct database *database)
+{
+    permits_done(&database->servers);
+    permits_done(&database->clients);
+    free(database->name);
+    free(database);
+}
+
+void
+registry_release_pool(struct pool *pool)
+{
+    atomic_fetch_sub(&pool->holds, 1);
 }
 
 /* All elements of a map; body may free the element. */
@@ -78,16 +94,14 @@ registry_done(struct registry *registry)
     struct pool *pool;
     struct database *database;
     struct user *user;
+    struct list *link;
 
     MAP_FOREACH_SAFE(pool, &registry->pools, struct pool)
-    pool_free(pool);
+    registry_free_pool(pool);
+    while ((link = list_pop(&registry->leaving)) != NULL)
+        registry_free_pool(container_of(link, struct pool, link));
     MAP_FOREACH_SAFE(database, &registry->databases, struct database)
-    {
-        permits_done(&database->servers);
-        permits_done(&database->clients);
-        free(database->name);
-        free(database);
-    }
+    registry_free_database(database);
     MAP_FOREACH_SAFE(user, &registry->users, struct user)
     {
         permits_done(&user->servers);
@@ -166,7 +180,8 @@ registry_user_locked(struct registry *registry, const char *name)
     return user;
 }
 
-/* The worker without a shard of this pool that has the least to do; NULL: all have one. */
+/* The worker without a shard of this pool that has the least to do; NULL: all have one. The pool is
+ * entered already. */
 static struct worker *
 registry_pick_worker(const struct registry *registry, const struct pool *pool)
 {
@@ -178,7 +193,7 @@ registry_pick_worker(const struct registry *registry, const struct pool *pool)
     for (unsigned i = 0; i < engine->worker_count; i++) {
         /* Pools are dealt out in turn; only a busy worker is passed over. */
         struct worker *const worker =
-            &engine->workers[(map_count(&registry->pools) + i) % engine->worker_count];
+            &engine->workers[(map_count(&registry->pools) - 1 + i) % engine->worker_count];
         const unsigned load = loop_load(worker->loop) / 200;
         bool taken = false;
 
@@ -197,7 +212,7 @@ registry_add_shard_locked(struct registry *registry, struct pool *pool)
 {
     const unsigned count = atomic_load(&pool->shard_count);
     struct worker *const worker =
-        count < POOL_SHARDS_MAX ? registry_pick_worker(registry, pool) : NULL;
+        count < POOL_SHARDS_MAX && pool->staying == 0 ? registry_pick_worker(registry, pool) : NULL;
 
     if (worker == NULL || shard_new(pool, worker, &pool->shards[count]) < 0)
         return false;
@@ -220,17 +235,20 @@ registry_new_pool_locked(struct registry *registry, struct config *config,
     pool->engine = registry->engine;
     pool->database = database;
     pool->user = user;
-    pool->forced_user = entry->user != NULL;
     if (policy_new(config, entry, database->name, user->name, NULL, NULL, &pool->policy) < 0 ||
-        !registry_add_shard_locked(registry, pool) ||
         map_add(&registry->pools, &pool->node, hash) < 0) {
-        /* A shard on its way to its worker cannot be called back. */
-        if (atomic_load(&pool->shard_count) == 0)
-            pool_free(pool);
+        registry_free_pool(pool);
+        return NULL;
+    }
+    /* A shard on its way to its worker cannot be called back: this comes last. */
+    if (!registry_add_shard_locked(registry, pool)) {
+        map_remove(&registry->pools, &pool->node);
+        registry_free_pool(pool);
         return NULL;
     }
     for (int i = 1; i < shards; i++)
         (void)registry_add_shard_locked(registry, pool);
+    database->pools++;
     return pool;
 }
 
@@ -264,6 +282,8 @@ registry_find_pool(struct registry *registry, struct config *config, const char 
     pool_user = entry->user != NULL ? registry_user_locked(registry, entry->user) : user;
     if (database != NULL && user != NULL && pool_user != NULL)
         pool = registry_pool_locked(registry, config, entry, database, pool_user);
+    if (pool != NULL)
+        atomic_fetch_add(&pool->holds, 1);
     (void)pthread_mutex_unlock(&registry->mutex);
     if (pool == NULL)
         return -ENOMEM;
@@ -327,9 +347,10 @@ registry_evict(struct registry *registry, const struct pool *asker, const struct
         if (pool != asker && (pool->database == database || pool->user == user))
             best = pool_longest_idle(pool, best);
     }
-    (void)pthread_mutex_unlock(&registry->mutex);
+    /* Still under the mutex: else its pool might have left meanwhile. */
     if (best != NULL && !atomic_exchange(&best->evict_posted, true))
         loop_post(best->worker->loop, &best->evict_message);
+    (void)pthread_mutex_unlock(&registry->mutex);
 }
 
 int
@@ -344,6 +365,10 @@ registry_open_minimum(struct registry *registry, struct config *config)
 
         if (entry->user != NULL && config_min_pool_size(config, entry) > 0)
             r = registry_find_pool(registry, config, entry->name, entry->user, &pool, &user);
+        else
+            continue;
+        if (r == 0)
+            registry_release_pool(pool);
     }
     return r;
 }
@@ -375,9 +400,12 @@ pool_set_credential(struct pool *pool, struct credential *credential)
     atomic_store(&pool->refused, false);
 }
 
-/* Works out the policy anew, under both mutexes. It stays as it is when memory has run out. */
+/*
+ * Works out the policy anew, under both mutexes; is_obsolete: the servers that there are go,
+ * whether they fit or not. It stays as it is when memory has run out.
+ */
 static void
-registry_renew_policy(struct pool *pool, struct config *config)
+registry_renew_policy(struct pool *pool, struct config *config, bool is_obsolete)
 {
     const struct config_database *const entry = registry_entry(config, pool->database->name);
     struct policy *policy;
@@ -385,11 +413,14 @@ registry_renew_policy(struct pool *pool, struct config *config)
     if (entry == NULL) /* in the file no more */
         return;
     if (policy_new(config, entry, pool->database->name, pool->user->name, pool->credential,
-                   pool->policy, &policy) == 0)
-        pool_set_policy(pool, policy);
-    else
+                   pool->policy, &policy) < 0) {
         log_error("%s/%s: no memory to reload, the pool keeps its configuration",
                   pool->database->name, pool->user->name);
+        return;
+    }
+    if (is_obsolete)
+        policy->generation = pool->policy->generation + 1;
+    pool_set_policy(pool, policy);
 }
 
 static const char *
@@ -409,7 +440,7 @@ registry_reload_pool(struct pool *pool, struct config *config)
     /* A secret that is new in the file is newer than the last login. */
     if (!str_eq(secret_in_file(pool->policy->config, user), secret_in_file(config, user)))
         pool_set_credential(pool, NULL);
-    registry_renew_policy(pool, config);
+    registry_renew_policy(pool, config, false);
     (void)pthread_mutex_unlock(&pool->mutex);
 }
 
@@ -443,7 +474,7 @@ registry_learn_credential(struct registry *registry, struct pool *pool,
     (void)pthread_mutex_lock(&registry->mutex); /* no shard is to come in between */
     (void)pthread_mutex_lock(&pool->mutex);
     pool_set_credential(pool, credential);
-    registry_renew_policy(pool, pool->policy->config);
+    registry_renew_policy(pool, pool->policy->config, false);
     (void)pthread_mutex_unlock(&pool->mutex);
     (void)pthread_mutex_unlock(&registry->mutex);
 }
@@ -456,6 +487,23 @@ registry_reload(struct registry *registry, struct config *config)
     (void)pthread_mutex_lock(&registry->mutex);
     MAP_FOREACH_SAFE(pool, &registry->pools, struct pool)
     registry_reload_pool(pool, config);
+    (void)pthread_mutex_unlock(&registry->mutex);
+}
+
+void
+registry_reconnect(struct registry *registry, const struct database *database)
+{
+    struct pool *pool;
+
+    (void)pthread_mutex_lock(&registry->mutex);
+    MAP_FOREACH_SAFE(pool, &registry->pools, struct pool)
+    {
+        if (database != NULL && pool->database != database)
+            continue;
+        (void)pthread_mutex_lock(&pool->mutex);
+        registry_renew_policy(pool, pool->policy->config, true);
+        (void)pthread_mutex_unlock(&pool->mutex);
+    }
     (void)pthread_mutex_unlock(&registry->mutex);
 }
 
@@ -504,5 +552,16 @@ registry_each_database(struct registry *registry, void (*fn)(struct database *da
     (void)pthread_mutex_lock(&registry->mutex);
     MAP_FOREACH_SAFE(database, &registry->databases, struct database)
     fn(database, arg);
+    (void)pthread_mutex_unlock(&registry->mutex);
+}
+
+void
+registry_each_user(struct registry *registry, void (*fn)(struct user *user, void *arg), void *arg)
+{
+    struct user *user;
+
+    (void)pthread_mutex_lock(&registry->mutex);
+    MAP_FOREACH_SAFE(user, &registry->users, struct user)
+    fn(user, arg);
     (void)pthread_mutex_unlock(&registry->mutex);
 }

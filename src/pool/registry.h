@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "list.h"
 #include "map.h"
 
 struct config;
@@ -29,6 +30,7 @@ struct registry {
     struct map databases;
     struct map users;
     struct map pools;
+    struct list leaving; /* struct pool; see forget.h */
 };
 
 void registry_init(struct registry *registry, struct engine *engine);
@@ -39,11 +41,17 @@ bool registry_is_console(const char *database);
 /* The entry that serves database: its own, or the template. NULL when there is none. */
 const struct config_database *registry_entry(const struct config *config, const char *database);
 /*
- * The pool for a client who is `user` of `database`, made if need be. -ENOENT: no such database.
+ * The pool for a client who is `user` of `database`, made if need be, and held until
+ * registry_release_pool: meanwhile it is not forgotten. -ENOENT: no such database.
  * *ret_user is the client's own user, whom limits of clients are counted for.
  */
 int registry_find_pool(struct registry *registry, struct config *config, const char *database,
                        const char *user, struct pool **ret_pool, struct user **ret_user);
+/* Any thread. */
+void registry_release_pool(struct pool *pool);
+/* Nobody uses it any more; under the mutex, as the next. */
+void registry_free_pool(struct pool *pool);
+void registry_free_database(struct database *database);
 /*
  * The user has logged in with this (borrowed; NULL is nothing): the pool's new servers are logged
  * in to with it, unless the entry names the user.
@@ -61,6 +69,8 @@ void registry_evict(struct registry *registry, const struct pool *asker,
 int registry_open_minimum(struct registry *registry, struct config *config);
 /* Works out every pool's policy anew and sends it to its shards. */
 void registry_reload(struct registry *registry, struct config *config);
+/* The servers of database (NULL: of all) are obsolete: each goes when it is free. */
+void registry_reconnect(struct registry *registry, const struct database *database);
 struct database *registry_find_database(struct registry *registry, const char *name);
 /* The same, made if it has an entry. NULL: no entry, or no memory. */
 struct database *registry_need_database(struct registry *registry, struct config *config,
@@ -70,3 +80,5 @@ void registry_each_pool(struct registry *registry, void (*fn)(struct pool *pool,
                         void *arg);
 void registry_each_database(struct registry *registry,
                             void (*fn)(struct database *database, void *arg), void *arg);
+void registry_each_user(struct registry *registry, void (*fn)(struct user *user, void *arg),
+                        void *arg);

@@ -2,9 +2,6 @@
 
 #include <limits.h>
 
-#include "buf.h"
-#include "build.h"
-#include "cleanup.h"
 #include "client.h"
 #include "close_reason.h"
 #include "config.h"
@@ -13,31 +10,42 @@
 #include "pool.h"
 #include "relay_int.h"
 #include "server.h"
-#include "settings.h"
 #include "worker.h"
 
 /* What a waiting client may send ahead before it is read no more. */
 #define RELAY_PENDING_MAX (64 * 1024)
+
+/* The session keeps its server, but not one that must go and is not to wait for the session. */
+static bool
+relay_settle_session(struct server *server)
+{
+    if (likely(!server_is_obsolete(server)) || !server->shard->policy->fast_close)
+        return false;
+    server_close(server, CLOSE_DATABASE_CHANGED);
+    return true;
+}
 
 bool
 relay_settle(struct server *server)
 {
     const struct client *const client = server->client;
 
-    if (!server->ready || !framer_is_between(&server->framer))
+    if (!server_is_ready(server) || !framer_is_between(&server->framer))
         return false;
     if (server->ask != ASK_NOTHING) {
         server_ask_done(server);
         return true;
     }
-    if (client == NULL || client->passing)
+    if (client == NULL || client->passing || server_is_dedicated(server))
         return false;
-    if (unlikely(server->requests.doubt == REQUESTS_MAYBE_SYNCS)) {
+    if (server->status != READY_IDLE)
+        return false;
+    if (server->shard->policy->mode == POOL_SESSION)
+        return requests_are_certain(&server->requests) && relay_settle_session(server);
+    if (unlikely(!requests_are_certain(&server->requests))) {
         server_fence(server);
         return false;
     }
-    if (server->status != READY_IDLE || server->shard->policy->mode == POOL_SESSION)
-        return false;
     server_release(server);
     return true;
 }
@@ -82,25 +90,10 @@ relay_begin_query(struct client *client)
 void
 relay_begin(struct client *client, struct server *server)
 {
-    CLEANUP(buf_done) struct buf sql = BUF_INIT;
-    CLEANUP(buf_done) struct buf message = BUF_INIT;
-    int r = 0;
-
     client->server = server;
     server_link(server, client);
     client_set_state(client, CLIENT_ACTIVE);
-    if (likely(client->settings == server->settings))
-        return;
-    r = settings_diff_sql(server->settings, client->settings, &sql);
-    if (r == 0 && sql.len > 0) {
-        r = requests_push(&server->requests, FRONTEND_QUERY, REQUEST_SKIP);
-        if (r == 0)
-            r = msg_query(&message, sql.data);
-        server->syncing_settings = r == 0;
-        if (r == 0)
-            stream_send_copy(&server->stream, message.data, message.len);
-    }
-    if (r < 0)
+    if (unlikely(client->settings != server->settings) && relay_set_server(server) < 0)
         client_close(client, CLOSE_NO_MEMORY);
 }
 

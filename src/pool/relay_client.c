@@ -3,6 +3,7 @@
  * and which mean nothing.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "buf.h"
@@ -14,6 +15,7 @@
 #include "pg.h"
 #include "policy.h"
 #include "pool.h"
+#include "prepared.h"
 #include "relay.h"
 #include "relay_int.h"
 #include "server.h"
@@ -34,6 +36,20 @@ relay_closed(struct client *client, enum close_reason reason)
 {
     client_close(client, reason);
     return VERDICT_CLOSED;
+}
+
+/* A header that no message of this client can have. */
+static void
+relay_refuse_header(struct client *client, const char header[PG_HEADER_SIZE])
+{
+    const unsigned char *const bytes = (const unsigned char *)header;
+    struct refusal refusal = {.reason = CLOSE_BAD_PACKET};
+    char text[64];
+
+    (void)snprintf(text, sizeof text, "bad packet header: '%02x%02x%02x%02x%02x'", bytes[0],
+                   bytes[1], bytes[2], bytes[3], bytes[4]);
+    refusal.message = text;
+    client_refuse(client, &refusal);
 }
 
 static enum verdict
@@ -68,6 +84,8 @@ relay_skip(struct client *client, char type)
 
     if (client->skip == SKIP_MESSAGE) {
         client->skip = SKIP_NOTHING;
+        if (type == FRONTEND_QUERY && prepared_unnamed(client->names) != NULL)
+            prepared_set_unnamed(client->names, NULL, false);
         return VERDICT_DROP;
     }
     if (type != FRONTEND_SYNC)
@@ -87,8 +105,13 @@ relay_admit(struct client *client, char type, uint32_t len)
         return relay_closed(client, CLOSE_CLIENT_LEFT);
     if (unlikely(frontend_max_len(type) == 0 || type == FRONTEND_PASSWORD))
         return relay_closed(client, CLOSE_UNKNOWN_PACKET);
-    if (unlikely(len > frontend_max_len(type)))
-        return relay_closed(client, CLOSE_BAD_PACKET);
+    if (unlikely(len > frontend_max_len(type))) {
+        char header[PG_HEADER_SIZE];
+
+        pg_put_header(header, type, len - PG_HEADER_SIZE);
+        relay_refuse_header(client, header);
+        return VERDICT_CLOSED;
+    }
     if (unlikely(client->skip != SKIP_NOTHING))
         return relay_skip(client, type);
     if (unlikely(type == FRONTEND_QUERY && client->worker->config->disable_pqexec))
@@ -109,8 +132,7 @@ relay_note_work(struct client *client, char type)
     /* The rest of a COPY that has failed, say, is nothing that the server is busy with. */
     if (requests_empty(&client->server->requests))
         return;
-    client->server->ready = false;
-    client->server->untouched = false;
+    relay_progress(client->server, type);
     if (type != FRONTEND_COPY_DATA)
         relay_begin_query(client);
 }
@@ -125,27 +147,71 @@ relay_enter(struct client *client, char type)
     return VERDICT_SEND;
 }
 
+/* A message too long to be looked at: what an SQL does is known only when it was answered. */
 static enum verdict
-relay_begin_wait(struct client *client)
+relay_enter_long(struct client *client, char type)
 {
+    struct server *const server = client->server;
+
+    relay_keep_no_more(server);
+    relay_forget_plan(server);
+    server->is_altered = server->is_altered || type == FRONTEND_QUERY || type == FRONTEND_PARSE;
+    if ((type != FRONTEND_QUERY && type != FRONTEND_PARSE) || !relay_maps(client, type))
+        return relay_enter(client, type);
+    if (relay_push_long(client, type) < 0)
+        return relay_closed(client, CLOSE_NO_MEMORY);
+    relay_note_work(client, type);
+    return VERDICT_SEND;
+}
+
+/*
+ * Whether it must not be sent yet, since a query on its way may be passed over, and what comes
+ * behind it as well; or since that query may forget any statement.
+ */
+static bool
+relay_is_barred(const struct client *client, char type)
+{
+    const struct server *const server = client->server;
+
+    return unlikely(server->barriers > 0) && type != FRONTEND_SYNC && type != FRONTEND_FLUSH &&
+           type != FRONTEND_COPY_DATA && type != FRONTEND_COPY_DONE && type != FRONTEND_COPY_FAIL &&
+           !requests_passes_over(&server->requests);
+}
+
+/*
+ * The message at data waits for answers. The client's own Sync or Flush may be waiting behind it,
+ * so it is seen to here that they come.
+ */
+static enum verdict
+relay_begin_wait(struct client *client, struct span *span, const char *data)
+{
+    static const char flush[] = {FRONTEND_FLUSH, 0, 0, 0, 4};
+    struct server *const server = client->server;
+
+    relay_span_end(span, data);
+    if (requests_must_flush(&server->requests))
+        stream_send_copy(&server->stream, flush, sizeof flush);
     client->stalled = true;
-    client->stalled_at = client->server->requests.resolved;
+    client->stalled_at = server->requests.resolved;
     return VERDICT_WAIT;
 }
 
-/* An admitted message that may name a statement, as in relay_map. */
+/* The message at data was looked at. */
 static enum verdict
-relay_judge_statement(struct client *client, struct span *span, const char *data, size_t avail,
-                      size_t len)
+relay_judge_mapped(struct client *client, struct span *span, const char *data, char type,
+                   enum mapped mapped)
 {
-    switch (relay_map(client, span, data, avail, len)) {
+    switch (mapped) {
     case MAPPED_NOTHING:
-        return relay_enter(client, *data);
+        return relay_enter(client, type);
+    case MAPPED_ENTERED:
+        relay_note_work(client, type);
+        return VERDICT_SEND;
     case MAPPED_SENT:
-        relay_note_work(client, *data);
+        relay_note_work(client, type);
         return VERDICT_SENT;
     case MAPPED_WAIT:
-        return relay_begin_wait(client);
+        return relay_begin_wait(client, span, data);
     default:
         return relay_closed(client, CLOSE_NO_MEMORY);
     }
@@ -167,11 +233,41 @@ relay_judge(struct client *client, struct span *span, const char *data, size_t a
     if (!had_server)
         span->start = data;
     span->to = &client->server->stream;
-    if (unlikely(client->server->heal != HEAL_NOT))
-        relay_note_for_heal(client->server, data, avail);
+    if (relay_is_barred(client, type))
+        return relay_begin_wait(client, span, data);
+    if (unlikely(relay_is_keeping(client->server)))
+        relay_keep_more(client->server, data, avail);
     if (relay_maps(client, type))
-        return relay_judge_statement(client, span, data, avail, len);
+        return relay_judge_mapped(client, span, data, type,
+                                  relay_map(client, span, data, avail, len));
     return relay_enter(client, type);
+}
+
+/* Whether it is a Parse with a name, and names are looked at. */
+static bool
+relay_names_statement(const struct client *client, const struct frame *frame)
+{
+    size_t len;
+
+    return frame->type == FRONTEND_PARSE && relay_maps(client, frame->type) &&
+           *frame_body(frame, &len) != '\0';
+}
+
+/* The beginning of one that is passed on piece by piece, or dropped. */
+static enum verdict
+relay_judge_long(struct client *client, struct span *span, const struct frame *frame)
+{
+    const enum verdict verdict = relay_admit(client, frame->type, frame->len);
+
+    if (verdict != VERDICT_SEND)
+        return verdict;
+    span->to = &client->server->stream;
+    if (relay_is_barred(client, frame->type))
+        return relay_begin_wait(client, span, span->start);
+    if (relay_names_statement(client, frame))
+        return relay_judge_mapped(client, span, span->start, frame->type,
+                                  relay_refuse_long(client, span));
+    return relay_enter_long(client, frame->type);
 }
 
 /* The rest of a chunk waits with the client until there is a server, or an answer. */
@@ -232,28 +328,27 @@ relay_held_bind(struct client *client, struct span *span, const struct frame *fr
     return true;
 }
 
-/* Whether a message is kept until it is whole, or, of a Bind, until its names are. */
+/*
+ * Whether a message is kept until it is whole, or, of a Bind, until its names are. A statement with
+ * a name is known by all of its text.
+ */
 static bool
 relay_is_held(const struct client *client, const struct frame *frame)
 {
-    size_t len;
-
-    if (frame->type == FRONTEND_COPY_DATA)
-        return false;
+    if (frame->type == FRONTEND_COPY_DATA || frame->len > frontend_max_len(frame->type))
+        return false; /* the latter is refused at once */
     if (likely(frame->len <= RELAY_HOLD_MAX))
         return true;
-    if (!relay_maps(client, frame->type) || frame->len > frontend_max_len(frame->type))
-        return false;
-    /* A statement with a name is known by all of its text. */
-    return frame->type == FRONTEND_BIND ||
-           (frame->type == FRONTEND_PARSE && *frame_body(frame, &len) != '\0');
+    if (frame->type == FRONTEND_BIND)
+        return relay_maps(client, frame->type);
+    return relay_names_statement(client, frame) && frame->len <= PREPARED_BYTES_MAX;
 }
 
 static void
 relay_pass_piece(struct client *client, const struct span *span, const struct frame *frame,
                  enum frame_kind kind)
 {
-    const struct span piece = {span->to, frame->data, span->borrowed, span->glued};
+    const struct span piece = {span->to, frame->data, NULL, span->borrowed, span->glued};
     char header[PG_HEADER_SIZE];
 
     if (!client->passing)
@@ -286,14 +381,10 @@ relay_cut_message(struct client *client, struct span *span, const struct frame *
         return true;
     }
     if (kind != FRAME_BODY) {
-        enum verdict verdict = relay_admit(client, frame->type, frame->len);
+        const enum verdict verdict = relay_judge_long(client, span, frame);
 
-        if (verdict == VERDICT_SEND) {
-            client->server->heal = HEAL_NOT;
-            verdict = relay_enter(client, frame->type);
-        }
-        if (verdict == VERDICT_QUEUE) {
-            /* Too large to be kept: it is taken up again from here when there is a server. */
+        if (verdict == VERDICT_QUEUE || verdict == VERDICT_WAIT) {
+            /* Too large to be kept: it is taken up again from here, when its time has come. */
             char header[PG_HEADER_SIZE];
 
             framer_header(&client->framer, header);
@@ -320,8 +411,8 @@ relay_client_input(struct client *client, const char *data, size_t len, bool bor
 {
     const char *const end = data + len;
     const char *pos = data;
-    struct span span = {client->server != NULL ? &client->server->stream : NULL, data, borrowed,
-                        false};
+    struct span span = {client->server != NULL ? &client->server->stream : NULL, data, end,
+                        borrowed, false};
     struct frame frame;
     enum frame_kind kind;
 
@@ -336,8 +427,6 @@ relay_client_input(struct client *client, const char *data, size_t len, bool bor
                 return;
             /* With a server nothing is dropped or queued, so there is no span to send. */
             if (verdict == VERDICT_QUEUE || verdict == VERDICT_WAIT) {
-                if (verdict == VERDICT_WAIT)
-                    relay_span_end(&span, frame.data);
                 relay_keep_pending(client, frame.data, end);
                 return;
             }
@@ -349,7 +438,10 @@ relay_client_input(struct client *client, const char *data, size_t len, bool bor
         span.start = pos;
     }
     if (unlikely(kind == FRAME_BAD)) {
-        client_close(client, CLOSE_BAD_PACKET);
+        char header[PG_HEADER_SIZE];
+
+        framer_header(&client->framer, header);
+        relay_refuse_header(client, header);
         return;
     }
     /* The beginning of a header stays with the framer. */

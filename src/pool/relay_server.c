@@ -3,13 +3,13 @@
  * takes from it.
  */
 #include <errno.h>
-#include <string.h>
 
 #include "buf.h"
 #include "build.h"
 #include "cleanup.h"
 #include "client.h"
 #include "close_reason.h"
+#include "lesson.h"
 #include "log.h"
 #include "lookup.h"
 #include "notice.h"
@@ -17,10 +17,11 @@
 #include "pg.h"
 #include "policy.h"
 #include "pool.h"
+#include "prepared.h"
 #include "relay.h"
 #include "relay_int.h"
 #include "server.h"
-#include "settings.h"
+#include "shape.h"
 #include "str.h"
 #include "worker.h"
 
@@ -47,44 +48,12 @@ relay_count_ready(struct server *server, struct client *client)
         relay_begin_query(client);
 }
 
-/* The client has what the server made of its wishes; what came out differently it is told. */
-static bool
-relay_settings_done(struct server *server)
-{
-    CLEANUP(buf_done) struct buf message = BUF_INIT;
-    struct client *const client = server->client;
-    struct settings *const wanted = client->settings;
-    int r = 0;
-
-    server->syncing_settings = false;
-    if (server->ask_failed) {
-        server->ask_failed = false;
-        server_close(server, CLOSE_SERVER_PARAMETER);
-        return false;
-    }
-    for (size_t i = 0; i < settings_count(wanted) && r == 0; i++) {
-        const char *name, *value, *now;
-
-        settings_at(wanted, i, &name, &value);
-        now = settings_get(server->settings, name);
-        if (now != NULL && strcmp(now, value) != 0 && settings_is_settable(name))
-            r = msg_parameter_status(&message, name, now);
-    }
-    if (r < 0) {
-        client_close(client, CLOSE_NO_MEMORY);
-        return false;
-    }
-    client->settings = settings_ref(server->settings);
-    settings_unref(wanted);
-    client_send(client, &message);
-    return true;
-}
-
 /* A transaction that goes on, in statement mode: the error takes the place of ReadyForQuery. */
 static bool
 relay_refuses(const struct server *server, enum ready_status status)
 {
-    return status != READY_IDLE && server->shard->policy->mode == POOL_STATEMENT;
+    return status != READY_IDLE && server->shard->policy->mode == POOL_STATEMENT &&
+           !server_is_dedicated(server);
 }
 
 /* ReadyForQuery. False: the server is gone. */
@@ -96,46 +65,52 @@ relay_ready(struct server *server, const struct frame *frame, enum request_actio
         server_close(server, CLOSE_SV_OUT_OF_STEP);
         return false;
     }
-    if (unlikely(server->requests.doubt == REQUESTS_MAYBE_MORE)) {
+    if (unlikely(server->requests.is_lost)) {
         server_close(server, CLOSE_PROTOCOL);
         return false;
     }
-    server->ready = requests_empty(&server->requests);
-    if (server->status == READY_IDLE)
-        server->is_altered = false;
+    if (requests_empty(&server->requests)) {
+        server->progress = PROGRESS_READY;
+        server->is_altered = server->is_altered && server->status != READY_IDLE;
+    }
     if (action == REQUEST_SKIP)
         return !server->syncing_settings || relay_settings_done(server);
+    if (unlikely(server->cancelling || !list_empty(&server->cancel_asked)))
+        server_cancel_drop(server);
     relay_count_ready(server, server->client);
     if (unlikely(relay_refuses(server, (enum ready_status)server->status))) {
         server_close(server, CLOSE_STATEMENT_TRANSACTION);
         return false;
     }
+    if (unlikely(server->resets) && relay_reset_done(server) < 0) {
+        server_close(server, CLOSE_NO_MEMORY);
+        return false;
+    }
     return true;
 }
 
+/* If a query was passed over, its client waits for the answer to a Sync. False: no memory. */
 static bool
-relay_parameter(struct server *server, const struct frame *frame, enum request_action action)
+relay_send_owed(struct server *server)
 {
-    const char *name, *value, *body;
-    size_t len;
-    int r;
+    CLEANUP(buf_done) struct buf message = BUF_INIT;
 
-    body = frame_body(frame, &len);
-    r = parameter_status_parse(body, len, &name, &value);
-    if (r == 0)
-        r = settings_put(&server->settings, name, value);
-    if (r == 0 && server->client != NULL && action == REQUEST_FORWARD)
-        r = settings_put(&server->client->settings, name, value);
-    if (r < 0) {
-        server_close(server, r == -ENOMEM ? CLOSE_NO_MEMORY : CLOSE_SV_PROTOCOL);
+    if (likely(!server->requests.owes_ready))
+        return true;
+    server->requests.owes_ready = false;
+    if (requests_push(&server->requests, FRONTEND_SYNC, REQUEST_FORWARD) < 0 ||
+        msg_sync(&message) < 0) {
+        server_close(server, CLOSE_NO_MEMORY);
         return false;
     }
+    stream_send_copy(&server->stream, message.data, message.len);
     return true;
 }
 
 static bool
 relay_error(struct server *server, const struct frame *frame, enum request_action action)
 {
+    enum relay_doubt doubt;
     struct notice notice;
     const char *body;
     size_t len;
@@ -145,8 +120,14 @@ relay_error(struct server *server, const struct frame *frame, enum request_actio
         server_close(server, CLOSE_SV_PROTOCOL);
         return false;
     }
-    relay_doubt_statements(server, body, len, notice.sqlstate);
+    doubt = relay_doubts(server, body, len, notice.sqlstate);
+    if (doubt != DOUBT_NOTHING)
+        prepared_doubt(server->prepared, doubt == DOUBT_NAMES);
+    relay_note_told(server, doubt);
+    relay_unnamed_failed(server);
     requests_answer(&server->requests, BACKEND_ERROR);
+    if (!relay_send_owed(server))
+        return false;
     if (notice_is_fatal(&notice) || action == REQUEST_SKIP || server->client == NULL)
         (void)str_copy(server->trouble, sizeof server->trouble, notice.message);
     if (server->client == NULL && server->ask == ASK_NOTHING) {
@@ -176,16 +157,31 @@ relay_idle_message(struct server *server, char type)
     }
 }
 
+/* Whether this is the answer to a Describe that somebody is to learn from. */
+static bool
+relay_teaches(const struct server *server, char type)
+{
+    return (type == BACKEND_ROW_DESCRIPTION || type == BACKEND_NO_DATA) &&
+           requests_head_type(&server->requests) == FRONTEND_DESCRIBE &&
+           requests_head_has_op(&server->requests);
+}
+
 /* A tag that may tell of the end of all statements is short. */
 #define TAG_WHOLE_MAX 32
+/* 1664 columns are described in less. */
+#define DESCRIPTION_MAX (256 * 1024)
 
+/* Whether a message that has been cut is kept until it is whole. */
 static bool
 relay_needs_whole(const struct server *server, const struct frame *frame)
 {
-    return frame->type == BACKEND_READY || frame->type == BACKEND_PARAMETER_STATUS ||
-           frame->type == BACKEND_ERROR ||
-           (frame->type == BACKEND_COMMAND_COMPLETE && frame->len <= TAG_WHOLE_MAX) ||
-           server->lookup != NULL;
+    if (relay_teaches(server, frame->type))
+        return frame->len <= DESCRIPTION_MAX;
+    if (frame->type == BACKEND_COMMAND_COMPLETE && server->lookup == NULL)
+        return frame->len <= TAG_WHOLE_MAX;
+    return frame->len <= RELAY_HOLD_MAX &&
+           (frame->type == BACKEND_READY || frame->type == BACKEND_PARAMETER_STATUS ||
+            frame->type == BACKEND_ERROR || server->lookup != NULL);
 }
 
 /* Without a client there is nobody to forward to. */
@@ -195,13 +191,15 @@ relay_action(const struct server *server)
     return server->client != NULL ? requests_action(&server->requests) : REQUEST_SKIP;
 }
 
-/* Whether it is the answer to a Parse or Close, which may be shown in other words, or not at all.
- */
+/* Whether it is a success that is shown in other words, or not at all. */
 static bool
 relay_is_worded(char type, enum request_action action)
 {
     return action > REQUEST_FENCE &&
-           (type == BACKEND_PARSE_COMPLETE || type == BACKEND_CLOSE_COMPLETE);
+           (type == BACKEND_PARSE_COMPLETE || type == BACKEND_BIND_COMPLETE ||
+            type == BACKEND_CLOSE_COMPLETE || type == BACKEND_COMMAND_COMPLETE ||
+            type == BACKEND_PARAMETER_DESCRIPTION || type == BACKEND_ROW_DESCRIPTION ||
+            type == BACKEND_NO_DATA);
 }
 
 /* False: the server is gone. */
@@ -217,6 +215,19 @@ relay_worded(struct server *server, enum request_action action)
     if (action == REQUEST_AS_PARSE)
         stream_send_copy(&server->client->stream, parse_complete, sizeof parse_complete);
     return true;
+}
+
+static void
+relay_read_shape(const struct server *server, const struct frame *frame)
+{
+    const char *body;
+    size_t len;
+
+    if (likely(!relay_teaches(server, frame->type)))
+        return;
+    body = frame_body(frame, &len);
+    lesson_read(&server->requests,
+                frame->type == BACKEND_NO_DATA ? SHAPE_NONE : shape_of_rows(body, len));
 }
 
 /* A message from the server, whole or its beginning. False: the server is gone, or moved on. */
@@ -236,8 +247,8 @@ relay_server_message(struct server *server, const struct frame *frame, bool whol
     } else if (unlikely(action > REQUEST_FENCE)) {
         action = REQUEST_FORWARD;
     }
-    if (action == REQUEST_FORWARD)
-        server->heal = HEAL_NOT;
+    if (unlikely(relay_is_keeping(server)) && action == REQUEST_FORWARD)
+        relay_keep_answered(server, frame->type);
     *ret_action = action;
     if (server->client == NULL && requests_empty(&server->requests) &&
         frame->type != BACKEND_ERROR && !relay_idle_message(server, frame->type))
@@ -247,12 +258,16 @@ relay_server_message(struct server *server, const struct frame *frame, bool whol
         case BACKEND_READY:
             return relay_ready(server, frame, action);
         case BACKEND_PARAMETER_STATUS:
-            return relay_parameter(server, frame, action);
+            return relay_parameter(server, frame, ret_action);
         case BACKEND_ERROR:
             return relay_error(server, frame, action);
         case BACKEND_COMMAND_COMPLETE:
             if (frame->len <= TAG_WHOLE_MAX)
                 relay_read_tag(server, frame, action);
+            break;
+        case BACKEND_ROW_DESCRIPTION:
+        case BACKEND_NO_DATA:
+            relay_read_shape(server, frame);
             break;
         default:
             break;
@@ -261,7 +276,7 @@ relay_server_message(struct server *server, const struct frame *frame, bool whol
     if (unlikely(server->lookup != NULL))
         lookup_read(server->lookup, frame);
     (void)requests_answer(&server->requests, frame->type);
-    return true;
+    return relay_send_owed(server);
 }
 
 /* A server message kept until it was whole. */
@@ -284,8 +299,12 @@ relay_server_held(struct server *server)
         buf_done(&whole);
         return server->state != SERVER_CLOSING;
     }
-    if (frame.type == BACKEND_ERROR)
-        (void)relay_reword_error(server, whole.data, whole.len, &reworded);
+    if (frame.type == BACKEND_ERROR &&
+        relay_reword_error(server, whole.data, whole.len, &reworded) < 0) {
+        buf_done(&whole);
+        client_close(client, CLOSE_NO_MEMORY);
+        return false;
+    }
     alive = relay_server_message(server, &frame, true, &action);
     if (action == REQUEST_FORWARD && client != NULL && client->state == CLIENT_ACTIVE)
         client_send(client, reworded.len > 0 ? &reworded : &whole);
@@ -299,8 +318,7 @@ relay_server_cut(struct server *server, struct span *span, const struct frame *f
 {
     struct client *const client = server->client;
 
-    if (server->held.len > 0 ||
-        (kind != FRAME_BODY && relay_needs_whole(server, frame) && frame->len <= RELAY_HOLD_MAX)) {
+    if (server->held.len > 0 || (kind != FRAME_BODY && relay_needs_whole(server, frame))) {
         if (framer_append(&server->framer, frame, &server->held) < 0) {
             server_close(server, CLOSE_NO_MEMORY);
             return false;
@@ -315,7 +333,7 @@ relay_server_cut(struct server *server, struct span *span, const struct frame *f
         server->skip_rest = action == REQUEST_SKIP;
     }
     if (!server->skip_rest && client != NULL) {
-        const struct span piece = {&client->stream, frame->data, span->borrowed, false};
+        const struct span piece = {&client->stream, frame->data, NULL, span->borrowed, false};
         char header[PG_HEADER_SIZE];
 
         if (kind != FRAME_BODY && frame->split) {
@@ -333,20 +351,27 @@ relay_client_is_cut(const struct server *server)
     return server->framer.left > 0 && server->held.len == 0 && !server->skip_rest;
 }
 
-/* An error for the client, which may have to see its own words. */
-static void
+/* An error for the client, which may have to see its own words. False: the client is gone. */
+static bool
 relay_pass_error(const struct server *server, struct span *span, const struct frame *frame,
                  const char *end)
 {
     CLEANUP(buf_done) struct buf reworded = BUF_INIT;
 
-    if (relay_reword_error(server, frame->data, frame->avail, &reworded)) {
+    if (relay_reword_error(server, frame->data, frame->avail, &reworded) < 0) {
+        relay_span_end(span, frame->data);
+        client_close(server->client, CLOSE_NO_MEMORY);
+        return false;
+    }
+    if (reworded.len > 0) {
         relay_span_end(span, frame->data);
         client_send(server->client, &reworded);
         span->start = end;
+        span->glued = true;
     } else {
         relay_span_end(span, end);
     }
+    return true;
 }
 
 static void
@@ -355,7 +380,7 @@ relay_server_input(struct server *server, const char *data, size_t len)
     const char *const end = data + len;
     const char *pos = data;
     struct client *const client = server->client;
-    struct span span = {client != NULL ? &client->stream : NULL, data, true, false};
+    struct span span = {client != NULL ? &client->stream : NULL, data, NULL, true, false};
     struct frame frame;
     enum frame_kind kind;
 
@@ -383,8 +408,11 @@ relay_server_input(struct server *server, const char *data, size_t len)
         }
         if (unlikely(frame.type == BACKEND_EMPTY_QUERY)) /* perhaps that of a fence */
             relay_span_end(&span, frame.data);
-        if (unlikely(relay_is_worded(frame.type, action)))
+        if (unlikely(relay_is_worded(frame.type, action) ||
+                     (server->resets && frame.type == BACKEND_PARAMETER_STATUS))) {
             relay_span_end(&span, frame.data);
+            span.glued = true;
+        }
         /* These may end the link, so what the client is to see of them goes out first. */
         if (action != REQUEST_SKIP && frame.type == BACKEND_ERROR) {
             if (unlikely(relay_heal(server, frame.data, frame.avail))) {
@@ -394,7 +422,8 @@ relay_server_input(struct server *server, const char *data, size_t len)
                     return;
                 continue;
             }
-            relay_pass_error(server, &span, &frame, pos);
+            if (!relay_pass_error(server, &span, &frame, pos))
+                return;
         }
         if (action == REQUEST_FORWARD && frame.type == BACKEND_READY)
             relay_span_end(&span, relay_refuses(server, ready_status(&frame)) ? frame.data : pos);
@@ -435,8 +464,8 @@ relay_server_ended(struct server *server)
 }
 
 /*
- * What the client has sent goes on, if it waited for answers that have come. True: its server is
- * not this one any more.
+ * What the client has sent goes on, if it waited for answers that have come, or will be passed over
+ * now. True: its server is not this one any more.
  */
 static bool
 relay_resume_stalled(struct server *server)
@@ -444,7 +473,8 @@ relay_resume_stalled(struct server *server)
     struct client *const client = server->client;
 
     if (likely(client == NULL || !client->stalled) ||
-        client->stalled_at == server->requests.resolved)
+        (client->stalled_at == server->requests.resolved &&
+         !requests_passes_over(&server->requests)))
         return false;
     relay_client_pending(client);
     return client->server != server;

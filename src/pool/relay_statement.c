@@ -25,43 +25,34 @@
 
 #include "buf.h"
 #include "build.h"
+#include "cleanup.h"
 #include "client.h"
+#include "config.h"
+#include "log.h"
 #include "pg.h"
 #include "policy.h"
 #include "pool.h"
 #include "prepared.h"
 #include "relay_int.h"
+#include "relay_statement_int.h"
 #include "requests.h"
 #include "server.h"
-#include "sql.h"
 #include "statement.h"
-
-/* A message under work. */
-struct mapping {
-    struct client *client;
-    struct server *server;
-    struct span *span;
-    const char *data;
-    size_t avail;
-    size_t len;
-};
-
-/* A name in it; text is NULL if there is none that could be one. */
-struct name_at {
-    const char *text;
-    size_t len;
-};
+#include "worker.h"
 
 bool
 relay_maps(const struct client *client, char type)
 {
+    if (type == FRONTEND_EXECUTE)
+        return client->server != NULL && client->server->plan != NULL;
     if (type != FRONTEND_BIND && type != FRONTEND_PARSE && type != FRONTEND_DESCRIBE &&
         type != FRONTEND_CLOSE && type != FRONTEND_QUERY)
         return false;
-    return client->shard->policy->max_prepared > 0 || client->names != NULL;
+    return (client->shard->policy->max_prepared > 0 && client->replication == NULL) ||
+           client->names != NULL;
 }
 
-static struct name_at
+struct name_at
 relay_name_at(const char *text, const char *end)
 {
     const char *const nul = text < end ? memchr(text, '\0', (size_t)(end - text)) : NULL;
@@ -85,29 +76,34 @@ relay_has_bind_names(const char *data, size_t len)
 }
 
 /* What goes to the server from here on is not what stands in the span. */
-static void
+void
 relay_leave_span(const struct mapping *m)
 {
     relay_span_end(m->span, m->data);
     m->span->glued = true;
-    m->server->ready = false;
+    relay_begin_work(m->server);
 }
 
-static void
+void
 relay_send(const struct mapping *m, const char *data, size_t len)
 {
     stream_send_copy(&m->server->stream, data, len);
 }
 
 /* Sends the message with another text in the place of len bytes at text, and is done with it. */
-static void
+void
 relay_send_renamed(const struct mapping *m, struct name_at old, const char *text, size_t len)
 {
-    const size_t before = (size_t)(old.text - m->data);
-    const struct span rest = {&m->server->stream, old.text + old.len, m->span->borrowed,
-                              m->span->glued};
+    struct span rest = {&m->server->stream, m->data, NULL, m->span->borrowed, m->span->glued};
+    size_t before;
     char head[256];
 
+    if (old.text == NULL) {
+        span_send(&rest, m->data + m->avail);
+        return;
+    }
+    rest.start = old.text + old.len;
+    before = (size_t)(old.text - m->data);
     pg_put_header(head, *m->data, (uint32_t)(m->len - old.len + len - PG_HEADER_SIZE));
     if (likely(before + len <= sizeof head)) {
         memcpy(head + PG_HEADER_SIZE, m->data + PG_HEADER_SIZE, before - PG_HEADER_SIZE);
@@ -121,204 +117,222 @@ relay_send_renamed(const struct mapping *m, struct name_at old, const char *text
     span_send(&rest, m->data + m->avail);
 }
 
-/* A name that no client may use, since it could be another's statement: in capitals it is free. */
+/* The server refuses the message, since it is about what nobody has. */
+static enum mapped
+relay_send_nowhere(const struct mapping *m, struct name_at at, enum refused_why why,
+                   const char *name, size_t len)
+{
+    char nowhere[STATEMENT_NAME_MAX];
+    size_t nowhere_len;
+
+    if (prepared_push_refused(&m->server->requests, *m->data, why, name, len) < 0)
+        return MAPPED_FAILED;
+    statement_nowhere(nowhere, &nowhere_len);
+    relay_send_renamed(m, at, nowhere, nowhere_len);
+    return MAPPED_SENT;
+}
+
+/* Whether it is a name on servers, which no client may use: it could be another's statement. */
 static bool
-relay_is_ours(struct name_at name)
+relay_is_ours(const char *name, size_t len)
 {
-    return name.len >= STATEMENT_PREFIX_LEN &&
-           memcmp(name.text, STATEMENT_PREFIX, STATEMENT_PREFIX_LEN) == 0;
+    return len >= STATEMENT_PREFIX_LEN && memcmp(name, STATEMENT_PREFIX, STATEMENT_PREFIX_LEN) == 0;
 }
 
-static enum mapped
-relay_send_unknown(const struct mapping *m, struct name_at name)
+/* Whether it may be a name that the client has given by SQL that was not recognised. */
+static bool
+relay_may_be_stranger(const struct mapping *m, const char *name, size_t len)
 {
-    if (!relay_is_ours(name))
+    return m->server->strangers > 0 && !relay_is_ours(name, len);
+}
+
+enum mapped
+relay_map_unknown(const struct mapping *m, struct name_at at, const char *name, size_t len)
+{
+    if (relay_may_be_stranger(m, name, len))
         return MAPPED_NOTHING;
+    if (*m->data == FRONTEND_PARSE)
+        return relay_plan_unknown(m, at, name);
+    if (m->client->worker->config->log_pooler_errors)
+        client_log(m->client, LOG_LEVEL_WARNING, "pooler error: prepared statement did not exist");
     relay_leave_span(m);
-    if (requests_push(&m->server->requests, *m->data, REQUEST_FORWARD) < 0)
+    return relay_send_nowhere(m, at, REFUSED_NAME, name, len);
+}
+
+/* A Bind of what nobody has, in the place of the client's message. */
+static enum mapped
+relay_refuse(const struct mapping *m, enum refused_why why, const char *name, size_t len)
+{
+    static const char values[6]; /* how many formats, values, and formats of results */
+    CLEANUP(buf_done) struct buf message = BUF_INIT;
+    char nowhere[STATEMENT_NAME_MAX];
+    size_t nowhere_len;
+    struct msg msg;
+
+    relay_leave_span(m);
+    statement_nowhere(nowhere, &nowhere_len);
+    msg_begin(&msg, &message, FRONTEND_BIND);
+    msg_put_str(&msg, "");
+    msg_put_str(&msg, nowhere);
+    msg_put_bytes(&msg, values, sizeof values);
+    if (msg_end(&msg) < 0 ||
+        prepared_push_refused(&m->server->requests, FRONTEND_BIND, why, name, len) < 0)
         return MAPPED_FAILED;
-    relay_send_renamed(m, (struct name_at){name.text, STATEMENT_PREFIX_LEN}, "PGWEIR_",
-                       STATEMENT_PREFIX_LEN);
+    relay_send(m, message.data, message.len);
     return MAPPED_SENT;
 }
 
-/* ---- what a server has ------------------------------------------------------------------------
- */
-
-/* A Close of a statement of the server, or of what nobody has. */
-static int
-relay_send_close(const struct mapping *m, const char *name, size_t name_len,
-                 enum request_action action, const struct prepared_change *change)
+enum mapped
+relay_refuse_long(struct client *client, struct span *span)
 {
-    char message[PG_HEADER_SIZE + 1 + STATEMENT_NAME_MAX];
-    const size_t len = PG_HEADER_SIZE + 1 + name_len + 1;
-    int r;
+    const struct mapping m = {
+        .client = client, .server = client->server, .span = span, .data = span->start};
 
-    r = prepared_push(&m->server->requests, FRONTEND_CLOSE, action, change);
-    if (r < 0)
-        return r;
-    pg_put_header(message, FRONTEND_CLOSE, (uint32_t)(len - PG_HEADER_SIZE));
-    message[PG_HEADER_SIZE] = 'S';
-    memcpy(message + PG_HEADER_SIZE + 1, name, name_len);
-    message[len - 1] = '\0';
-    relay_send(m, message, len);
-    return 0;
-}
-
-static int
-relay_close_entry(const struct mapping *m, struct prepared_entry *entry)
-{
-    const struct prepared_change change = {
-        .set = m->server->prepared, .entry = entry, .adds = false};
-    size_t len;
-    const char *const name = statement_name(entry->statement, &len);
-
-    return relay_send_close(m, name, len, REQUEST_QUIET, &change);
-}
-
-/* Closes what was not used for longest, until there is room for one more. */
-static enum mapped
-relay_make_room(const struct mapping *m)
-{
-    struct prepared_set *const set = m->server->prepared;
-    const unsigned max = MAX(m->client->shard->policy->max_prepared, 1);
-
-    while (prepared_count(set) >= max) {
-        struct prepared_entry *const oldest = prepared_oldest(set);
-
-        if (prepared_entry_state(oldest, &m->server->requests) == PREPARED_UNSURE)
-            return MAPPED_WAIT;
-        if (relay_close_entry(m, oldest) < 0)
-            return MAPPED_FAILED;
-    }
-    return MAPPED_NOTHING;
-}
-
-/*
- * The server parses statement, for its own sake (name is NULL), or as the client's Parse of name.
- * MAPPED_SENT, or why not.
- */
-static enum mapped
-relay_send_parse(const struct mapping *m, struct statement *statement, struct prepared_entry *entry,
-                 struct prepared_name *name)
-{
-    struct prepared_set **const set = &m->server->prepared;
-    struct prepared_change change = {.adds = true};
-    enum mapped room = MAPPED_NOTHING;
-    const char *parse;
-    size_t len;
-
-    if (entry == NULL || !entry->then)
-        room = relay_make_room(m);
-    if (room != MAPPED_NOTHING)
-        return room;
-    /* Making room may have let go of the entry, too. */
-    entry = prepared_get(*set, statement);
-    if (entry == NULL && prepared_add(set, statement, &entry) < 0)
-        return MAPPED_FAILED;
-    if (((*set)->is_doubtful || entry->then) && relay_close_entry(m, entry) < 0)
-        return MAPPED_FAILED;
-    change.set = *set;
-    change.entry = entry;
-    if (name != NULL) {
-        change.names = m->client->names;
-        change.name = name;
-        change.statement = statement;
-    }
-    parse = statement_message(statement, &len);
-    if (prepared_push(&m->server->requests, FRONTEND_PARSE,
-                      name != NULL ? REQUEST_FORWARD : REQUEST_QUIET, &change) < 0)
-        return MAPPED_FAILED;
-    relay_send(m, parse, len);
-    m->client->shard->stats.server_parses++;
-    return MAPPED_SENT;
-}
-
-/* The server has statement from here on: MAPPED_SENT; or why not. */
-static enum mapped
-relay_ensure(const struct mapping *m, struct statement *statement)
-{
-    struct prepared_entry *const entry = prepared_get(m->server->prepared, statement);
-    const enum prepared_state state = prepared_entry_state(entry, &m->server->requests);
-
-    if (likely(state == PREPARED_IS && !entry->is_stale)) {
-        prepared_use(m->server->prepared, entry);
-        return MAPPED_SENT;
-    }
-    if (state == PREPARED_UNSURE)
-        return MAPPED_WAIT;
-    return relay_send_parse(m, statement, entry, NULL);
+    return relay_refuse(&m, REFUSED_LONG, "", 0);
 }
 
 /* ---- the client's messages --------------------------------------------------------------------
  */
 
 /*
- * Whether nothing of a transaction was sent yet; settings of the daemon's may be on their way. That
- * all was answered does not tell: a Flush brings answers in mid-transaction.
+ * Whether the rows may look as they do now: the client is told, or compares them, or has parsed the
+ * statement just now, as far as it knows.
  */
 static bool
-relay_is_first(const struct server *server)
+relay_takes_rows(const struct mapping *m, const struct prepared_name *name)
 {
-    return server->status == READY_IDLE && (server->untouched || server->ready) &&
-           server->requests.count == (server->syncing_settings ? 1 : 0);
+    return *m->data == FRONTEND_DESCRIBE ||
+           (*m->data == FRONTEND_BIND && (name->changes.count > 0 || relay_knows_rows(m, name)));
+}
+
+/* If the server says that the statement is out of date, the message can be sent once more. */
+static void
+relay_keep_use(const struct mapping *m, const struct prepared_name *name)
+{
+    if (relay_takes_rows(m, name) && m->server->progress == PROGRESS_NAMED && m->avail == m->len)
+        relay_begin_keep(m->server, m->data, m->len);
 }
 
 /*
- * The message, with the server's name for statement; name is NULL, or the one in use, which a Parse
- * is refused for.
+ * PostgreSQL describes the parameters before it looks whether the statement is out of date; then it
+ * would be too late. So a Describe of what was not made just now goes ahead, which nobody sees.
  */
-static enum mapped
-relay_map_use(const struct mapping *m, struct name_at at, struct statement *statement,
-              const struct prepared_name *name)
+static int
+relay_describe_ahead(const struct mapping *m, struct name_at at, const struct prepared_name *name)
 {
     struct requests *const requests = &m->server->requests;
-    const bool can_heal =
-        *m->data == FRONTEND_BIND && m->avail == m->len && relay_is_first(m->server);
+    const struct prepared_entry *const entry = prepared_get(m->server->prepared, name->then);
     const char *text;
     size_t len;
+
+    if (m->server->progress != PROGRESS_NAMED || entry->changes.count > 0)
+        return 0;
+    if (requests_push(requests, FRONTEND_DESCRIBE, REQUEST_QUIET) < 0)
+        return -ENOMEM;
+    requests_mark(requests, name->number);
+    text = statement_name(name->then, &len);
+    relay_send_renamed(m, at, text, len);
+    return 0;
+}
+
+/* The server has the statement, and what it says of it is what the client takes it for. */
+static enum mapped
+relay_send_use(const struct mapping *m, struct name_at at, struct prepared_name *name)
+{
+    const char *text;
+    size_t len;
+    int r = 0;
+
+    if (*m->data == FRONTEND_DESCRIBE)
+        r = relay_describe_ahead(m, at, name);
+    if (r == 0)
+        r = *m->data == FRONTEND_DESCRIBE ? relay_push_description(m, name) : relay_push(m);
+    if (r < 0)
+        return MAPPED_FAILED;
+    requests_mark(&m->server->requests, name->number);
+    m->server->is_altered = m->server->is_altered || statement_alters(name->then);
+    text = statement_name(name->then, &len);
+    relay_send_renamed(m, at, text, len);
+    relay_keep_use(m, name);
+    return MAPPED_SENT;
+}
+
+enum mapped
+relay_map_use(const struct mapping *m, struct name_at at, struct prepared_name *name)
+{
     enum mapped ensured;
-    int r;
+
+    relay_leave_span(m);
+    ensured = relay_ensure(m, name->then);
+    if (ensured != MAPPED_SENT)
+        return ensured;
+    switch (*m->data == FRONTEND_BIND ? relay_can_read(m, name) : PREPARED_IS) {
+    case PREPARED_IS:
+        return relay_send_use(m, at, name);
+    case PREPARED_UNSURE:
+        return relay_ask_rows(m, name);
+    default:
+        return relay_send_nowhere(m, at, REFUSED_CHANGED, name->text, name->len);
+    }
+}
+
+/* A definition of a name that is in use is one of what the server has already: it fails. */
+static enum mapped
+relay_map_in_use(const struct mapping *m, struct name_at at, struct statement *statement,
+                 const struct prepared_name *name)
+{
+    enum mapped ensured;
+    const char *text;
+    size_t len;
 
     relay_leave_span(m);
     ensured = relay_ensure(m, statement);
     if (ensured != MAPPED_SENT)
         return ensured;
-    r = name != NULL ? prepared_push_refused(requests, name)
-                     : requests_push(requests, *m->data, REQUEST_FORWARD);
-    if (r < 0)
+    if (prepared_push_refused(&m->server->requests, *m->data, REFUSED_NAME, name->text, name->len) <
+        0)
         return MAPPED_FAILED;
     text = statement_name(statement, &len);
     relay_send_renamed(m, at, text, len);
-    if (can_heal)
-        relay_begin_heal(m->server, m->data, m->len);
     return MAPPED_SENT;
+}
+
+enum mapped
+relay_map_reference(const struct mapping *m, struct name_at at, const char *name, size_t len)
+{
+    struct prepared_name *const found = prepared_find(m->client->names, name, len);
+
+    switch (prepared_name_state(found, &m->server->requests)) {
+    case PREPARED_IS:
+        return relay_map_use(m, at, found);
+    case PREPARED_UNSURE:
+        return MAPPED_WAIT;
+    default:
+        return relay_map_unknown(m, at, name, len);
+    }
 }
 
 static enum mapped
 relay_map_named(const struct mapping *m, struct name_at at)
 {
-    const struct prepared_name *name;
-
-    if (at.text == NULL || at.len == 0)
+    if (at.text == NULL)
         return MAPPED_NOTHING;
-    name = prepared_find(m->client->names, at.text, at.len);
-    switch (prepared_name_state(name, &m->server->requests)) {
-    case PREPARED_IS:
-        return relay_map_use(m, at, name->then, NULL);
-    case PREPARED_UNSURE:
-        return MAPPED_WAIT;
-    default:
-        return relay_send_unknown(m, at);
-    }
+    if (at.len == 0)
+        return relay_map_unnamed_use(m, at);
+    return relay_map_reference(m, at, at.text, at.len);
 }
 
 static enum mapped
 relay_map_bind(const struct mapping *m)
 {
-    const enum mapped mapped = relay_map_named(m, relay_bind_name(m->data, m->avail));
+    const struct name_at at = relay_bind_name(m->data, m->avail);
+    enum mapped mapped;
 
-    if (mapped == MAPPED_SENT)
+    m->server->taught.statement = NULL;
+    if (unlikely(m->server->plan != NULL) && at.text != NULL)
+        relay_plan_bind(m->server, m->data + PG_HEADER_SIZE, at.text);
+    mapped = relay_map_named(m, at);
+    if (mapped == MAPPED_SENT && at.len > 0)
         m->client->shard->stats.binds++;
     return mapped;
 }
@@ -332,27 +346,48 @@ relay_statement_at(const struct mapping *m)
     return relay_name_at(m->data + PG_HEADER_SIZE + 1, m->data + m->avail);
 }
 
+/* A Close that closes nothing on the server, but is answered. */
+static enum mapped
+relay_close_nothing(const struct mapping *m, enum request_action action,
+                    const struct prepared_change *change)
+{
+    char nowhere[STATEMENT_NAME_MAX];
+    size_t len;
+
+    relay_leave_span(m);
+    statement_nowhere(nowhere, &len);
+    return relay_send_close(m, nowhere, len, action, change) < 0 ? MAPPED_FAILED : MAPPED_SENT;
+}
+
 static enum mapped
 relay_map_close(const struct mapping *m)
 {
     const struct name_at at = relay_statement_at(m);
     struct prepared_change change = {.names = m->client->names};
 
-    if (at.text == NULL || at.len == 0)
+    if (at.text == NULL)
         return MAPPED_NOTHING;
+    if (at.len == 0)
+        return relay_map_unnamed_close(m);
     change.name = prepared_find(m->client->names, at.text, at.len);
     switch (prepared_name_state(change.name, &m->server->requests)) {
     case PREPARED_IS:
-        relay_leave_span(m);
-        return relay_send_close(m, STATEMENT_PREFIX, STATEMENT_PREFIX_LEN, REQUEST_FORWARD,
-                                &change) < 0
-                   ? MAPPED_FAILED
-                   : MAPPED_SENT;
+        return relay_close_nothing(m, REQUEST_FORWARD, &change);
     case PREPARED_UNSURE:
         return MAPPED_WAIT;
     default:
-        return relay_send_unknown(m, at);
+        return relay_may_be_stranger(m, at.text, at.len)
+                   ? MAPPED_NOTHING
+                   : relay_close_nothing(m, REQUEST_FORWARD, &change);
     }
+}
+
+static enum mapped
+relay_map_describe(const struct mapping *m)
+{
+    const struct name_at at = relay_statement_at(m);
+
+    return at.text == NULL ? relay_map_portal(m) : relay_map_named(m, at);
 }
 
 /* A Parse whose parts are all there; else PostgreSQL will say what is wrong with it. */
@@ -369,43 +404,66 @@ relay_parse_is_sound(const struct mapping *m, const char *text)
     return end - types >= 2 && end - types == 2 + 4 * (ptrdiff_t)pg_get_uint16(types);
 }
 
-/* Whether the server may be in a failed transaction; it is asked what it was asked before. */
-static bool
-relay_may_have_failed(const struct server *server)
+/* The server makes what the client has asked for. */
+enum mapped
+relay_map_first(const struct mapping *m, struct name_at at, struct statement *statement,
+                struct prepared_name *name)
 {
-    return server->status == READY_FAILED_TRANSACTION || server->requests.readies > 0;
+    struct prepared_change change;
+    const enum mapped place = relay_make_place(m, statement, &change);
+    const char *text;
+    size_t len;
+
+    if (place != MAPPED_SENT)
+        return place;
+    prepared_tell_no_more(m->client->names, statement);
+    change.names = m->client->names;
+    change.name = name;
+    change.statement = statement;
+    if (prepared_push(&m->server->requests, *m->data, REQUEST_FORWARD, &change) < 0)
+        return MAPPED_FAILED;
+    text = statement_name(statement, &len);
+    relay_send_renamed(m, at, text, len);
+    return MAPPED_SENT;
+}
+
+/* The server has it already; perhaps from before what the client was told. */
+enum mapped
+relay_map_again(const struct mapping *m, struct name_at at, struct statement *statement,
+                struct prepared_name *name, struct prepared_entry *entry)
+{
+    const struct prepared_change change = {
+        .names = m->client->names, .name = name, .statement = statement};
+
+    if (unlikely(prepared_was_told(m->client->names, statement)))
+        return relay_map_first(m, at, statement, name);
+    prepared_use(m->server->prepared, entry);
+    return relay_close_nothing(m, REQUEST_AS_PARSE, &change);
 }
 
 /* A name that is free becomes statement. */
 static enum mapped
-relay_map_new(const struct mapping *m, struct statement *statement, struct prepared_name *name)
+relay_map_new(const struct mapping *m, struct name_at at, struct statement *statement,
+              struct prepared_name *name)
 {
     struct prepared_entry *const entry = prepared_get(m->server->prepared, statement);
     const enum prepared_state state = prepared_entry_state(entry, &m->server->requests);
-    const struct prepared_change change = {
-        .names = m->client->names, .name = name, .statement = statement};
 
     if (state == PREPARED_UNSURE)
         return MAPPED_WAIT;
-    if (state == PREPARED_NOT || entry->is_stale || relay_may_have_failed(m->server))
-        return relay_send_parse(m, statement, entry, name);
-    prepared_use(m->server->prepared, entry);
-    return relay_send_close(m, STATEMENT_PREFIX, STATEMENT_PREFIX_LEN, REQUEST_AS_PARSE, &change) <
-                   0
-               ? MAPPED_FAILED
-               : MAPPED_SENT;
+    if (*m->data != FRONTEND_PARSE || state == PREPARED_NOT || entry->is_stale ||
+        entry->owner != 0 || m->server->progress != PROGRESS_NAMED)
+        return relay_map_first(m, at, statement, name);
+    return relay_map_again(m, at, statement, name, entry);
 }
 
-/* The name is free; name is NULL unless it was in use. */
+/* A name that is free; or that was, until the statement was found not to be possible now. */
 static enum mapped
-relay_map_free(const struct mapping *m, struct name_at at, struct prepared_name *name,
-               struct statement *statement)
+relay_map_free(const struct mapping *m, struct name_at at, struct statement *statement,
+               struct prepared_name *name)
 {
-    enum mapped mapped = MAPPED_FAILED;
+    const enum mapped mapped = relay_map_new(m, at, statement, name);
 
-    relay_leave_span(m);
-    if (name != NULL || prepared_add_name(&m->client->names, at.text, at.len, &name) == 0)
-        mapped = relay_map_new(m, statement, name);
     if (mapped == MAPPED_WAIT)
         prepared_drop_name(m->client->names, name);
     if (mapped == MAPPED_SENT)
@@ -413,102 +471,24 @@ relay_map_free(const struct mapping *m, struct name_at at, struct prepared_name 
     return mapped;
 }
 
-/* ---- SQL --------------------------------------------------------------------------------------
- */
-
-/* The name of a statement that is there only to be deallocated. */
-#define GONE STATEMENT_PREFIX "gone"
-
-/* In a failed transaction it may have stayed, so first a Close. */
-static int
-relay_send_gone(const struct mapping *m)
+enum mapped
+relay_map_definition(const struct mapping *m, struct name_at at, const char *text, size_t len,
+                     struct statement *statement)
 {
-    CLEANUP(buf_done) struct buf message = BUF_INIT;
-    const struct prepared_change nothing = {.adds = false};
-    struct msg msg;
-    int r;
+    struct prepared_name *name = prepared_find(m->client->names, text, len);
 
-    r = relay_send_close(m, GONE, sizeof GONE - 1, REQUEST_QUIET, &nothing);
-    if (r == 0)
-        r = requests_push(&m->server->requests, FRONTEND_PARSE, REQUEST_QUIET);
-    if (r < 0)
-        return r;
-    msg_begin(&msg, &message, FRONTEND_PARSE);
-    msg_put_str(&msg, GONE);
-    msg_put_str(&msg, ""); /* can be parsed in a failed transaction, too */
-    msg_put_int16(&msg, 0);
-    r = msg_end(&msg);
-    if (r == 0)
-        relay_send(m, message.data, message.len);
-    return r;
-}
-
-/*
- * A DEALLOCATE of the client's name, as a Query or a Parse: the server deallocates something else,
- * which it gets ahead, and says what PostgreSQL says.
- */
-static enum mapped
-relay_send_deallocate(const struct mapping *m, struct prepared_name *name)
-{
-    CLEANUP(buf_done) struct buf message = BUF_INIT;
-    const struct prepared_change change = {.names = m->client->names, .name = name};
-    struct msg msg;
-
-    relay_leave_span(m);
-    msg_begin(&msg, &message, *m->data);
-    if (*m->data == FRONTEND_PARSE)
-        msg_put_str(&msg, "");
-    msg_put_str(&msg, "DEALLOCATE " GONE);
-    if (*m->data == FRONTEND_PARSE)
-        msg_put_int16(&msg, 0);
-    if (msg_end(&msg) < 0 || relay_send_gone(m) < 0 ||
-        prepared_push(&m->server->requests, *m->data, REQUEST_FORWARD, &change) < 0)
-        return MAPPED_FAILED;
-    relay_send(m, message.data, message.len);
-    return MAPPED_SENT;
-}
-
-/* A query that may forget anything: what comes behind it waits for its answer. */
-static enum mapped
-relay_send_barrier(const struct mapping *m)
-{
-    relay_leave_span(m);
-    if (prepared_push_barrier(&m->server->requests, &m->server->barriers) < 0)
-        return MAPPED_FAILED;
-    relay_send(m, m->data, m->avail);
-    return MAPPED_SENT;
-}
-
-/* The text of a Query, or of a Parse without a name. */
-static enum mapped
-relay_map_sql(const struct mapping *m, const char *text)
-{
-    char wanted[SQL_WORD_MAX];
-    struct prepared_name *name;
-
-    if (m->avail <= PG_HEADER_SIZE)
-        return MAPPED_NOTHING;
-    /* Most texts are not even looked at: these begin with other letters. */
-    if (likely((*text | 0x20) != 'd' && *text > '/'))
-        return MAPPED_NOTHING;
-    if (m->data[m->avail - 1] != '\0' || m->avail != m->len)
-        return MAPPED_NOTHING;
-    switch (sql_effect(text, wanted)) {
-    case SQL_FORGETS:
-        break;
-    case SQL_FORGETS_MORE:
-        return *m->data == FRONTEND_QUERY ? relay_send_barrier(m) : MAPPED_NOTHING;
-    default:
-        return MAPPED_NOTHING;
-    }
-    name = prepared_find(m->client->names, wanted, strlen(wanted));
     switch (prepared_name_state(name, &m->server->requests)) {
     case PREPARED_IS:
-        return relay_send_deallocate(m, name);
+        return relay_map_in_use(m, at, statement, name);
     case PREPARED_UNSURE:
         return MAPPED_WAIT;
     default:
-        return MAPPED_NOTHING;
+        if (prepared_is_full(m->client->names, statement))
+            return relay_refuse(m, REFUSED_FULL, text, len);
+        relay_leave_span(m);
+        if (name == NULL && prepared_add_name(&m->client->names, text, len, &name) < 0)
+            return MAPPED_FAILED;
+        return relay_map_free(m, at, statement, name);
     }
 }
 
@@ -518,29 +498,35 @@ relay_map_sql(const struct mapping *m, const char *text)
 static enum mapped
 relay_map_parse(const struct mapping *m)
 {
-    const struct name_at at = relay_name_at(m->data + PG_HEADER_SIZE, m->data + m->avail);
-    struct prepared_name *name;
-    enum prepared_state state;
+    const char *const end = m->data + m->avail;
+    const struct name_at at = relay_name_at(m->data + PG_HEADER_SIZE, end);
     struct statement *statement;
-    const char *text;
     enum mapped mapped;
+    const char *text;
 
     if (at.text == NULL || !relay_parse_is_sound(m, at.text + at.len + 1))
         return MAPPED_NOTHING;
-    if (at.len == 0)
-        return relay_map_sql(m, at.text + 1);
-    name = prepared_find(m->client->names, at.text, at.len);
-    state = prepared_name_state(name, &m->server->requests);
-    if (state == PREPARED_UNSURE)
-        return MAPPED_WAIT;
     text = at.text + at.len + 1;
-    if (statement_get(m->client->settings, m->server->is_altered ? m->client->id : 0, text,
-                      (size_t)(m->data + m->avail - text), &statement) < 0)
+    if (at.len == 0)
+        return relay_map_sql(m, text);
+    if (statement_get(m->client->settings, STATEMENT_PARSED, text, (size_t)(end - text),
+                      &statement) < 0)
         return MAPPED_FAILED;
-    mapped = state == PREPARED_IS ? relay_map_use(m, at, statement, name)
-                                  : relay_map_free(m, at, name, statement);
+    mapped = relay_map_definition(m, at, at.text, at.len, statement);
     statement_unref(statement);
     return mapped;
+}
+
+struct prepared_entry *
+relay_entry_of(const struct server *server, const char *data, size_t len)
+{
+    const struct mapping m = {.data = data, .avail = len, .len = len};
+    const struct name_at at =
+        *data == FRONTEND_BIND ? relay_bind_name(data, len) : relay_statement_at(&m);
+    const struct prepared_name *const name =
+        at.text != NULL ? prepared_find(server->client->names, at.text, at.len) : NULL;
+
+    return name != NULL && name->then != NULL ? prepared_get(server->prepared, name->then) : NULL;
 }
 
 static enum mapped
@@ -555,8 +541,10 @@ relay_map_message(const struct mapping *m)
         return relay_map_close(m);
     case FRONTEND_QUERY:
         return relay_map_sql(m, m->data + PG_HEADER_SIZE);
+    case FRONTEND_EXECUTE:
+        return relay_map_execute(m);
     default:
-        return relay_map_named(m, relay_statement_at(m));
+        return relay_map_describe(m);
     }
 }
 
@@ -569,8 +557,6 @@ relay_map(struct client *client, struct span *span, const char *data, size_t ava
     /* After an error the server looks at nothing up to the Sync; neither do we. */
     if (unlikely(requests_passes_over(&client->server->requests)))
         return MAPPED_NOTHING;
-    if (unlikely(client->server->barriers > 0))
-        return MAPPED_WAIT;
     mapped = relay_map_message(&m);
     if (mapped == MAPPED_SENT)
         span->start = data + avail;

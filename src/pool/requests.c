@@ -31,11 +31,12 @@ requests_reset(struct requests *requests)
     requests_abandon_ops(requests);
     requests->head = 0;
     requests->count = 0;
-    requests->readies = 0;
     requests->skipping = false;
     requests->copy_in = false;
-    requests->fence_answered = false;
-    requests->doubt = REQUESTS_CERTAIN;
+    requests->owes_ready = false;
+    requests->flushed = false;
+    requests->is_lost = false;
+    requests->doubtful = 0;
 }
 
 static struct request *
@@ -109,22 +110,48 @@ requests_passes_over_now(const struct requests *requests)
     return requests->skipping || (requests->copy_in && !requests_copy_end_pending(requests));
 }
 
+/* A message among COPY data. */
 static void
 requests_be_in_doubt(struct requests *requests, char type)
 {
-    const enum requests_doubt doubt =
-        type == FRONTEND_SYNC ? REQUESTS_MAYBE_SYNCS : REQUESTS_MAYBE_MORE;
+    if (type == FRONTEND_SYNC)
+        requests->doubtful++;
+    else
+        requests->is_lost = true;
+}
 
-    if (requests->doubt < doubt)
-        requests->doubt = doubt;
+/* A message that is passed over, unless a Sync in doubt comes before it. */
+static void
+requests_pass_over(struct requests *requests, char type)
+{
+    if (requests->doubtful > 0 && requests_is_answered(type))
+        requests->is_lost = true;
+}
+
+bool
+requests_are_syncs(const struct requests *requests)
+{
+    for (uint32_t i = 0; i < requests->count; i++) {
+        if (requests_at(requests, i)->type != FRONTEND_SYNC)
+            return false;
+    }
+    return true;
 }
 
 static bool
-requests_is_ready(const struct request *request)
+requests_ends_with_ready(char type)
 {
-    return request->action != REQUEST_SKIP &&
-           (request->type == FRONTEND_SYNC || request->type == FRONTEND_QUERY ||
-            request->type == FRONTEND_FUNCTION_CALL);
+    return type == FRONTEND_SYNC || type == FRONTEND_QUERY || type == FRONTEND_FUNCTION_CALL;
+}
+
+bool
+requests_must_flush(struct requests *requests)
+{
+    const bool is_asked = requests->flushed;
+
+    requests->flushed = true;
+    return !is_asked && requests->count > 0 &&
+           !requests_ends_with_ready(requests_at(requests, requests->count - 1)->type);
 }
 
 /* Enters the message; *ret_entered: it will be answered. */
@@ -137,11 +164,10 @@ requests_enter(struct requests *requests, char type, enum request_action action,
     *ret_entered = false;
     if (type == FRONTEND_SYNC)
         requests->segment++;
-    /* The COPY has failed: whether the server skips this, or answers it, depends on the Syncs. */
-    if (requests->doubt == REQUESTS_MAYBE_SYNCS && !requests->copy_in && requests_is_answered(type))
-        requests_be_in_doubt(requests, type);
-    if (requests_is_ignored(requests, type))
+    if (requests_is_ignored(requests, type)) {
+        requests_pass_over(requests, type);
         return 0;
+    }
     if (requests->copy_in && !requests_is_copy_end(type) && !requests_copy_end_pending(requests)) {
         requests_be_in_doubt(requests, type);
         return 0;
@@ -153,7 +179,7 @@ requests_enter(struct requests *requests, char type, enum request_action action,
     }
     *requests_at(requests, requests->count++) =
         (struct request){.type = type, .action = (uint8_t)action & 127, .has_op = has_op};
-    requests->readies += requests_is_ready(requests_at(requests, requests->count - 1));
+    requests->flushed = false;
     *ret_entered = true;
     if (type == FRONTEND_SYNC)
         requests->skipping = false;
@@ -166,6 +192,13 @@ requests_push(struct requests *requests, char type, enum request_action action)
     bool entered;
 
     return requests_enter(requests, type, action, false, &entered);
+}
+
+void
+requests_mark(struct requests *requests, uint16_t mark)
+{
+    assert(requests->count > 0);
+    requests_at(requests, requests->count - 1)->mark = mark;
 }
 
 static void
@@ -208,7 +241,6 @@ requests_swallow_head(struct requests *requests)
     struct request *const head = requests_at(requests, 0);
 
     assert(requests->count > 0 && head->type == FRONTEND_SYNC);
-    requests->readies -= requests_is_ready(head);
     head->action = REQUEST_SKIP;
 }
 
@@ -223,13 +255,11 @@ requests_tell_head(struct requests *requests, enum request_outcome outcome)
 static void
 requests_drop(struct requests *requests, enum request_outcome outcome)
 {
-    const bool is_ready = requests_is_ready(requests_at(requests, 0));
-
     if (unlikely(requests_at(requests, 0)->has_op))
         requests_tell_head(requests, outcome);
     requests->head = (requests->head + 1) & (requests->size - 1);
     requests->count--;
-    requests->readies -= is_ready;
+    requests->dropped++;
 }
 
 static void
@@ -258,34 +288,45 @@ requests_is_extended(char type)
 
 /* The head has failed. Drops all up to the next Sync, as the server does. */
 static void
-requests_skip(struct requests *requests)
+requests_skip_rest(struct requests *requests)
 {
-    enum request_outcome outcome = REQUEST_FAILED;
-
-    requests->skipping = true;
-    while (requests->count > 0) {
-        if (requests_head_type(requests) == FRONTEND_SYNC) {
-            requests->skipping = false;
-            return;
-        }
-        requests_drop(requests, outcome);
-        outcome = REQUEST_SKIPPED;
+    requests_drop(requests, REQUEST_FAILED);
+    while (requests->count > 0 && requests_head_type(requests) != FRONTEND_SYNC) {
+        requests_pass_over(requests, requests_head_type(requests));
+        requests_drop(requests, REQUEST_SKIPPED);
     }
+    requests->skipping = requests->count == 0;
 }
 
-/*
- * A COPY has failed with Syncs in doubt. What was sent behind it might be taken for answered when
- * it is one of them that is.
- */
-static void
-requests_doubt_rest(struct requests *requests)
+/* Whether what has failed was put ahead of a query, which knows of no Sync. */
+static bool
+requests_is_ahead_of_query(const struct requests *requests)
 {
-    for (uint32_t i = 1; i < requests->count; i++) {
-        const char type = requests_at(requests, i)->type;
+    uint32_t i = 0;
 
-        if (type != FRONTEND_SYNC && !requests_is_copy_end(type))
-            requests->doubt = REQUESTS_MAYBE_MORE;
-    }
+    while (i < requests->count && requests_at(requests, i)->action == REQUEST_QUIET)
+        i++;
+    return i > 0 && i < requests->count && requests_at(requests, i)->type == FRONTEND_QUERY;
+}
+
+static void
+requests_skip(struct requests *requests)
+{
+    requests->owes_ready = requests_is_ahead_of_query(requests);
+    requests_skip_rest(requests);
+}
+
+/* A query has failed. It ends later, but so. */
+static void
+requests_fail_query(struct requests *requests)
+{
+    struct request *const head = requests_at(requests, 0);
+
+    if (head->has_op)
+        requests_tell_head(requests, REQUEST_FAILED);
+    /* If it was a COPY, its ReadyForQuery is as good as one of theirs. */
+    if (requests->doubtful > 0)
+        head->type = FRONTEND_SYNC;
 }
 
 static void
@@ -294,15 +335,13 @@ requests_fail(struct requests *requests)
     requests->copy_in = false;
     if (requests_is_extended(requests_head_type(requests)))
         requests_skip(requests);
-    else if (requests->count > 0 && requests_at(requests, 0)->has_op) /* it ends later, but so */
-        requests_tell_head(requests, REQUEST_FAILED);
-    if (requests->doubt != REQUESTS_CERTAIN)
-        requests_doubt_rest(requests);
+    else if (requests->count > 0)
+        requests_fail_query(requests);
 }
 
 /*
  * The server begins to read COPY data. Syncs that were sent before the end of the data are part of
- * what it passes over.
+ * what it passes over; anything else makes the COPY fail, and is used up by that.
  */
 static void
 requests_begin_copy_in(struct requests *requests)
@@ -318,81 +357,105 @@ requests_begin_copy_in(struct requests *requests)
                 *requests_at(requests, kept++) = *requests_at(requests, i++);
             break;
         }
-        if (request.type == FRONTEND_SYNC) {
-            requests->readies -= requests_is_ready(&request);
-            requests_be_in_doubt(requests, FRONTEND_SYNC);
-        } else {
+        requests_be_in_doubt(requests, request.type);
+        if (request.type != FRONTEND_SYNC)
             *requests_at(requests, kept++) = request;
-        }
     }
     if (requests->count > 0)
         requests->count = kept;
 }
 
+/*
+ * ReadyForQuery. Syncs in doubt come before the head; if that is a Sync, too, it does not matter
+ * which of them was answered. A query has another answer first.
+ */
 static bool
 requests_ready(struct requests *requests)
 {
+    const char type = requests_head_type(requests);
+
     requests->copy_in = false;
     requests->skipping = false;
-    switch (requests_head_type(requests)) {
-    case FRONTEND_QUERY:
-        /* Before the fence's own answer it is one that was in doubt. */
-        if (requests_is_fence(requests) && !requests->fence_answered)
-            return true;
-        requests->fence_answered = false;
+    if (type == FRONTEND_SYNC || (requests->doubtful == 0 && requests_ends_with_ready(type))) {
         requests_pop(requests);
         return true;
-    case FRONTEND_SYNC:
-    case FRONTEND_FUNCTION_CALL:
-        requests_pop(requests);
-        return true;
-    default:
-        return requests->doubt != REQUESTS_CERTAIN;
     }
+    if (requests->doubtful > 0) {
+        requests->doubtful--;
+        return true;
+    }
+    return requests->is_lost;
+}
+
+/* A COPY of a query has come to its end; another one may follow, with an end of its own. */
+static void
+requests_drop_copy_end(struct requests *requests)
+{
+    if (requests->count < 2 || !requests_is_copy_end(requests_at(requests, 1)->type))
+        return;
+    *requests_at(requests, 1) = *requests_at(requests, 0);
+    requests_at(requests, 0)->has_op = 0;
+    requests_drop(requests, REQUEST_DONE);
+}
+
+static void
+requests_complete(struct requests *requests)
+{
+    if (requests_head_type(requests) == FRONTEND_EXECUTE)
+        requests_pop(requests);
+    else if (requests->copy_in)
+        requests_drop_copy_end(requests);
+    requests->copy_in = false;
+}
+
+/* What a server says at any time. */
+static bool
+requests_is_unasked(char type)
+{
+    return type == BACKEND_NOTICE || type == BACKEND_NOTIFICATION ||
+           type == BACKEND_PARAMETER_STATUS;
 }
 
 bool
 requests_answer(struct requests *requests, char type)
 {
-    switch (type) {
-    case BACKEND_READY:
+    if (type == BACKEND_READY)
         return requests_ready(requests);
+    if (requests_is_unasked(type))
+        return true;
+    /* What came behind the Syncs in doubt is being answered, or the COPY has read over them. */
+    if (!requests->copy_in || type == BACKEND_COMMAND_COMPLETE)
+        requests->doubtful = 0;
+    switch (type) {
     case BACKEND_PARSE_COMPLETE:
         requests_pop_if(requests, FRONTEND_PARSE);
-        return true;
+        break;
     case BACKEND_BIND_COMPLETE:
         requests_pop_if(requests, FRONTEND_BIND);
-        return true;
+        break;
     case BACKEND_CLOSE_COMPLETE:
         requests_pop_if(requests, FRONTEND_CLOSE);
-        return true;
+        break;
     case BACKEND_ROW_DESCRIPTION:
     case BACKEND_NO_DATA:
         requests_pop_if(requests, FRONTEND_DESCRIBE);
-        return true;
+        break;
     case BACKEND_COMMAND_COMPLETE:
-        /* A COPY has come to its end: the server has passed over what came between. */
-        if (requests->copy_in && requests->doubt == REQUESTS_MAYBE_SYNCS)
-            requests->doubt = REQUESTS_CERTAIN;
-        requests->copy_in = false;
-        requests_pop_if(requests, FRONTEND_EXECUTE);
-        return true;
+        requests_complete(requests);
+        break;
     case BACKEND_EMPTY_QUERY:
-        if (requests_is_fence(requests))
-            requests->fence_answered = true;
-        requests_pop_if(requests, FRONTEND_EXECUTE);
-        return true;
     case BACKEND_PORTAL_SUSPENDED:
         requests_pop_if(requests, FRONTEND_EXECUTE);
-        return true;
+        break;
     case BACKEND_COPY_IN:
     case BACKEND_COPY_BOTH:
         requests_begin_copy_in(requests);
-        return true;
+        break;
     case BACKEND_ERROR:
         requests_fail(requests);
-        return true;
+        break;
     default:
-        return true;
+        break;
     }
+    return true;
 }

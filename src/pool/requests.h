@@ -24,7 +24,7 @@ enum request_action {
     REQUEST_SKIP,    /* the daemon asked: it is swallowed */
     REQUEST_FENCE, /* an empty query of the daemon; what comes before its answer is the client's */
     /*
-     * Parse and Close of named statements. Their success is shown so, their failure, and what else
+     * About prepared statements. Their success is shown so, their failure, and what else
      * the server says meanwhile, is the client's.
      */
     REQUEST_QUIET,    /* the daemon's, ahead of a message of the client: nobody sees it */
@@ -44,20 +44,11 @@ struct request_op {
     void (*resolve)(struct request_op *op, enum request_outcome outcome);
 };
 
-/*
- * What was sent while the server reads COPY data is passed over by the server, if it has come so
- * far; if the COPY fails first, it is answered. Until the COPY has succeeded nobody can know.
- */
-enum requests_doubt {
-    REQUESTS_CERTAIN,
-    REQUESTS_MAYBE_SYNCS, /* some more ReadyForQuery may come; a fence tells when they are over */
-    REQUESTS_MAYBE_MORE,  /* more was sent in the data, or behind them: anything may come */
-};
-
 struct request {
     char type;          /* of the frontend message */
     uint8_t action : 7; /* enum request_action */
     uint8_t has_op : 1; /* the next of ops is told of its end */
+    uint16_t mark;      /* of whoever has entered it; 0: none */
 };
 
 struct requests {
@@ -65,13 +56,20 @@ struct requests {
     uint32_t size;        /* of ring; a power of two */
     uint32_t head;
     uint32_t count;
-    uint32_t readies;    /* how many of the client's will be answered by a ReadyForQuery */
-    bool skipping;       /* an error was answered: all up to the next Sync is dropped */
-    bool copy_in;        /* the server reads COPY data */
-    bool fence_answered; /* of the fence at the head: only its ReadyForQuery is to come */
-    enum requests_doubt doubt;
+    bool skipping;   /* an error was answered: all up to the next Sync is dropped */
+    bool copy_in;    /* the server reads COPY data */
+    bool owes_ready; /* a query was passed over, for what was ahead of it: a Sync is to be sent */
+    bool flushed;    /* a Flush that must_flush has told of is behind all of them */
+    bool is_lost;    /* what will be answered cannot be known: the connection is of no more use */
+    /*
+     * Syncs among COPY data. The server passes over them, but if the COPY fails it answers those
+     * that it had not read by then. So it may say ReadyForQuery so many times more, until it
+     * answers what came behind them.
+     */
+    uint64_t doubtful;
     struct list ops;   /* struct request_op, in the order of their requests */
     uint32_t resolved; /* how many ops were told, ever */
+    uint32_t dropped;  /* how many requests were answered or passed over, ever */
     /*
      * Counts the Syncs, and the queries with an op, which change something or do not while what
      * comes behind them is executed. After an error the server passes over all up to a Sync; so
@@ -94,6 +92,13 @@ requests_empty(const struct requests *requests)
     return requests->count == 0;
 }
 
+/* Whether nothing comes but the answers to what was entered. */
+static inline bool
+requests_are_certain(const struct requests *requests)
+{
+    return requests->doubtful == 0 && !requests->is_lost;
+}
+
 /*
  * A message of this type is being sent. Messages without an answer (CopyData, Flush) are not
  * entered, nor is what the server will ignore. 0 or -ENOMEM.
@@ -105,6 +110,19 @@ int requests_push(struct requests *requests, char type, enum request_action acti
  */
 int requests_push_op(struct requests *requests, char type, enum request_action action,
                      struct request_op *op);
+/* Of what was entered last. */
+void requests_mark(struct requests *requests, uint16_t mark);
+/* A number of what was entered last, and how many are to be answered before the one that has it. */
+static inline uint32_t
+requests_last(const struct requests *requests)
+{
+    return requests->dropped + requests->count - 1;
+}
+static inline uint32_t
+requests_before(const struct requests *requests, uint32_t number)
+{
+    return number - requests->dropped;
+}
 /* The answer to the head, a Sync, is nobody's. */
 void requests_swallow_head(struct requests *requests);
 /* The server is lost: all ops are told. */
@@ -128,8 +146,22 @@ requests_action(const struct requests *requests)
         return REQUEST_FORWARD;
     action = (enum request_action)requests->ring[requests->head].action;
     if (action == REQUEST_FENCE)
-        return requests->fence_answered ? REQUEST_SKIP : REQUEST_FORWARD;
+        return requests->doubtful > 0 ? REQUEST_FORWARD : REQUEST_SKIP;
     return action;
+}
+
+/* Whether what is being answered has an op. */
+static inline bool
+requests_head_has_op(const struct requests *requests)
+{
+    return requests->count > 0 && requests->ring[requests->head].has_op;
+}
+
+/* What it was marked with. */
+static inline uint16_t
+requests_head_mark(const struct requests *requests)
+{
+    return requests->count == 0 ? 0 : requests->ring[requests->head].mark;
 }
 
 /* Whether the server's next own answer is that of a fence. */
@@ -145,6 +177,15 @@ requests_head_type(const struct requests *requests)
 {
     return requests->count == 0 ? 0 : requests->ring[requests->head].type;
 }
+
+/* Whether nothing is on its way that could fail. */
+bool requests_are_syncs(const struct requests *requests);
+
+/*
+ * Whether a Flush is to be sent, since answers may stay with the server until it is told to send
+ * them; true once for what was entered so far.
+ */
+bool requests_must_flush(struct requests *requests);
 
 /*
  * The server has sent a message of this type (any but DataRow and CopyData may matter). Returns

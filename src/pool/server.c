@@ -16,6 +16,8 @@
 #include "pool.h"
 #include "prepared.h"
 #include "relay.h"
+#include "relay_int.h"
+#include "replication.h"
 #include "settings.h"
 #include "worker.h"
 
@@ -31,7 +33,7 @@ static const struct {
     [SERVER_IDLE]     = { "idle",     "idle",           TO(ACTIVE) | TO(TESTED) | TO(MOVING) | TO(CLOSING) },
     [SERVER_ACTIVE]   = { "active",   "active",         TO(IDLE) | TO(ACTIVE) | TO(TESTED) | TO(CANCELED) | TO(MOVING) | TO(CLOSING) },
     [SERVER_TESTED]   = { "tested",   "tested",         TO(IDLE) | TO(ACTIVE) | TO(TESTED) | TO(MOVING) | TO(CLOSING) },
-    [SERVER_CANCELED] = { "canceled", "being_canceled", TO(TESTED) | TO(CLOSING) },
+    [SERVER_CANCELED] = { "canceled", "being_canceled", TO(IDLE) | TO(ACTIVE) | TO(TESTED) | TO(MOVING) | TO(CLOSING) },
     [SERVER_MOVING]   = { "moving",   "idle",           TO(IDLE) | TO(ACTIVE) | TO(TESTED) | TO(MOVING) | TO(CLOSING) },
     [SERVER_CLOSING]  = { "closing",  "closing",        0 },
     /* clang-format on */
@@ -49,9 +51,13 @@ server_verify(const struct server *server)
 {
     assert((server->client != NULL) == (server->state == SERVER_ACTIVE));
     assert(server->lookup == NULL || server->state == SERVER_TESTED);
+    assert(server->owner == NULL || server->state == SERVER_SETUP);
+    assert(server->replication == REPLICATION_NONE || server->state == SERVER_SETUP ||
+           server->state == SERVER_ACTIVE || server->state == SERVER_CLOSING);
     assert(!list_is_linked(&server->idle_link) || server->state == SERVER_IDLE);
-    assert(server->state != SERVER_IDLE || (server->ready && requests_empty(&server->requests) &&
-                                            server->cancels == 0 && server->status == READY_IDLE));
+    assert(server->state != SERVER_IDLE ||
+           (server_is_ready(server) && requests_empty(&server->requests) && !server->cancelling &&
+            server->status == READY_IDLE));
 }
 
 void
@@ -61,7 +67,7 @@ server_set_state(struct server *server, enum server_state next)
 
     assert(states[before].next & (1u << next));
     server->state = next;
-    if (before == SERVER_SETUP || before == SERVER_TESTED)
+    if ((before == SERVER_SETUP || before == SERVER_TESTED) && !server_is_dedicated(server))
         server->shard->checking--;
     if (next == SERVER_TESTED)
         server->shard->checking++;
@@ -81,7 +87,7 @@ server_log(const struct server *server, enum log_level level, const char *format
 
     if (!log_level_enabled(level))
         return;
-    (void)snprintf(subject, sizeof subject, "S-%llu: %s/%s@%s%s%s:%d",
+    (void)snprintf(subject, sizeof subject, "S-0x%llx: %s/%s@%s%s%s:%d",
                    (unsigned long long)server->id, pool->database->name, pool->user->name,
                    is_v6 ? "[" : "", backend->remote_addr, is_v6 ? "]" : "", backend->remote_port);
     va_start(args, format);
@@ -140,14 +146,17 @@ static const struct stream_ops server_stream_ops = {
 /* ---- life -------------------------------------------------------------------------------------
  */
 
-/* Spread by a tenth to either side, so that what began together does not end together. */
+/*
+ * Spread by a tenth to either side, so that what began together does not end together. 0 is the end
+ * after one use, which is still to come.
+ */
 static usec_t
 server_spread_lifetime(struct shard *shard)
 {
     const usec_t lifetime = shard->policy->server_lifetime;
 
     if (lifetime == 0)
-        return 0;
+        return USEC_NEVER;
     return lifetime - lifetime / 10 + rng_below(&shard->worker->rng, lifetime / 5 + 1);
 }
 
@@ -159,39 +168,51 @@ server_read_parameters(struct server *server)
     for (size_t i = 0; i < server->backend->parameter_count && r == 0; i++)
         r = settings_put(&server->settings, server->backend->parameters[i].name,
                          server->backend->parameters[i].value);
+    server->defaults = settings_ref(server->settings);
     return r;
 }
 
-static void server_retire(struct server *server, bool polite);
+/* Among those of its shard; and among those who will come back, or who never will. */
+static void
+server_enter(struct server *server)
+{
+    struct shard *const shard = server->shard;
+
+    list_push_back(&shard->servers, &server->link);
+    shard->server_count++;
+    if (server_is_dedicated(server)) {
+        shard->dedicated_count++;
+        atomic_fetch_add(&shard->pool->dedicated, 1);
+    } else {
+        shard->checking++;
+    }
+}
 
 int
-server_new(struct shard *shard, struct backend *backend, unsigned generation,
-           struct server **ret_server)
+server_open(struct server *server, struct shard *shard, struct backend *backend,
+            unsigned generation, enum replication_kind replication, struct client *owner)
 {
-    struct server *const server = calloc(1, sizeof *server);
     int r;
 
-    if (server == NULL) {
-        /* The connector waits for the process to go; the permits come back a little early. */
-        connector_retire(engine_connector(shard->pool->engine), backend, true, NULL, NULL);
-        shard_return_lease(shard);
-        engine_release_object(shard->pool->engine);
-        return -ENOMEM;
-    }
     server->shard = shard;
     server->backend = backend;
     server->generation = generation;
     server->id = engine_new_id(shard->pool->engine);
     server->settings = settings_empty();
+    server->defaults = settings_empty();
     server->status = 'I';
     server->connect_time = loop_now(shard->worker->loop);
     server->connect_wall = clock_wall();
     server->lifetime = server_spread_lifetime(shard);
+    list_init(&server->cancel_told);
+    list_init(&server->cancel_asked);
     requests_init(&server->requests);
     framer_init(&server->framer, FRAMER_NO_LIMIT);
-    list_push_back(&shard->servers, &server->link);
-    shard->server_count++;
-    shard->checking++;
+    server->replication = replication;
+    server->owner = owner;
+    if (owner != NULL)
+        owner->replication->server = server;
+    server_enter(server);
     r = stream_open(&server->stream, shard->worker->outbox, backend->fd, backend->tls, true,
                     &server_stream_ops);
     if (r == 0)
@@ -203,7 +224,6 @@ server_new(struct shard *shard, struct backend *backend, unsigned generation,
     server_log(server, LOG_LEVEL_INFO, "new connection to server (from %s:%d)%s%s",
                backend->local_addr, backend->local_port, backend->tls != NULL ? " TLS: " : "",
                backend->tls != NULL ? backend->tls_version : "");
-    *ret_server = server;
     server_begin_ask(server, ASK_PROBE);
     return 0;
 }
@@ -215,9 +235,11 @@ server_free_message(struct message *message)
 
     requests_done(&server->requests);
     prepared_free(server->prepared);
+    relay_forget_plan(server);
     buf_done(&server->held);
     buf_done(&server->replay);
     settings_unref(server->settings);
+    settings_unref(server->defaults);
     free(server);
 }
 
@@ -228,12 +250,15 @@ server_retired(struct message *message)
     struct server *const server = container_of(message, struct server, message);
     struct shard *const shard = server->shard;
 
+    atomic_fetch_sub(&shard->pool->closing, 1);
+    if (server_is_dedicated(server))
+        atomic_fetch_sub(&shard->pool->dedicated, 1);
     shard_return_lease(shard);
     engine_release_object(shard->pool->engine);
     server_free_message(message);
 }
 
-static void
+void
 server_retire(struct server *server, bool polite)
 {
     server->retired = true;
@@ -246,7 +271,7 @@ server_retire(struct server *server, bool polite)
 static bool
 server_is_quiet(const struct server *server)
 {
-    return server->ready && framer_is_between(&server->framer) &&
+    return server_is_ready(server) && framer_is_between(&server->framer) &&
            stream_backlog_size(&server->stream) == 0;
 }
 
@@ -254,7 +279,7 @@ void
 server_close(struct server *server, enum close_reason reason)
 {
     const struct close_reason_row *const row = close_reason_row(reason);
-    struct client *const client = server->client;
+    struct client *const client = server->client != NULL ? server->client : server->owner;
     struct lookup *const lookup = server->lookup;
     struct shard *const shard = server->shard;
     const bool polite = server_is_quiet(server);
@@ -264,10 +289,14 @@ server_close(struct server *server, enum close_reason reason)
     server_log(server, row->level, "closing because: %s%s%s (age=%llus)", row->text,
                *server->trouble != '\0' ? ": " : "", server->trouble,
                (unsigned long long)((loop_now(shard->worker->loop) - server->connect_time) / SEC));
-    if (client != NULL)
+    if (server->client != NULL)
         client->is_cut = relay_client_is_cut(server);
+    if (server->owner != NULL)
+        client->replication->server = NULL;
+    server_cancel_drop(server);
     requests_abandon_ops(&server->requests); /* they know the client */
     server->client = NULL;
+    server->owner = NULL;
     server->lookup = NULL;
     task_finish(&server->task);
     if (server->state == SERVER_IDLE)
@@ -276,13 +305,14 @@ server_close(struct server *server, enum close_reason reason)
     stream_close(&server->stream);
     list_remove(&server->link);
     shard->server_count--;
+    atomic_fetch_add(&shard->pool->closing, 1);
+    shard->dedicated_count -= server_is_dedicated(server);
     if (client != NULL)
         client_server_lost(client, server->said_fatal ? CLOSE_SENT_ERROR : reason,
                            *server->trouble != '\0' ? server->trouble : NULL);
     if (lookup != NULL)
         lookup_lost(lookup, *server->trouble != '\0' ? server->trouble : row->text);
-    /* With cancels under way, the last one to end retires it. */
-    if (server->cancels == 0)
+    if (!server->cancelling) /* else the end of that retires it */
         server_retire(server, polite);
     shard_grow(shard);
 }
@@ -296,19 +326,27 @@ server_is_usable(const struct server *server)
            loop_now(server->shard->worker->loop) - server->idle_since < policy->server_check_delay;
 }
 
+bool
+server_is_obsolete(const struct server *server)
+{
+    return server->is_outdated || server->generation != server->shard->policy->generation;
+}
+
 enum close_reason
 server_reason_to_close(const struct server *server)
 {
     const struct shard *const shard = server->shard;
     const struct policy *const policy = shard->policy;
     const usec_t age = loop_now(shard->worker->loop) - server->connect_time;
-    const unsigned used = permits_used(&shard->pool->servers);
+    /* Those on their way out are surplus no more. */
+    const unsigned used =
+        usec_sub(permits_used(&shard->pool->servers), atomic_load(&shard->pool->closing));
 
     if (shard->worker->stopping)
         return CLOSE_SV_STOP;
     if (shard_is_paused(shard))
         return CLOSE_SV_PAUSED;
-    if (server->generation != policy->generation)
+    if (server_is_obsolete(server))
         return CLOSE_SV_OBSOLETE;
     if (age >= server->lifetime)
         return CLOSE_SV_LIFETIME;
@@ -331,15 +369,20 @@ server_check(struct server *server)
 void
 server_link(struct server *server, struct client *client)
 {
-    assert(requests_empty(&server->requests) && server->cancels == 0);
+    assert(requests_empty(&server->requests) && !server->cancelling);
     server->client = client;
     server->was_canceled = false;
+    server->cancel_from = 0;
     server->said_fatal = false;
-    server->heal = HEAL_NOT;
-    server->untouched = true;
+    server->progress = PROGRESS_LINKED;
+    server->taught.statement = NULL;
     server->is_altered = false;
-    server->ready = false;
+    server->resets = false;
+    relay_forget_plan(server);
+    prepared_leave_unnamed(client->names);
     *server->trouble = '\0';
+    if (server->shard->policy->server_lifetime == 0)
+        server->lifetime = 0;
     server->request_time = loop_now(server->shard->worker->loop);
     server_set_state(server, SERVER_ACTIVE);
     server->shard->stats.server_assignments++;
@@ -360,13 +403,17 @@ server_release(struct server *server)
 
         client_unlink(client);
     }
+    if (server_is_dedicated(server)) {
+        server_close(server, CLOSE_SV_REPLICATION);
+        return;
+    }
     stream_set_reading(&server->stream, true);
     if (!server_is_quiet(server) || server->cancel_in_doubt ||
-        server->requests.doubt != REQUESTS_CERTAIN) {
+        !requests_are_certain(&server->requests)) {
         server_close(server, CLOSE_SV_CLIENT_GONE);
         return;
     }
-    if (server->cancels > 0) {
+    if (server->cancelling) {
         server_set_state(server, SERVER_CANCELED);
         return;
     }
@@ -381,6 +428,15 @@ server_release(struct server *server)
         server_begin_ask(server, ASK_ROLLBACK);
         return;
     }
+    if (server->strangers > 0 && policy->connect_query != NULL) {
+        server_close(server, CLOSE_SV_STRANGERS); /* that query's might be among them */
+        return;
+    }
+    if (server->strangers > 0) {
+        server_set_state(server, SERVER_TESTED);
+        server_begin_ask(server, ASK_FORGET);
+        return;
+    }
     if (reset && policy->reset_query != NULL && server->ask != ASK_RESET &&
         server_reason_to_close(server) == CLOSE_REASON_COUNT) {
         server_set_state(server, SERVER_TESTED);
@@ -389,54 +445,6 @@ server_release(struct server *server)
     }
     server->ask = ASK_NOTHING;
     pool_put(server);
-}
-
-/* ---- cancel -----------------------------------------------------------------------------------
- */
-
-struct server_cancel {
-    struct cancel_request request;
-    struct server *server; /* waits for us, also when closing */
-};
-
-static void
-server_cancel_done(struct cancel_request *request, int error, const char *text)
-{
-    struct server_cancel *const cancel = container_of(request, struct server_cancel, request);
-    struct server *const server = cancel->server;
-
-    backend_cancel_unref(request->cancel);
-    if (error < 0) {
-        server->cancel_in_doubt = true;
-        if (server->state != SERVER_CLOSING)
-            server_log(server, LOG_LEVEL_WARNING, "could not send a cancel request: %s", text);
-    }
-    free(cancel);
-    if (--server->cancels > 0)
-        return;
-    if (server->state == SERVER_CLOSING && !server->retired)
-        server_retire(server, false);
-    else if (server->state == SERVER_CANCELED)
-        server_release(server);
-}
-
-void
-server_cancel(struct server *server)
-{
-    struct server_cancel *cancel;
-
-    if (server->cancels > 0)
-        return; /* one is on its way */
-    cancel = calloc(1, sizeof *cancel);
-    if (cancel == NULL)
-        return; /* as if the request had been lost on its way */
-    cancel->server = server;
-    cancel->request.loop = server->shard->worker->loop;
-    cancel->request.cancel = backend_cancel_ref(server->backend->cancel);
-    cancel->request.done = server_cancel_done;
-    server->cancels++;
-    server->was_canceled = true;
-    connector_cancel(engine_connector(server->shard->pool->engine), &cancel->request);
 }
 
 /* ---- moving -----------------------------------------------------------------------------------

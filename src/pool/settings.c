@@ -82,7 +82,9 @@ settings_unref(struct settings *settings)
 
     if (settings == NULL || settings == &empty_set)
         return;
-    /* Under the mutex, so that nobody finds in the table what is being freed. */
+    /* The last one under the mutex, so that nobody finds in the table what is being freed. */
+    if (ref_put_unless_last(&settings->ref))
+        return;
     (void)pthread_mutex_lock(&table_mutex);
     last = ref_put(&settings->ref);
     if (last)
@@ -236,7 +238,7 @@ settings_append_set(const struct setting *pair, struct buf *sql)
 
     r = buf_printf(sql, "%s%s%s%s", sql->len > 0 ? "; " : "",
                    is_list ? "SELECT pg_catalog.set_config('" : "SET ", pair->name,
-                   is_list ? "', " : " = ");
+                   is_list ? "', " : "=");
     if (r == 0)
         r = quote_literal(sql, pair->value);
     if (r == 0 && is_list)

@@ -7,10 +7,14 @@
 
 #include "client.h"
 #include "engine_int.h"
+#include "familiar.h"
+#include "forget.h"
 #include "policy.h"
 #include "pool.h"
+#include "relay_int.h"
 #include "server.h"
 #include "settings.h"
+#include "str.h"
 #include "timer.h"
 #include "worker.h"
 
@@ -81,6 +85,21 @@ shard_trim(struct shard *shard)
     }
 }
 
+/* server_fast_close: those who are between two transactions of a session do not wait for its end.
+ */
+static void
+shard_close_obsolete_sessions(struct shard *shard)
+{
+    struct server *server;
+
+    if (shard->policy->mode != POOL_SESSION || !shard->policy->fast_close)
+        return;
+    LIST_FOREACH_SAFE (server, &shard->servers, link) {
+        if (server->state == SERVER_ACTIVE)
+            (void)relay_settle(server);
+    }
+}
+
 /* One may take others with it, so each time the first that is left. */
 void
 shard_close_clients(struct shard *shard, enum close_reason reason)
@@ -100,7 +119,7 @@ shard_close_servers(struct shard *shard, enum close_reason reason)
         server_close(server, reason);
 }
 
-/* Its database is in the file no more: nobody may go on. */
+/* Its database is in the file no more, or was killed: nobody may go on. */
 static void
 shard_remove(struct shard *shard)
 {
@@ -109,15 +128,49 @@ shard_remove(struct shard *shard)
     shard_close_servers(shard, CLOSE_SV_REMOVED);
 }
 
+/* They would keep to the old configuration for as long as their clients stay. */
+static void
+shard_close_obsolete_replications(struct shard *shard)
+{
+    struct server *server;
+
+    LIST_FOREACH_SAFE (server, &shard->servers, link) {
+        if (server->replication != REPLICATION_NONE && server->state == SERVER_ACTIVE &&
+            server->generation != shard->policy->generation)
+            server_close(server, CLOSE_DATABASE_CHANGED);
+    }
+}
+
 void
 shard_review(struct shard *shard)
 {
-    if (registry_entry(shard->worker->config, shard->pool->database->name) == NULL)
+    const struct database *const database = shard->pool->database;
+    const unsigned kills = atomic_load(&database->kills);
+
+    if (kills != shard->kills || registry_entry(shard->worker->config, database->name) == NULL)
         shard_remove(shard);
+    shard->kills = kills;
+    shard_close_obsolete_sessions(shard);
+    shard_close_obsolete_replications(shard);
     shard_trim(shard);
     shard->timer_at = USEC_NEVER;
     shard_schedule(shard, loop_now(shard->worker->loop));
     shard_grow(shard);
+}
+
+void
+shard_leave_address(struct shard *shard, const char *host, const char *address)
+{
+    bool found = false;
+    struct server *server;
+
+    LIST_FOREACH (server, &shard->servers, link) {
+        if (str_eq(server->backend->target->host, host) &&
+            str_eq(server->backend->remote_addr, address))
+            found = server->is_outdated = true;
+    }
+    if (found)
+        shard_review(shard);
 }
 
 static void
@@ -144,6 +197,7 @@ shard_return_lease(struct shard *shard)
 {
     struct pool *const pool = shard->pool;
 
+    shard->making_room = false;
     permits_give(&pool->servers);
     permits_give(&pool->database->servers);
     permits_give(&pool->user->servers);
@@ -251,17 +305,20 @@ shard_new(struct pool *pool, struct worker *worker, struct shard **ret_shard)
     shard->pool = pool;
     shard->worker = worker;
     shard->policy = policy_ref(pool->policy);
+    shard->kills = atomic_load(&pool->database->kills);
     list_init(&shard->servers);
     list_init(&shard->idle);
     list_init(&shard->waiters);
     list_init(&shard->clients);
     list_init(&shard->welcoming);
     list_init(&shard->openings);
+    list_init(&shard->replications);
     lookups_init(&shard->lookups);
     shard->timer_at = USEC_NEVER;
     shard->evict_message.fn = shard_evict;
     shard->policy_message.fn = shard_policy_comes;
     shard->welcome_message.fn = shard_take_welcome;
+    shard->leave_message.fn = forget_shard;
     shard->pool_wait = (struct permit_wait){.loop = worker->loop, .message.fn = shard_pool_permit};
     shard->database_wait =
         (struct permit_wait){.loop = worker->loop, .message.fn = shard_database_permit};
@@ -293,6 +350,7 @@ shard_free(struct shard *shard)
     if (shard == NULL)
         return;
     lookups_done(&shard->lookups);
+    familiar_free(shard->familiar);
     policy_unref(shard->policy);
     policy_unref(shard->next_policy);
     welcome_done(&shard->welcome);

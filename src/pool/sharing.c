@@ -12,6 +12,7 @@
 #include "engine_int.h"
 #include "policy.h"
 #include "pool.h"
+#include "replication.h"
 #include "server.h"
 #include "worker.h"
 
@@ -31,11 +32,15 @@ sharing_publish_waiters(struct shard *shard)
 {
     const struct waiter *const oldest =
         list_entry(list_first(&shard->waiters), struct waiter, link);
+    const usec_t claim = replication_claims_since(shard);
+    usec_t since = oldest != NULL ? oldest->since : 0;
 
     if (sharing_is_alone(shard) && oldest != NULL)
         return;
-    atomic_store(&shard->waiting, shard->waiter_count);
-    atomic_store(&shard->oldest_wait, oldest != NULL ? oldest->since : 0);
+    if (claim != 0 && (since == 0 || claim < since))
+        since = claim;
+    atomic_store(&shard->waiting, shard->waiter_count + (claim != 0));
+    atomic_store(&shard->oldest_wait, since);
 }
 
 /* Since when its oldest waiter waits for whom no server is on its way yet; 0: there is none. */

@@ -14,9 +14,11 @@
 #include "clock.h"
 #include "config.h"
 #include "engine_int.h"
+#include "forget.h"
 #include "policy.h"
 #include "pool.h"
 #include "prepared.h"
+#include "replication.h"
 #include "requests.h"
 #include "server.h"
 #include "settings.h"
@@ -55,6 +57,7 @@ snapshot_done(struct snapshot *snapshot)
     free(snapshot->pools);
     free(snapshot->sockets);
     free(snapshot->databases);
+    free(snapshot->users);
     free(snapshot->tasks);
 }
 
@@ -135,7 +138,7 @@ snapshot_client(struct snapshot *snapshot, struct worker *worker, const struct c
     (void)str_copy(row->addr, sizeof row->addr, peer.host);
     row->port = peer.port;
     snapshot_local_address(client->stream.fd, peer.port, row);
-    row->replication = "none";
+    row->replication = replication_name(replication_kind_of(client->replication));
     row->state = client_state_name(client->state);
     row->connect_time = client->connect_wall;
     row->request_time = snapshot_wall(snapshot, worker, client->request_time);
@@ -170,7 +173,7 @@ snapshot_server(struct snapshot *snapshot, struct worker *worker, const struct s
     (void)str_copy(row->local_addr, sizeof row->local_addr, backend->local_addr);
     row->port = backend->remote_port;
     row->local_port = backend->local_port;
-    row->replication = "none";
+    row->replication = replication_name(server->replication);
     row->state = server_state_name(server->state);
     if (server->state == SERVER_IDLE && !server_is_usable(server))
         row->state = "used";
@@ -178,7 +181,7 @@ snapshot_server(struct snapshot *snapshot, struct worker *worker, const struct s
         row->state = server_state_name(SERVER_ACTIVE);
     row->connect_time = server->connect_wall;
     row->request_time = snapshot_wall(snapshot, worker, server->request_time);
-    row->close_needed = server->generation != server->shard->policy->generation;
+    row->close_needed = server_is_obsolete(server);
     row->id = server->id;
     row->link_id = server->client != NULL ? server->client->id : 0;
     row->prepared_statements = prepared_count(server->prepared);
@@ -205,6 +208,9 @@ snapshot_count_client(struct pool_row *row, const struct client *client)
 static void
 snapshot_count_server(struct pool_row *row, const struct server *server)
 {
+    row->sv_active_cancel += server->cancelling;
+    row->cl_active_cancel += (unsigned)list_count(&server->cancel_told);
+    row->cl_waiting_cancel += (unsigned)list_count(&server->cancel_asked);
     switch (server->state) {
     case SERVER_SETUP:
         row->sv_login++;
@@ -226,7 +232,6 @@ snapshot_count_server(struct pool_row *row, const struct server *server)
         return;
     default:
         row->sv_active++;
-        row->sv_active_cancel += server->cancels;
     }
 }
 
@@ -249,7 +254,7 @@ snapshot_pool(struct snapshot *snapshot, struct worker *worker, const struct sha
     LIST_FOREACH (server, &shard->servers, link)
         snapshot_count_server(row, server);
     row->cl_waiting += shard->lookups.waiting;
-    row->sv_login += shard->opening;
+    row->sv_login += shard->opening + shard->dedicated_opening;
     row->max_wait = oldest != NULL ? loop_now(worker->loop) - oldest->since : 0;
     row->pool_mode = pool_mode_name(shard->policy->mode);
     row->shards = 1;
@@ -322,6 +327,15 @@ snapshot_shard(struct snapshot *snapshot, struct worker *worker, struct shard *s
     }
 }
 
+static void
+snapshot_add_past(void *arg, const char *database, const struct stats *stats)
+{
+    struct database_row *const row = snapshot_find_database(arg, database);
+
+    if (row != NULL)
+        stats_add(&row->total, stats);
+}
+
 void
 snapshot_collect(struct worker *worker, unsigned what, struct snapshot *snapshot)
 {
@@ -335,6 +349,8 @@ snapshot_collect(struct worker *worker, unsigned what, struct snapshot *snapshot
         snapshot->servers += shard->server_count;
         snapshot_shard(snapshot, worker, shard, what);
     }
+    if (what & (SNAPSHOT_STATS | SNAPSHOT_DATABASES))
+        forget_each_past(worker, snapshot_add_past, snapshot);
     if (what & SNAPSHOT_CLIENTS) {
         LIST_FOREACH (client, &worker->clients, link)
             snapshot_client(snapshot, worker, client);
@@ -442,12 +458,63 @@ snapshot_describe_database(struct database *database, void *arg)
     if (row == NULL)
         return;
     row->paused = atomic_load(&database->paused);
+    row->disabled = atomic_load(&database->disabled);
     row->current_connections = (int)permits_used(&database->servers);
     row->current_client_connections = (int)permits_used(&database->clients);
 }
 
 static void
-snapshot_describe(struct snapshot *snapshot, struct engine *engine)
+snapshot_describe_user(struct user *user, void *arg)
+{
+    struct snapshot *const snapshot = arg;
+    struct user_row *const row =
+        snapshot_add_row(snapshot, &snapshot->users, &snapshot->user_count, sizeof *row);
+
+    if (row == NULL)
+        return;
+    (void)str_copy(row->name, sizeof row->name, user->name);
+    row->servers = permits_used(&user->servers);
+    row->clients = permits_used(&user->clients);
+}
+
+static int
+snapshot_compare_pools(const void *a, const void *b)
+{
+    const struct pool_row *const one = a, *const other = b;
+    const int order = strcmp(one->database, other->database);
+
+    return order != 0 ? order : strcmp(one->user, other->user);
+}
+
+static int
+snapshot_compare_databases(const void *a, const void *b)
+{
+    return strcmp(((const struct database_row *)a)->name, ((const struct database_row *)b)->name);
+}
+
+static int
+snapshot_compare_users(const void *a, const void *b)
+{
+    return strcmp(((const struct user_row *)a)->name, ((const struct user_row *)b)->name);
+}
+
+/* By name, as PgBouncer keeps them: who looks twice finds a row where it was. */
+static void
+snapshot_sort(struct snapshot *snapshot)
+{
+    if (snapshot->pool_count > 0)
+        qsort(snapshot->pools, snapshot->pool_count, sizeof *snapshot->pools,
+              snapshot_compare_pools);
+    if (snapshot->database_count > 0)
+        qsort(snapshot->databases, snapshot->database_count, sizeof *snapshot->databases,
+              snapshot_compare_databases);
+    if (snapshot->user_count > 0)
+        qsort(snapshot->users, snapshot->user_count, sizeof *snapshot->users,
+              snapshot_compare_users);
+}
+
+static void
+snapshot_describe(struct snapshot *snapshot, struct engine *engine, unsigned what)
 {
     const struct config *const config = engine->config;
 
@@ -456,6 +523,9 @@ snapshot_describe(struct snapshot *snapshot, struct engine *engine)
     registry_each_database(&engine->registry, snapshot_describe_database, snapshot);
     for (size_t i = 0; i < snapshot->database_count; i++)
         snapshot_describe_entry(&snapshot->databases[i], config);
+    if (what & SNAPSHOT_USERS)
+        registry_each_user(&engine->registry, snapshot_describe_user, snapshot);
+    snapshot_sort(snapshot);
 }
 
 static void
@@ -466,7 +536,7 @@ snapshot_finish(struct snapshot_request *request)
     if (--request->pending > 0)
         return;
     if (snapshot != NULL)
-        snapshot_describe(snapshot, request->engine);
+        snapshot_describe(snapshot, request->engine, request->what);
     request->done(request, snapshot);
 }
 

@@ -8,26 +8,34 @@
 #include <string.h>
 
 #include "buf.h"
+#include "build.h"
 #include "cleanup.h"
 #include "map.h"
 #include "pg.h"
 #include "ref.h"
 #include "settings.h"
+#include "sql.h"
 
 struct statement {
     struct map_node node;      /* in statements */
     struct map_node name_node; /* in plain_names, if its name is the bare hash */
     struct ref ref;
-    uint64_t name_hash;
+    enum statement_kind kind;
     bool is_plain;
+    bool alters;
+    uint64_t name_hash;
+    char name[STATEMENT_NAME_MAX];
     size_t name_len;
+    const char *context; /* behind the struct */
     size_t context_len;
-    size_t parse_len;
-    char *context; /* these two lie behind the struct */
-    char *parse;   /* header, name with its NUL, text */
+    const char *text; /* in messages; a draft's is behind the struct */
+    size_t text_len;
+    struct buf messages;       /* owned; a draft has none */
+    struct settings *settings; /* a reference, of a draft only */
 };
 
 struct statement_key {
+    enum statement_kind kind;
     const char *context; /* the settings that matter, with their NULs */
     size_t context_len;
     const char *text;
@@ -41,28 +49,18 @@ static bool statement_has_name_hash(const struct map_node *node, const void *key
 static pthread_mutex_t table_mutex = PTHREAD_MUTEX_INITIALIZER;
 static struct map statements = {.equal = statement_equal};
 static struct map plain_names = {.equal = statement_has_name_hash};
-static uint64_t next_number;
-
-static const char *
-statement_text(const struct statement *statement, size_t *ret_len)
-{
-    const size_t skip = PG_HEADER_SIZE + statement->name_len + 1;
-
-    *ret_len = statement->parse_len - skip;
-    return statement->parse + skip;
-}
+static uint64_t last_number;
 
 static bool
 statement_equal(const struct map_node *node, const void *key)
 {
     const struct statement *const statement = container_of(node, struct statement, node);
     const struct statement_key *const wanted = key;
-    size_t text_len;
-    const char *const text = statement_text(statement, &text_len);
 
-    return statement->context_len == wanted->context_len && text_len == wanted->text_len &&
+    return statement->kind == wanted->kind && statement->context_len == wanted->context_len &&
+           statement->text_len == wanted->text_len &&
            memcmp(statement->context, wanted->context, wanted->context_len) == 0 &&
-           memcmp(text, wanted->text, text_len) == 0;
+           memcmp(statement->text, wanted->text, wanted->text_len) == 0;
 }
 
 static bool
@@ -75,7 +73,7 @@ statement_has_name_hash(const struct map_node *node, const void *key)
 
 /* What decides how the text is read. */
 static int
-statement_context(const struct settings *settings, uint64_t owner, struct buf *context)
+statement_context(const struct settings *settings, enum statement_kind kind, struct buf *context)
 {
     static const char *const names[] = {
         "client_encoding",
@@ -93,7 +91,9 @@ statement_context(const struct settings *settings, uint64_t owner, struct buf *c
         r = value != NULL ? buf_append(context, value, strlen(value) + 1)
                           : buf_append_char(context, '\0');
     }
-    return r == 0 && owner != 0 ? buf_append(context, &owner, sizeof owner) : r;
+    if (r == 0 && kind == STATEMENT_SQL)
+        r = buf_append_char(context, 'S');
+    return r;
 }
 
 /* Under a key that everybody knows; a collision costs a longer name, no more. */
@@ -106,84 +106,203 @@ statement_name_hash(const struct statement_key *key)
     return hash_bytes_with(with_context, key->text, key->text_len);
 }
 
-static struct statement *
-statement_build(const struct statement_key *key, const char *name, size_t name_len)
-{
-    const size_t parse_len = PG_HEADER_SIZE + name_len + 1 + key->text_len;
-    struct statement *const built = malloc(sizeof *built + key->context_len + parse_len);
+/* What executes a PREPARE; in the middle of a client's messages, so with names of its own. */
+#define MAKER STATEMENT_PREFIX "make"
 
-    if (built == NULL)
-        return NULL;
-    memset(built, 0, sizeof *built);
-    ref_init(&built->ref);
-    built->name_len = name_len;
-    built->context_len = key->context_len;
-    built->parse_len = parse_len;
-    built->context = (char *)(built + 1);
-    built->parse = built->context + key->context_len;
-    memcpy(built->context, key->context, key->context_len);
-    pg_put_header(built->parse, FRONTEND_PARSE, (uint32_t)(parse_len - PG_HEADER_SIZE));
-    memcpy(built->parse + PG_HEADER_SIZE, name, name_len + 1);
-    memcpy(built->parse + PG_HEADER_SIZE + name_len + 1, key->text, key->text_len);
-    return built;
+static int
+statement_put_close(struct buf *buf, char what)
+{
+    struct msg msg;
+
+    msg_begin(&msg, buf, FRONTEND_CLOSE);
+    msg_put_byte(&msg, (uint8_t)what);
+    msg_put_str(&msg, MAKER);
+    return msg_end(&msg);
 }
 
-/* A new one, entered in the table. With the mutex. */
-static struct statement *
-statement_new(const struct statement_key *key, uint64_t hash)
-{
-    const uint64_t name_hash = statement_name_hash(key);
-    const bool is_plain = map_get(&plain_names, name_hash, &name_hash) == NULL;
-    CLEANUP(free) struct statement *built = NULL;
-    char name[STATEMENT_NAME_MAX];
-    int len;
+/* How many formats, values and formats of results: none of each. */
+static const char bind_nothing[6];
 
-    if (is_plain)
-        len =
-            snprintf(name, sizeof name, STATEMENT_PREFIX "%016llx", (unsigned long long)name_hash);
-    else
-        len = snprintf(name, sizeof name, STATEMENT_PREFIX "%016llx_%llx",
-                       (unsigned long long)name_hash, (unsigned long long)next_number++);
-    built = statement_build(key, name, (size_t)len);
+/* Bind, Execute, and both forgotten. */
+static int
+statement_put_execution(struct buf *buf)
+{
+    struct msg msg;
+    int r;
+
+    msg_begin(&msg, buf, FRONTEND_BIND);
+    msg_put_str(&msg, MAKER);
+    msg_put_str(&msg, MAKER);
+    msg_put_bytes(&msg, bind_nothing, sizeof bind_nothing);
+    r = msg_end(&msg);
+    if (r < 0)
+        return r;
+    msg_begin(&msg, buf, FRONTEND_EXECUTE);
+    msg_put_str(&msg, MAKER);
+    msg_put_int32(&msg, 0);
+    r = msg_end(&msg);
+    if (r == 0)
+        r = statement_put_close(buf, 'P');
+    return r == 0 ? statement_put_close(buf, 'S') : r;
+}
+
+/* Sets text, too: it is part of the messages. */
+static int
+statement_put_parse(struct statement *statement, const struct statement_key *key)
+{
+    const bool is_sql = key->kind == STATEMENT_SQL;
+    struct buf *const buf = &statement->messages;
+    struct msg msg;
+    int r;
+
+    msg_begin(&msg, buf, FRONTEND_PARSE);
+    msg_put_str(&msg, is_sql ? MAKER : statement->name);
+    if (is_sql) {
+        msg_put_bytes(&msg, "PREPARE ", sizeof "PREPARE " - 1);
+        msg_put_bytes(&msg, statement->name, statement->name_len);
+    }
+    msg_put_bytes(&msg, key->text, key->text_len);
+    if (is_sql) {
+        msg_put_byte(&msg, '\0');
+        msg_put_int16(&msg, 0);
+    }
+    r = msg_end(&msg);
+    if (r == 0)
+        statement->text = buf->data + buf->len - key->text_len - (is_sql ? 3 : 0);
+    return r;
+}
+
+/*
+ * A PREPARE that has failed before may have left its Parse behind; and the text is set last, since
+ * the buffer may move.
+ */
+static int
+statement_put_messages(struct statement *statement, const struct statement_key *key)
+{
+    size_t text_at;
+    int r = 0;
+
+    if (key->kind == STATEMENT_SQL)
+        r = statement_put_close(&statement->messages, 'S');
+    if (r == 0)
+        r = statement_put_parse(statement, key);
+    if (r < 0 || key->kind != STATEMENT_SQL)
+        return r;
+    text_at = (size_t)(statement->text - statement->messages.data);
+    r = statement_put_execution(&statement->messages);
+    statement->text = statement->messages.data + text_at;
+    return r;
+}
+
+static void
+statement_free(struct statement *statement)
+{
+    if (statement == NULL)
+        return;
+    buf_done(&statement->messages);
+    settings_unref(statement->settings);
+    free(statement);
+}
+DEFINE_CLEANUP(struct statement *, statement_free);
+
+/* number is 0, or what makes the name of one differ whose hash is another's, too. */
+static struct statement *
+statement_build(const struct statement_key *key, uint64_t number)
+{
+    CLEANUP(statement_free) struct statement *built = calloc(1, sizeof *built + key->context_len);
+    char *const name = built != NULL ? built->name : NULL;
+
     if (built == NULL)
         return NULL;
-    built->name_hash = name_hash;
-    built->is_plain = is_plain;
+    ref_init(&built->ref);
+    built->kind = key->kind;
+    built->is_plain = number == 0;
+    built->alters = key->kind == STATEMENT_PARSED && sql_may_alter(key->text);
+    built->name_hash = statement_name_hash(key);
+    built->name_len = (size_t)snprintf(name, sizeof built->name, STATEMENT_PREFIX "%016llx",
+                                       (unsigned long long)built->name_hash);
+    if (number != 0)
+        built->name_len +=
+            (size_t)snprintf(name + built->name_len, sizeof built->name - built->name_len, "_%llx",
+                             (unsigned long long)number);
+    built->context = memcpy(built + 1, key->context, key->context_len);
+    built->context_len = key->context_len;
+    built->text_len = key->text_len;
+    return statement_put_messages(built, key) == 0 ? TAKE(built) : NULL;
+}
+
+/* The one that is in the table; a reference, or NULL. With the mutex. */
+static struct statement *
+statement_find(const struct statement_key *key, uint64_t hash)
+{
+    struct statement *const found =
+        map_entry(map_get(&statements, hash, key), struct statement, node);
+
+    return found != NULL ? statement_ref(found) : NULL;
+}
+
+/* 0, -ENOMEM, or -EEXIST: another's name is the bare hash. With the mutex. */
+static int
+statement_enter(struct statement *built, uint64_t hash)
+{
+    if (built->is_plain && map_get(&plain_names, built->name_hash, &built->name_hash) != NULL)
+        return -EEXIST;
     if (map_add(&statements, &built->node, hash) < 0)
-        return NULL;
-    if (is_plain && map_add(&plain_names, &built->name_node, name_hash) < 0) {
+        return -ENOMEM;
+    if (built->is_plain && map_add(&plain_names, &built->name_node, built->name_hash) < 0) {
         map_remove(&statements, &built->node);
-        return NULL;
+        return -ENOMEM;
     }
-    return TAKE(built);
+    return 0;
+}
+
+/* Nothing is copied with the mutex, which all workers share: a text may be long. */
+static int
+statement_add(const struct statement_key *key, uint64_t hash, struct statement **ret_statement)
+{
+    uint64_t number = 0;
+    int r;
+
+    do {
+        CLEANUP(statement_free) struct statement *built = statement_build(key, number);
+        struct statement *found;
+
+        if (built == NULL)
+            return -ENOMEM;
+        (void)pthread_mutex_lock(&table_mutex);
+        found = statement_find(key, hash); /* somebody else may have been faster */
+        r = found == NULL ? statement_enter(built, hash) : 0;
+        if (r == -EEXIST)
+            number = ++last_number;
+        (void)pthread_mutex_unlock(&table_mutex);
+        if (r == 0)
+            *ret_statement = found != NULL ? found : TAKE(built);
+    } while (r == -EEXIST);
+    return r;
 }
 
 int
-statement_get(const struct settings *settings, uint64_t owner, const char *text, size_t len,
-              struct statement **ret_statement)
+statement_get(const struct settings *settings, enum statement_kind kind, const char *text,
+              size_t len, struct statement **ret_statement)
 {
     CLEANUP(buf_done) struct buf context = BUF_INIT;
-    struct statement_key key = {.text = text, .text_len = len};
-    struct statement *statement;
+    struct statement_key key = {.kind = kind, .text = text, .text_len = len};
+    struct statement *found;
     uint64_t hash;
     int r;
 
-    r = statement_context(settings, owner, &context);
+    r = statement_context(settings, kind, &context);
     if (r < 0)
         return r;
     key.context = context.data;
     key.context_len = context.len;
     hash = hash_combine(hash_bytes(context.data, context.len), hash_bytes(text, len));
     (void)pthread_mutex_lock(&table_mutex);
-    statement = map_entry(map_get(&statements, hash, &key), struct statement, node);
-    if (statement != NULL)
-        ref_get(&statement->ref);
-    else
-        statement = statement_new(&key, hash);
+    found = statement_find(&key, hash);
     (void)pthread_mutex_unlock(&table_mutex);
-    if (statement == NULL)
-        return -ENOMEM;
-    *ret_statement = statement;
+    if (found == NULL)
+        return statement_add(&key, hash, ret_statement);
+    *ret_statement = found;
     return 0;
 }
 
@@ -194,6 +313,48 @@ statement_ref(struct statement *statement)
     return statement;
 }
 
+int
+statement_draft(struct settings *settings, const char *text, size_t len,
+                struct statement **ret_draft)
+{
+    struct statement *const draft = malloc(sizeof *draft + len);
+
+    if (draft == NULL)
+        return -ENOMEM;
+    *draft = (struct statement){.kind = STATEMENT_PARSED, .text_len = len};
+    ref_init(&draft->ref);
+    draft->settings = settings_ref(settings);
+    draft->text = memcpy(draft + 1, text, len);
+    *ret_draft = draft;
+    return 0;
+}
+
+bool
+statement_is_draft(const struct statement *statement)
+{
+    return statement->settings != NULL;
+}
+
+bool
+statement_is_draft_of(const struct statement *statement, const struct settings *settings,
+                      const char *text, size_t len)
+{
+    return statement->settings == settings && statement_has_text(statement, text, len);
+}
+
+int
+statement_finish(const struct statement *draft, struct statement **ret_statement)
+{
+    return statement_get(draft->settings, draft->kind, draft->text, draft->text_len, ret_statement);
+}
+
+static void
+statement_unref_draft(struct statement *draft)
+{
+    if (ref_put(&draft->ref))
+        statement_free(draft);
+}
+
 void
 statement_unref(struct statement *statement)
 {
@@ -201,6 +362,10 @@ statement_unref(struct statement *statement)
 
     if (statement == NULL)
         return;
+    if (statement_is_draft(statement)) {
+        statement_unref_draft(statement);
+        return;
+    }
     /* Not the last: no lock. The last is only let go of under it, so that nobody finds it then. */
     if (ref_put_unless_last(&statement->ref))
         return;
@@ -213,14 +378,26 @@ statement_unref(struct statement *statement)
     }
     (void)pthread_mutex_unlock(&table_mutex);
     if (last)
-        free(statement);
+        statement_free(statement);
 }
 
 const char *
 statement_name(const struct statement *statement, size_t *ret_len)
 {
     *ret_len = statement->name_len;
-    return statement->parse + PG_HEADER_SIZE;
+    return statement->name;
+}
+
+bool
+statement_alters(const struct statement *statement)
+{
+    return statement->alters;
+}
+
+size_t
+statement_size(const struct statement *statement)
+{
+    return sizeof *statement + statement->context_len + statement->messages.len;
 }
 
 uint64_t
@@ -229,11 +406,57 @@ statement_hash(const struct statement *statement)
     return statement->node.hash;
 }
 
+static const struct {
+    const char *steps;
+    char maker;
+} kinds[] = {
+    [STATEMENT_PARSED] = {"P", FRONTEND_PARSE},
+    [STATEMENT_SQL] = {"CPBECC", FRONTEND_EXECUTE},
+};
+
 const char *
-statement_message(const struct statement *statement, size_t *ret_len)
+statement_steps(const struct statement *statement)
 {
-    *ret_len = statement->parse_len;
-    return statement->parse;
+    return kinds[statement->kind].steps;
+}
+
+char
+statement_maker(const struct statement *statement)
+{
+    return kinds[statement->kind].maker;
+}
+
+bool
+statement_has_text(const struct statement *statement, const char *text, size_t len)
+{
+    return statement->kind == STATEMENT_PARSED && statement->text_len == len &&
+           memcmp(statement->text, text, len) == 0;
+}
+
+const char *
+statement_messages(const struct statement *statement, size_t *ret_len)
+{
+    *ret_len = statement->messages.len;
+    return statement->messages.data;
+}
+
+bool
+statement_is_of(const struct statement *statement, const struct settings *settings)
+{
+    CLEANUP(buf_done) struct buf context = BUF_INIT;
+
+    return statement_context(settings, statement->kind, &context) == 0 &&
+           context.len == statement->context_len &&
+           memcmp(context.data, statement->context, context.len) == 0;
+}
+
+void
+statement_nowhere(char name[STATEMENT_NAME_MAX], size_t *ret_len)
+{
+    const uint64_t low = hash_str("nowhere"), high = hash_str("at all");
+
+    *ret_len = (size_t)snprintf(name, STATEMENT_NAME_MAX, STATEMENT_PREFIX "%016llx%016llx",
+                                (unsigned long long)high, (unsigned long long)low);
 }
 
 size_t

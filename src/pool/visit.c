@@ -48,7 +48,6 @@ visit_describe(struct console_visitor *visitor, const struct client *client)
     visitor->fd = -1;
     visitor->id = client->id;
     visitor->connect_time = client->connect_wall;
-    visitor->protocol_minor = login_minor(client->login);
     address_format(&client->address, &visitor->peer);
     if (getsockname(client->stream.fd, (struct sockaddr *)&addr, &len) == 0) {
         address_from_socket(&local, client->stream.fd, (struct sockaddr *)&addr,

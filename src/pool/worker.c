@@ -10,6 +10,7 @@
 #include "clock.h"
 #include "config.h"
 #include "engine_int.h"
+#include "forget.h"
 #include "log.h"
 #include "macros.h"
 #include "outbox.h"
@@ -201,6 +202,7 @@ worker_init(struct worker *worker, struct engine *engine, unsigned index)
     (void)snprintf(worker->name, sizeof worker->name, "worker-%u", index);
     list_init(&worker->clients);
     list_init(&worker->shards);
+    list_init(&worker->past);
     map_init(&worker->cancel_keys, cancel_key_equal);
     rng_seed(&worker->rng, clock_now() ^ (uint64_t)index << 32);
     worker->config = engine_take_config(engine, &worker->tls);
@@ -252,6 +254,7 @@ worker_done(struct worker *worker)
     if (worker->loop != NULL)
         loop_free(worker->loop);
     map_done(&worker->cancel_keys);
+    forget_done(worker);
     config_unref(worker->config);
     tls_context_unref(worker->tls);
 }

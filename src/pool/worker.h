@@ -35,10 +35,11 @@ struct worker {
     struct tls_context *tls; /* a reference to what clients are offered; NULL: nothing */
     struct list clients;     /* struct client: those who have not logged in yet */
     struct list shards;      /* struct shard */
+    struct list past;        /* what forget.c keeps of shards that have left */
     struct map cancel_keys;  /* struct client by its key */
     struct rng rng;
-    uint64_t random[64]; /* a stock of secrets for cancel keys, see cancel.c */
-    unsigned random_left;
+    char random[512]; /* a stock of secrets for cancel keys, see cancel.c */
+    size_t random_left;
     struct timer *tick;         /* owned; once a second, if pools may be sharded */
     unsigned busy_seconds;      /* in a row with a load over the limit */
     struct message turn_end;    /* waits while login_time is not 0 */

@@ -264,7 +264,7 @@ msg_negotiate(struct buf *buf, const struct startup *startup)
     struct msg msg;
 
     msg_begin(&msg, buf, BACKEND_NEGOTIATE_VERSION);
-    msg_put_int32(&msg, PG_PROTOCOL_3_0);
+    msg_put_int32(&msg, PG_PROTOCOL(startup->major, startup->minor));
     msg_put_int32(&msg, count_protocol_params(startup));
     for (const char *pos = startup->params; startup_next_param(&pos, &param);)
         if (startup_param_is_protocol(param.name))
@@ -272,9 +272,8 @@ msg_negotiate(struct buf *buf, const struct startup *startup)
     return msg_end(&msg);
 }
 
-/* The size of a type's values; -1 where it varies. */
-static int16_t
-type_size(enum pg_type type)
+int16_t
+msg_type_size(enum pg_type type)
 {
     switch (type) {
     case PG_TYPE_BOOL:
@@ -302,7 +301,7 @@ msg_row_description(struct buf *buf, const struct msg_column *columns, size_t co
         msg_put_int32(&msg, 0); /* of no table */
         msg_put_int16(&msg, 0); /* and no column of one */
         msg_put_int32(&msg, columns[i].type);
-        msg_put_int16(&msg, (uint16_t)type_size(columns[i].type));
+        msg_put_int16(&msg, (uint16_t)msg_type_size(columns[i].type));
         msg_put_int32(&msg, UINT32_MAX); /* -1: no type modifier */
         msg_put_int16(&msg, 0);          /* text format */
     }

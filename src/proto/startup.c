@@ -7,7 +7,9 @@
 #include "startup.h"
 
 #include <string.h>
+#include <strings.h>
 
+#include "macros.h"
 #include "pg.h"
 #include "sqlstate.h"
 #include "str.h"
@@ -25,7 +27,7 @@ static const struct {
     [STARTUP_ERROR_V2]               = { SQLSTATE_PROTOCOL_VIOLATION,
         "old V2 protocol not supported" },
     [STARTUP_ERROR_VERSION]          = { SQLSTATE_FEATURE_NOT_SUPPORTED,
-        "unsupported frontend protocol, only 3.0 is supported" },
+        "unsupported frontend protocol, only 3.0 to 3.2 are supported" },
     [STARTUP_ERROR_LAYOUT]           = { SQLSTATE_PROTOCOL_VIOLATION,
         "invalid startup packet layout: expected terminator as last byte" },
     [STARTUP_ERROR_NO_USER]          = { SQLSTATE_INVALID_AUTHORIZATION, "no username supplied" },
@@ -33,6 +35,8 @@ static const struct {
     [STARTUP_ERROR_DB_TOO_LONG]      = { SQLSTATE_UNDEFINED_DATABASE, "database name too long" },
     [STARTUP_ERROR_PASSWORD_FIRST]   = { SQLSTATE_PROTOCOL_VIOLATION,
         "client password pkt before startup packet" },
+    [STARTUP_ERROR_REPLICATION]      = { SQLSTATE_INVALID_PARAMETER_VALUE,
+        "invalid value for parameter \"replication\"" },
     [STARTUP_ERROR_OPTIONS_SHAPE]    = { SQLSTATE_PROTOCOL_VIOLATION,
         "unsupported options startup parameter: "
         "only '-c config=val' and '--config=val' are allowed" },
@@ -79,6 +83,35 @@ params_are_well_formed(const char *data, const char *end)
     return data + 1 == end;
 }
 
+/* A boolean as PostgreSQL reads it: any beginning of a word that leaves no doubt. */
+static bool
+parse_replication(const char *value, enum replication_kind *ret_replication)
+{
+    static const struct {
+        const char *word;
+        size_t min; /* letters */
+        enum replication_kind replication;
+    } words[] = {
+        {"true", 1, REPLICATION_PHYSICAL}, {"yes", 1, REPLICATION_PHYSICAL},
+        {"on", 2, REPLICATION_PHYSICAL},   {"1", 1, REPLICATION_PHYSICAL},
+        {"false", 1, REPLICATION_NONE},    {"no", 1, REPLICATION_NONE},
+        {"off", 2, REPLICATION_NONE},      {"0", 1, REPLICATION_NONE},
+    };
+    const size_t len = strlen(value);
+
+    if (strcmp(value, "database") == 0) {
+        *ret_replication = REPLICATION_LOGICAL;
+        return true;
+    }
+    for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+        if (len >= words[i].min && strncasecmp(words[i].word, value, len) == 0) {
+            *ret_replication = words[i].replication;
+            return true;
+        }
+    }
+    return false;
+}
+
 static void
 take_param(struct startup *startup, const struct startup_param *param)
 {
@@ -87,7 +120,9 @@ take_param(struct startup *startup, const struct startup_param *param)
     else if (strcmp(param->name, "database") == 0)
         startup->database = param->value;
     else if (strcmp(param->name, "replication") == 0)
-        startup->replication = param->value;
+        startup->error = parse_replication(param->value, &startup->replication)
+                             ? STARTUP_ERROR_NONE
+                             : STARTUP_ERROR_REPLICATION;
     else if (strcmp(param->name, "options") == 0)
         startup->options = param->value;
     else if (strcmp(param->name, "application_name") == 0)
@@ -102,12 +137,15 @@ parse_login(const char *data, struct startup *startup)
     struct startup_param param;
     const char *pos;
 
-    startup->negotiate = startup->minor > 0;
+    startup->negotiate = startup->minor > PG_PROTOCOL_MINOR_MAX;
+    startup->minor = MIN(startup->minor, PG_PROTOCOL_MINOR_MAX);
     startup->params = data + PACKET_HEADER;
     if (!params_are_well_formed(startup->params, data + startup->len))
         return bad(startup, STARTUP_ERROR_LAYOUT);
     for (pos = startup->params; startup_next_param(&pos, &param);)
         take_param(startup, &param);
+    if (startup->error != STARTUP_ERROR_NONE)
+        return STARTUP_BAD;
     if (startup->user == NULL || *startup->user == '\0')
         return bad(startup, STARTUP_ERROR_NO_USER);
     if (strlen(startup->user) > STARTUP_USER_MAX)
@@ -122,14 +160,11 @@ parse_login(const char *data, struct startup *startup)
 static enum startup_kind
 parse_cancel(const char *data, struct startup *startup)
 {
-    const size_t before_key = PACKET_HEADER + 4;
-
-    if (startup->len < before_key + PG_CANCEL_KEY_MIN ||
-        startup->len > before_key + PG_CANCEL_KEY_MAX)
+    startup->key = data + PACKET_HEADER;
+    startup->key_len = startup->len - PACKET_HEADER;
+    if (startup->key_len < PG_CANCEL_PID_SIZE + PG_CANCEL_KEY_MIN ||
+        startup->key_len > PG_CANCEL_PID_SIZE + PG_CANCEL_KEY_MAX)
         return bad(startup, STARTUP_ERROR_LENGTH);
-    startup->pid = pg_get_uint32(data + PACKET_HEADER);
-    startup->key = data + before_key;
-    startup->key_len = startup->len - before_key;
     return STARTUP_CANCEL;
 }
 

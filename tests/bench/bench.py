@@ -43,15 +43,16 @@ class Workload:
     it may take.
     """
 
-    def __init__(self, name, clients, *args, script=None, session=False, tls=False, quick=False, limit=1):
+    def __init__(self, name, clients, *args, script=None, session=False, tls=False, quick=False, limit=1, more=None):
         self.name, self.clients, self.args = name, clients, args
+        self.more = more or {}  # for the pooler's file
         self.script, self.session, self.tls, self.quick, self.limit = script, session, tls, quick, limit
         self.options = {"sslmode": "require" if tls else "disable"}  # of clients
         self.server = ""  # more about the server in the pooler's file
 
     def settings(self, postgres):
         """What the pooler's file must say."""
-        return logins.tls_settings(postgres) if self.tls else {}
+        return {**self.more, **(logins.tls_settings(postgres) if self.tls else {})}
 
     def warm_up(self, target):
         """Opens the servers."""
@@ -92,8 +93,6 @@ WORKLOADS = [
     logins.Workload("log in each time, SCRAM over TLS", tls=True),
     logins.Workload("log in each time, SCRAM over TLS, resumed", tls=True, resume=True, limit=0.7),
 ]
-
-EXPERIMENTS = [logins.IdleMemory(), logins.Storm()]
 
 ONE_WORKER, TWO_WORKERS = "pgweir", "pgweir, 2 workers"
 TWO_SHARDS, TWO_POOLS = "pgweir, 2 shards", "pgweir, 2 pools"
@@ -221,6 +220,58 @@ def verdict(results):
             if ratio > 1.15:
                 broken.append(f"{name}: {target} take {ratio:.2f} of the CPU of one worker")
     return broken
+
+
+class Beside:
+    """
+    What one way to use pgweir costs beside another: both in turn, with one worker and ever more clients. limit is
+    how much of the other's CPU per transaction it may take; more is what its own file says beyond the other's.
+    """
+
+    quick = False
+    CLIENTS = (1, 16, 64, 256)
+
+    def __init__(self, name, words, other_words, limit, more=None):
+        self.name, self.words, self.other_words, self.limit, self.more = name, words, other_words, limit, more
+
+    def run(self, postgres, options):
+        print(f"\n{self.name}\n  {'clients':<18}{'CPU us':>9}{'beside':>9}{'':>7}{'tps':>8}")
+        result = {}
+        for clients in self.CLIENTS:
+            own, other, ratio, tps = self.measure(postgres, clients, options)
+            result[clients] = {"cpu": own, "beside": other, "ratio": ratio, "tps": tps}
+            print(f"  {clients:<18}{own:>9.1f}{other:>9.1f} {ratio:>5.2f}x {tps:>7.2f}x", flush=True)
+        worst = max(numbers["ratio"] for numbers in result.values())
+        if worst > self.limit:
+            print(f"too much: {self.name}: {worst:.2f}, not {self.limit}")
+        return result
+
+    def measure(self, postgres, clients, options):
+        """The medians of CPU per transaction, and of the ratios of that and of transactions per second."""
+        workloads = [Workload(self.name, clients, *self.words, more=self.more),
+                     Workload(self.name, clients, *self.other_words)]
+        targets = [Target(ONE_WORKER, postgres, workload, options.pooler_binary) for workload in workloads]
+        turns = []
+        try:
+            for target, workload in zip(targets, workloads):
+                workload.warm_up(target)
+            for _ in range(options.rounds):
+                turns.append([workload.measure(target, options.seconds)
+                              for target, workload in zip(targets, workloads)])
+        finally:
+            for target in targets:
+                target.stop()
+        return (statistics.median(own["cpu"] for own, _ in turns), statistics.median(other["cpu"] for _, other in turns),
+                *(statistics.median(own[what] / other[what] for own, other in turns) for what in ("cpu", "tps")))
+
+
+EXPERIMENTS = [
+    logins.IdleMemory(),
+    logins.Storm(),
+    Beside("-S prepared beside simple", ["-S", "-M", "prepared"], ["-S"], 1.15),
+    Beside("-S extended, with prepare_unnamed beside without", ["-S", "-M", "extended"], ["-S", "-M", "extended"], 1.3,
+           {"prepare_unnamed": 1}),
+]
 
 
 def save(results, experiments, options):

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "fake_memory.h"
 #include "fd.h"
 #include "list.h"
 #include "str.h"
@@ -23,6 +24,10 @@ struct connector {
     unsigned keys;     /* struct backend_cancel */
     int next_pid;
     bool hold_retired;
+    connector_moved_fn *moved;
+    void *moved_arg;
+    bool hold_cancels;
+    struct forward_request *forward; /* under way; tests need one at a time */
 };
 
 /* A request that the test has not decided about; request->private is its way back. */
@@ -30,6 +35,7 @@ struct attempt {
     struct list link;
     struct connect_request *connect;
     struct cancel_request *cancel;
+    bool waiting; /* of a cancel: its turn has not come */
 };
 
 struct retirement {
@@ -62,11 +68,7 @@ complain(const char *format, ...)
 static void *
 allocate(size_t size)
 {
-    void *const memory = calloc(1, size);
-
-    if (memory == NULL)
-        complain("out of memory");
-    return memory;
+    return fake_memory_calloc(1, size);
 }
 
 /* --- life ------------------------------------------------------------------------------------ */
@@ -91,6 +93,8 @@ fake_connector_free(struct connector *connector)
         complain("left undecided: %zu connects, %zu cancels, %zu retirements",
                  list_count(&connector->attempts), list_count(&connector->cancels),
                  list_count(&connector->retirements));
+    if (connector->forward != NULL)
+        complain("left undecided: a request for another pooler");
     if (connector->backends > 0 || connector->keys > 0)
         complain("never given back: %u connections, %u cancel keys", connector->backends,
                  connector->keys);
@@ -101,6 +105,19 @@ struct fake_connector_counts
 fake_connector_counts(const struct connector *connector)
 {
     return connector->counts;
+}
+
+void
+connector_set_moved(struct connector *connector, connector_moved_fn *fn, void *arg)
+{
+    connector->moved = fn;
+    connector->moved_arg = arg;
+}
+
+void
+fake_connector_move(struct connector *connector, const char *host, const char *address)
+{
+    connector->moved(connector->moved_arg, host, address);
 }
 
 /* --- connecting ------------------------------------------------------------------------------ */
@@ -212,7 +229,7 @@ fake_connector_accept(struct connector *connector, const char *const *parameters
     backend->fd = fds[0];
     backend->pid = connector->next_pid++;
     backend->server_version = 150004;
-    (void)str_copy(backend->remote_addr, sizeof(backend->remote_addr), "10.0.0.1");
+    (void)str_copy(backend->remote_addr, sizeof(backend->remote_addr), FAKE_SERVER_ADDRESS);
     backend->remote_port = attempt->connect->target->port;
     (void)str_copy(backend->local_addr, sizeof(backend->local_addr), "10.0.0.9");
     backend->local_port = 40000;
@@ -331,6 +348,7 @@ connector_cancel(struct connector *connector, struct cancel_request *request)
     struct attempt *const attempt = allocate(sizeof(*attempt));
 
     attempt->cancel = request;
+    attempt->waiting = connector->hold_cancels;
     request->connector = connector;
     list_push_back(&connector->cancels, &attempt->link);
     connector->counts.cancels++;
@@ -349,9 +367,14 @@ fake_connector_cancelled_pid(const struct connector *connector)
 }
 
 void
-fake_connector_finish_cancel(struct connector *connector, int error)
+fake_connector_hold_cancels(struct connector *connector, bool hold)
 {
-    struct attempt *const attempt = oldest_attempt(&connector->cancels, "cancel");
+    connector->hold_cancels = hold;
+}
+
+static void
+cancel_post(struct attempt *attempt, int error)
+{
     struct cancel_request *const request = attempt->cancel;
 
     list_remove(&attempt->link);
@@ -360,4 +383,69 @@ fake_connector_finish_cancel(struct connector *connector, int error)
     (void)str_copy(request->text, sizeof(request->text), error < 0 ? strerror(-error) : "");
     request->message.fn = cancel_done;
     loop_post(request->loop, &request->message);
+}
+
+void
+fake_connector_finish_cancel(struct connector *connector, int error)
+{
+    cancel_post(oldest_attempt(&connector->cancels, "cancel"), error);
+}
+
+void
+connector_withdraw(struct connector *connector, struct cancel_request *request)
+{
+    struct attempt *attempt;
+
+    LIST_FOREACH (attempt, &connector->cancels, link) {
+        if (attempt->cancel != request || !attempt->waiting)
+            continue;
+        connector->counts.withdrawn++;
+        cancel_post(attempt, -ECANCELED);
+        return;
+    }
+}
+
+/* --- for other poolers ----------------------------------------------------------------------- */
+
+static void
+forward_done(struct message *message)
+{
+    struct forward_request *const request = container_of(message, struct forward_request, message);
+
+    request->done(request, request->error, request->text);
+}
+
+void
+connector_forward(struct connector *connector, struct forward_request *request)
+{
+    if (connector->forward != NULL)
+        complain("a second request is passed on");
+    connector->forward = request;
+}
+
+const struct forward_request *
+fake_connector_forwarded(const struct connector *connector)
+{
+    return connector->forward;
+}
+
+void
+fake_connector_finish_forward(struct connector *connector, int error)
+{
+    struct forward_request *const request = TAKE(connector->forward);
+
+    if (request == NULL)
+        complain("nothing is being passed on");
+    request->error = error;
+    (void)str_copy(request->text, sizeof(request->text), error < 0 ? strerror(-error) : "");
+    request->message.fn = forward_done;
+    loop_post(request->loop, &request->message);
+}
+
+void
+connector_get_forward_load(struct connector *connector, int peer, struct forward_load *ret_load)
+{
+    const bool sent = connector->forward != NULL && connector->forward->peer == peer;
+
+    *ret_load = (struct forward_load){.sent = sent};
 }

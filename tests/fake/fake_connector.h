@@ -14,9 +14,15 @@
 
 #include "backend.h"
 
+/* The name of a host leads to the address no more. */
+void fake_connector_move(struct connector *connector, const char *host, const char *address);
+
+/* Where all its servers are. */
+#define FAKE_SERVER_ADDRESS "10.0.0.1"
+
 /* Counts of everything that was ever asked. */
 struct fake_connector_counts {
-    unsigned connects, abandoned, cancels, polite, impolite;
+    unsigned connects, abandoned, cancels, withdrawn, polite, impolite;
 };
 
 /* Never NULL. */
@@ -48,3 +54,9 @@ void fake_connector_finish_retired(struct connector *connector);
 unsigned fake_connector_cancelling(const struct connector *connector);
 int fake_connector_cancelled_pid(const struct connector *connector);
 void fake_connector_finish_cancel(struct connector *connector, int error);
+/* Whether cancels wait for their turn, from now on, so that they can be withdrawn. */
+void fake_connector_hold_cancels(struct connector *connector, bool hold);
+
+/* The request for another pooler that is under way, NULL if there is none; it ends with error. */
+const struct forward_request *fake_connector_forwarded(const struct connector *connector);
+void fake_connector_finish_forward(struct connector *connector, int error);

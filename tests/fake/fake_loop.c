@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 
+#include "fake_memory.h"
 #include "list.h"
 #include "mailbox.h"
 #include "timer.h"
@@ -280,7 +281,7 @@ io_poll_events(const struct io *io)
 static struct pollfd *
 pollfds_new(const struct loop *loop, size_t count)
 {
-    struct pollfd *pollfds = calloc(count, sizeof(*pollfds)), *pollfd = pollfds;
+    struct pollfd *pollfds = fake_memory_calloc(count, sizeof(*pollfds)), *pollfd = pollfds;
     const struct io *io;
 
     if (pollfds == NULL)

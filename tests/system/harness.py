@@ -37,7 +37,8 @@ HOST = "127.0.0.1"
 SUPERUSER = "postgres"
 
 # Keys of [pgbouncer] that PgBouncer would not know.
-OWN_KEYS = {"auth_hba_lenient", "auth_query_cache", "batch_sends", "connect_burst", "pool_shards", "shutdown_timeout",
+OWN_KEYS = {"auth_hba_lenient", "auth_query_cache", "batch_sends", "connect_burst", "console_legacy_columns",
+            "log_stats_legacy", "pool_shards", "prepare_unnamed", "shutdown_timeout",
             "slow_callback_duration", "state_file", "worker_threads"}
 
 SANITIZER_REPORT = re.compile(r"ERROR: (?:Address|Leak|Thread)Sanitizer|WARNING: ThreadSanitizer"
@@ -289,8 +290,8 @@ class Postgres:
 
 class Pgweir:
     """
-    A pooler in front of a cluster. Keys of [pgbouncer] are keyword arguments; databases and users are the lines
-    of their sections; auth is auth_file: names, or a dict of names with their secrets; hba and ident are the lines
+    A pooler in front of a cluster. Keys of [pgbouncer] are keyword arguments; databases, users and peers are the
+    lines of their sections; auth is auth_file: names, or a dict of names with their secrets; hba and ident are the lines
     of these files, and hba makes auth_type what it is; pgpass has the lines of the password file of the daemon's
     user, None is no such file; text replaces the whole file. stop() raises when the daemon did not end with status 0
     or when a sanitizer had something to say.
@@ -298,7 +299,7 @@ class Pgweir:
 
     running = set()  # all that have been started and not stopped
 
-    def __init__(self, postgres, *, databases=None, users=None, auth=(SUPERUSER, "alice", "bob"), hba=None,
+    def __init__(self, postgres, *, databases=None, users=None, peers=None, auth=(SUPERUSER, "alice", "bob"), hba=None,
                  ident=None, pgpass=(), text=None, env=None, args=(), binary=None, **settings):
         self.postgres = postgres
         self.source = binary or os.environ.get("PGWEIR_BINARY") or os.path.join(
@@ -309,6 +310,7 @@ class Pgweir:
         self.port = int(settings.get("listen_port") or free_port())
         self.databases = databases or {"*": f"host={HOST} port={postgres.port}"}
         self.users = users or {}
+        self.peers = peers or {}
         self.settings = {
             "listen_addr": HOST,
             "listen_port": self.port,
@@ -375,6 +377,8 @@ class Pgweir:
         lines += [f"{name} = {value}" for name, value in self.databases.items()]
         lines += ["", "[users]"]
         lines += [f"{name} = {value}" for name, value in self.users.items()]
+        lines += ["", "[peers]"] if self.peers else []
+        lines += [f"{number} = {value}" for number, value in self.peers.items()]
         lines += ["", "[pgbouncer]"]
         lines += [f"{key} = {value}" for key, value in self.settings.items()
                   if value is not None and not (self.foreign and key in OWN_KEYS)]

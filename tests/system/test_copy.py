@@ -16,7 +16,7 @@ LIMIT = 20  # seconds for an answer
 
 @pytest.fixture(scope="module")
 def pooler(postgres):
-    postgres.psql("CREATE TABLE copied (i int); CREATE TABLE slow (i int); CREATE VIEW seen AS SELECT 1 AS i; "
+    postgres.psql("CREATE TABLE copied (i int); CREATE TABLE slow (i int); CREATE TABLE numbers_copied (i int); CREATE VIEW seen AS SELECT 1 AS i; "
                   "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS "
                   "$$BEGIN PERFORM pg_sleep(0.3); RAISE EXCEPTION 'no'; END$$; "
                   "CREATE TRIGGER per_statement BEFORE INSERT ON slow FOR EACH STATEMENT EXECUTE FUNCTION refuse(); "
@@ -28,8 +28,8 @@ def pooler(postgres):
         yield pooler
 
 
-async def connect(pooler, database):
-    connection = await wire.Connection.open(harness.HOST, pooler.port)
+async def connect(server, database):
+    connection = await wire.Connection.open(harness.HOST, server.port)
     await connection.send(wire.startup(user="postgres", database=database))
     await until(connection, "Z:I")
     return connection
@@ -126,5 +126,34 @@ def test_data_behind_the_end_is_dropped(pooler):
         assert await answer(writer) == [("writer", "")]
         writer.close()
         neighbour.close()
+
+    asyncio.run(run())
+
+
+def pipeline(by_query, bad):
+    """A COPY with a Sync before each row, of which one is bad, and all that a client may have behind it."""
+    begin = wire.query("COPY numbers_copied FROM STDIN") if by_query else copy_extended("numbers_copied")
+    rows = (wire.SYNC + wire.copy_data(b"bad\n" if row == bad else b"1\n") for row in range(4))
+    select = wire.parse("SELECT 'extended'") + wire.bind() + wire.execute() + wire.SYNC
+    return begin + b"".join(rows) + wire.COPY_DONE + wire.SYNC + select + wire.query("SELECT 'simple'; SELECT 1/0")
+
+
+@pytest.mark.parametrize("by_query", [True, False])
+@pytest.mark.parametrize("database", ["one", "session"])
+def test_pipeline_behind_a_failed_copy(postgres, pooler, database, by_query):
+    """All is answered as PostgreSQL does, however many of the Syncs it has read before the COPY failed."""
+    async def hear(connection, bad):
+        await connection.send(pipeline(by_query, bad) + pipeline(by_query, 3 - bad) + wire.query("SELECT 'last'"))
+        return await until(connection, ("last",)) + await until(connection, "Z:I")
+
+    async def run():
+        direct, writer = await connect(postgres, "postgres"), await connect(pooler, database)
+        neighbour = await connect(pooler, database)
+        for bad in range(-1, 5):
+            assert await hear(writer, bad) == await hear(direct, bad)
+            await neighbour.send(wire.query(f"SELECT 'neighbour {bad}'"))
+            assert await answer(neighbour) == [(f"neighbour {bad}",)]
+        for connection in (direct, writer, neighbour):
+            connection.close()
 
     asyncio.run(run())

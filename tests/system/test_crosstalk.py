@@ -8,7 +8,6 @@ where they were.
     PGWEIR_CROSSTALK_SEED      of the clients' plans  (drawn, and printed)
 """
 
-import asyncio
 import collections
 import itertools
 import json
@@ -22,9 +21,6 @@ import psycopg
 import pytest
 
 import harness
-import wire
-from crosstalk_client import DONE, Report
-from crosstalk_ends import Ends
 
 SECONDS = float(os.environ.get("PGWEIR_CROSSTALK_SECONDS", 4))
 CLIENTS = 200
@@ -262,56 +258,3 @@ def test_accidents(cluster, mode):
             samples = work(cluster, pooler, mode, seed, [(DATABASE, ROLE)], accidents=True)
         check_bound(samples, (0, 1), POOL_SIZE[mode])
     check_end(cluster, pooler)
-
-
-async def detour(cluster, delay):
-    """A way to the cluster on which cancel requests take their time."""
-    async def forward(reader, writer):
-        try:
-            while data := await reader.read(1 << 16):
-                writer.write(data)
-                await writer.drain()
-        except OSError:
-            pass
-        writer.close()
-
-    async def accept(reader, writer):
-        first = await reader.read(1 << 16)
-        if first[4:8] == wire.cancel_request(b"")[4:]:
-            await asyncio.sleep(delay)
-        onward_reader, onward_writer = await asyncio.open_connection(harness.HOST, cluster.port)
-        onward_writer.write(first)
-        await asyncio.gather(forward(reader, onward_writer), forward(onward_reader, writer))
-
-    return await asyncio.start_server(accept, harness.HOST, 0)
-
-
-async def late_cancel(cluster, mode):
-    """The first client's cancel arrives a second after its query is over; the second's begins in the meantime."""
-    way = await detour(cluster, 1)
-    port = way.sockets[0].getsockname()[1]
-    pooler = harness.Pgweir(cluster, databases={DATABASE: f"host={harness.HOST} port={port}"}, pool_mode=mode,
-                            auth=(harness.SUPERUSER, ROLE), default_pool_size=1)
-    await asyncio.to_thread(pooler.start)
-    options = await asyncio.to_thread(client_options, pooler, mode, [(DATABASE, ROLE)])
-    first, second = (Ends(number, options, Report()) for number in (0, 1))
-    await first.connect()
-    await second.connect()
-    cancel = asyncio.ensure_future(first.cancel(0.1, first.key))
-    await first.ask(wire.query("SELECT pg_sleep(0.3)"), "T", ("",), DONE, "Z:I")
-    if mode == "session":
-        await first.terminate()
-    running = asyncio.ensure_future(
-        second.ask(wire.query("SELECT pg_sleep(2)"), "T", ("",), DONE, "Z:I"))
-    pool = await asyncio.to_thread(pooler.pool, DATABASE, ROLE)
-    assert (pool["sv_being_canceled"], pool["cl_waiting"]) == (1, 1)
-    await asyncio.gather(running, cancel)
-    first.hang_up()
-    second.hang_up()
-    await asyncio.to_thread(pooler.stop)
-    way.close()
-
-
-@pytest.mark.parametrize("mode", POOL_SIZE)
-def test_late_cancel(cluster, mode):
-    asyncio.run(late_cancel(cluster, mode))

@@ -402,7 +402,7 @@ def test_scram_login_is_passed_on(server, pooler, new_libpq):
     secret = server.psql("SELECT rolpassword FROM pg_authid WHERE rolname = 'scram-sha-256'", host=server.dir)
     daemon = pooler(auth={"scram-sha-256": secret, "md5": wire_login.scram_secret(RIGHT)}, pgpass=None,
                     auth_type="scram-sha-256", env=new_libpq, databases={"postgres": host(server)})
-    assert "libpq 18" in daemon.log()
+    harness.wait_for(lambda: "libpq 18" in daemon.log(), what="the line about versions")
     for driver in (drivers.Psycopg(), drivers.Psql()):
         assert driver.login(daemon, user="scram-sha-256", password=RIGHT).user == "scram-sha-256"
         assert not driver.login(daemon, user="scram-sha-256", password=WRONG)

@@ -29,9 +29,9 @@ def text(value):
     return value.encode() + b"\0"
 
 
-def startup(**parameters):
+def startup(protocol=PROTOCOL, /, **parameters):
     body = b"".join(text(key) + text(value) for key, value in parameters.items())
-    return packet(struct.pack("!I", PROTOCOL) + body + b"\0")
+    return packet(struct.pack("!I", protocol) + body + b"\0")
 
 
 def packet(body):

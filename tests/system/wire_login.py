@@ -105,9 +105,9 @@ class Client:
 
     # Login ----------------------------------------------------------------------------------------------
 
-    def login(self, user, password=None, database="postgres", scram=None, **parameters):
+    def login(self, user, password=None, database="postgres", scram=None, protocol=wire.PROTOCOL, **parameters):
         """Up to ReadyForQuery. scram is how to do SCRAM when it is asked for: a Scram of its own making."""
-        self.send(wire.startup(user=user, database=database, **parameters))
+        self.send(wire.startup(protocol, user=user, database=database, **parameters))
         while True:
             kind, body = self.receive()
             self.transcript.append((kind, body))

@@ -89,7 +89,7 @@ fixture_setup(void **state)
 
     assert_non_null(f);
     assert_int_equal(loop_new("test", &f->loop), 0);
-    assert_int_equal(executor_new("test", 2, 8, &f->executor), 0);
+    assert_int_equal(executor_new("test", EXECUTOR_THREADS, 8, &f->executor), 0);
     assert_int_equal(connector_new(f->executor, &f->connector), 0);
     f->admin = connect_to(f, target_new("postgres", "postgres"), NULL);
     assert_non_null(f->admin);

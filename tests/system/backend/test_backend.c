@@ -21,6 +21,12 @@ scram_keys_are_usable(void)
     return features.scram_keys;
 }
 
+bool
+cancels_block(void)
+{
+    return !features.cancel_nonblocking;
+}
+
 int
 main(void)
 {

@@ -42,6 +42,46 @@ expect_gone(struct fixture *f, int pid)
     assert_string_equal(raw_ask(f->admin, sql), "0");
 }
 
+/* Keeps a thread of the executor busy until the pipe is closed. */
+struct blocker {
+    struct job job;
+    struct fixture *fixture;
+    int fd;
+};
+
+static void
+blocker_run(struct job *job)
+{
+    char byte;
+
+    assert_int_equal(read(container_of(job, struct blocker, job)->fd, &byte, 1), 0);
+}
+
+static void
+blocker_done(struct job *job, bool cancelled)
+{
+    assert_false(cancelled);
+    answered(container_of(job, struct blocker, job)->fixture);
+}
+
+static void
+block_executor(struct fixture *f, struct blocker blockers[EXECUTOR_THREADS], int fd)
+{
+    for (int i = 0; i < EXECUTOR_THREADS; i++) {
+        blockers[i] = (struct blocker){{.run = blocker_run, .done = blocker_done}, f, fd};
+        assert_int_equal(executor_submit(f->executor, f->loop, &blockers[i].job), 0);
+    }
+}
+
+/* Closes the end that the blockers wait for, and waits until all that was asked has ended. */
+static void
+unblock_executor(struct fixture *f, int fd)
+{
+    f->waiting += EXECUTOR_THREADS;
+    (void)close(fd);
+    settle(f);
+}
+
 /* ---- cancels */
 
 struct cancel {
@@ -63,14 +103,22 @@ cancel_answered(struct cancel_request *request, int error, const char *text)
 }
 
 static void
-cancel_ask(struct fixture *f, struct cancel *cancel, struct backend_cancel *what)
+cancel_ask_for(struct fixture *f, struct cancel *cancel, struct backend_cancel *what,
+               usec_t patience)
 {
     *cancel = (struct cancel){.fixture = f};
     cancel->request.loop = f->loop;
     cancel->request.cancel = what;
+    cancel->request.patience = patience;
     cancel->request.done = cancel_answered;
     f->waiting++;
     connector_cancel(f->connector, &cancel->request);
+}
+
+static void
+cancel_ask(struct fixture *f, struct cancel *cancel, struct backend_cancel *what)
+{
+    cancel_ask_for(f, cancel, what, 0);
 }
 
 static void
@@ -120,6 +168,44 @@ test_many_cancels(void **state)
         assert_int_equal(cancels[i].answers, 1);
         assert_int_equal(cancels[i].error, 0);
     }
+    retire(f, backend, true);
+}
+
+/* Who waits for others may be told that it takes too long, or change his mind. */
+static void
+test_cancels_that_wait(void **state)
+{
+    enum { AT_ONCE = 4 };
+    struct fixture *f = *state;
+    struct backend *backend = connect_to(f, target_new("postgres", "postgres"), NULL);
+    struct blocker blockers[EXECUTOR_THREADS];
+    struct cancel begun[AT_ONCE], withdrawn, late, patient;
+    int ends[2];
+
+    if (!cancels_block()) {
+        retire(f, backend, true);
+        skip(); /* nothing keeps them waiting */
+    }
+    assert_int_equal(pipe(ends), 0);
+    block_executor(f, blockers, ends[0]);
+    for (int i = 0; i < AT_ONCE; i++)
+        cancel_ask(f, &begun[i], backend->cancel);
+    cancel_ask_for(f, &late, backend->cancel, 20 * MSEC);
+    cancel_ask(f, &withdrawn, backend->cancel);
+    cancel_ask(f, &patient, backend->cancel);
+    connector_withdraw(f->connector, &withdrawn.request);
+    f->waiting = 2;
+    settle(f);
+    assert_int_equal(late.error, -EAGAIN);
+    assert_int_equal(withdrawn.error, -ECANCELED);
+    connector_withdraw(f->connector, &begun[0].request); /* too late */
+
+    f->waiting = AT_ONCE + 1;
+    unblock_executor(f, ends[1]);
+    for (int i = 0; i < AT_ONCE; i++)
+        assert_int_equal(begun[i].error, 0);
+    assert_int_equal(patient.error, 0);
+    (void)close(ends[0]);
     retire(f, backend, true);
 }
 
@@ -407,43 +493,18 @@ test_abandon(void **state)
     assert_string_equal(raw_ask(f->admin, CLIENT_BACKENDS), "1");
 }
 
-/* Keeps a thread of the executor busy until the pipe is closed. */
-struct blocker {
-    struct job job;
-    struct fixture *fixture;
-    int fd;
-};
-
-static void
-blocker_run(struct job *job)
-{
-    char byte;
-
-    assert_int_equal(read(container_of(job, struct blocker, job)->fd, &byte, 1), 0);
-}
-
-static void
-blocker_done(struct job *job, bool cancelled)
-{
-    assert_false(cancelled);
-    answered(container_of(job, struct blocker, job)->fixture);
-}
-
 static void
 test_abandon_during_the_look_up(void **state)
 {
     struct fixture *f = *state;
-    struct blocker blockers[2];
+    struct blocker blockers[EXECUTOR_THREADS];
     struct backend_target *target = target_new("postgres", "postgres");
     struct asking asking;
     struct delayed delayed = {.asking = &asking};
     int ends[2];
 
     assert_int_equal(pipe(ends), 0);
-    for (size_t i = 0; i < ARRAY_SIZE(blockers); i++) {
-        blockers[i] = (struct blocker){{.run = blocker_run, .done = blocker_done}, f, ends[0]};
-        assert_int_equal(executor_submit(f->executor, f->loop, &blockers[i].job), 0);
-    }
+    block_executor(f, blockers, ends[0]);
     assert_int_equal(str_set(&target->host, "localhost"), 0);
     ask(f, &asking, target);
     delayed.timer = timer_new(f->loop, "abandon", abandon, &delayed);
@@ -452,9 +513,7 @@ test_abandon_during_the_look_up(void **state)
     timer_free(delayed.timer);
     finish_askings(f, &asking, 1);
 
-    f->waiting += ARRAY_SIZE(blockers);
-    (void)close(ends[1]);
-    settle(f);
+    unblock_executor(f, ends[1]);
     (void)close(ends[0]);
 }
 
@@ -494,6 +553,7 @@ run_ending_tests(void)
     const struct CMUnitTest ending_tests[] = {
         TEST(test_cancel),
         TEST(test_many_cancels),
+        TEST(test_cancels_that_wait),
         TEST(test_cancel_after_the_end),
         TEST(test_cancel_during_the_end),
         TEST(test_retire_politely),

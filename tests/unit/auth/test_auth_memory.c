@@ -7,73 +7,32 @@
 
 #include <stdlib.h>
 
+#include "fake_memory.h"
 #include "scram.h"
 #include "secret.h"
 
-/* Counted down on the login's thread while it is inside of auth; negative: no end. */
-static _Thread_local long allocations_left = -1;
+/* Negative: no end. It is in force on the login's thread while that is inside of auth. */
 static long budget;
 
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *pointer, size_t size);
-char *__real_strdup(const char *str);
 enum auth_status __real_auth_begin(struct auth *auth, struct config *config,
                                    const struct auth_login *login);
 enum auth_status __real_auth_input(struct auth *auth, char type, const void *body, size_t len);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *pointer, size_t size);
-char *__wrap_strdup(const char *str);
 enum auth_status __wrap_auth_begin(struct auth *auth, struct config *config,
                                    const struct auth_login *login);
 enum auth_status __wrap_auth_input(struct auth *auth, char type, const void *body, size_t len);
 
-static bool
-is_memory_left(void)
-{
-    if (allocations_left == 0)
-        return false;
-    if (allocations_left > 0)
-        allocations_left--;
-    return true;
-}
-
-void *
-__wrap_malloc(size_t size)
-{
-    return is_memory_left() ? __real_malloc(size) : NULL;
-}
-
-void *
-__wrap_calloc(size_t count, size_t size)
-{
-    return is_memory_left() ? __real_calloc(count, size) : NULL;
-}
-
-void *
-__wrap_realloc(void *pointer, size_t size)
-{
-    return is_memory_left() ? __real_realloc(pointer, size) : NULL;
-}
-
-char *
-__wrap_strdup(const char *str)
-{
-    return is_memory_left() ? __real_strdup(str) : NULL;
-}
-
 static void
 begin_limit(void)
 {
-    allocations_left = budget;
+    if (budget >= 0)
+        fake_memory_limit(budget);
 }
 
 static void
 end_limit(void)
 {
-    budget = allocations_left;
-    allocations_left = -1;
+    if (budget >= 0)
+        budget = fake_memory_unlimit();
 }
 
 enum auth_status

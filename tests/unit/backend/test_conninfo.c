@@ -75,6 +75,8 @@ test_tcp(void **state)
     assert_string_equal(get("password"), "(none)");
     assert_string_equal(get("options"), "(none)");
     assert_string_equal(get("keepalives"), "0");
+    assert_string_equal(get("max_protocol_version"),
+                        libpq_knows("max_protocol_version") ? "3.0" : "(none)");
     expect_accepted();
 }
 
@@ -175,7 +177,36 @@ test_settings(void **state)
     target.datestyle = date_style;
     target.timezone = time_zone;
     assert_int_equal(conninfo_init(&info, &target, "::1"), 0);
-    assert_string_equal(get("options"), "-c x=1 -c DateStyle=ISO,\\ MDY -c TimeZone=a\\\\b");
+    assert_string_equal(get("options"), "-c DateStyle=ISO,\\ MDY -c TimeZone=a\\\\b -c x=1");
+}
+
+/* A client's own words, on top of what the entry says. */
+static void
+test_copy_with_settings(void **state)
+{
+    struct backend_target *copy;
+
+    (void)state;
+    target.password = password;
+    target.application_name = dbname;
+    target.client_encoding = dbname;
+    target.options = options;
+    target.port = 5433;
+    target.login_retry = 7;
+    assert_int_equal(backend_target_copy(&target, &copy), 0);
+    assert_ptr_not_equal(copy->password, password);
+    assert_string_equal(copy->password, password);
+    assert_int_equal(copy->port, 5433);
+    assert_int_equal(copy->login_retry, 7);
+    assert_null(copy->md5_secret);
+    assert_int_equal(backend_target_add_setting(copy, "Application_Name", "a b\\\n"), 0);
+    assert_int_equal(backend_target_add_setting(copy, "geqo", ""), 0);
+    assert_int_equal(conninfo_init(&info, copy, "::1"), 0);
+    assert_string_equal(get("options"), "-c x=1 -c Application_Name=a\\ b\\\\\\\n -c geqo=");
+    assert_string_equal(get("application_name"), "(none)");
+    assert_string_equal(get("client_encoding"), dbname);
+    assert_string_equal(target.options, options);
+    backend_target_unref(copy);
 }
 
 /* Every field at once: there is room for all. */
@@ -208,6 +239,7 @@ main(void)
         cmocka_unit_test_setup_teardown(test_tls_files, setup, teardown),
         cmocka_unit_test_setup_teardown(test_tcp_options, setup, teardown),
         cmocka_unit_test_setup_teardown(test_settings, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_copy_with_settings, setup, teardown),
         cmocka_unit_test_setup_teardown(test_everything, setup, teardown),
     };
     struct backend_features features;

@@ -98,6 +98,28 @@ test_databases(void **state)
 }
 
 static void
+test_peers(void **state)
+{
+    struct fixture *f = *state;
+    const struct config_peer *peer;
+
+    assert_int_equal(fixture_load(f, "[peers]\n2 = host=10.0.0.2\n10 = host=/run port=7000 "
+                                     "pool_size=3\n2 = host=10.0.0.3\n"
+                                     "[pgbouncer]\npeer_id = 1\n"),
+                     0);
+    assert_int_equal(f->config->peer_id, 1);
+    assert_int_equal(f->config->n_peers, 2);
+    peer = config_find_peer(f->config, 10);
+    assert_string_equal(peer->host, "/run");
+    assert_int_equal(peer->port, 7000);
+    assert_int_equal(peer->pool_size, 3);
+    peer = config_find_peer(f->config, 2);
+    assert_string_equal(peer->host, "10.0.0.3");
+    assert_int_equal(peer->port, 6432);
+    assert_null(config_find_peer(f->config, 1));
+}
+
+static void
 test_all_errors_at_once(void **state)
 {
     fixture_write("b.ini", "\nverbse = 1\n");
@@ -111,13 +133,16 @@ test_all_errors_at_once(void **state)
                   "[pgboncer]\n"
                   "skipped = 1\n"
                   "[peers]\n"
+                  "zero = host=x\n"
+                  "65536 = host=x\n"
+                  "7 = port=6432\n"
                   "[nonsense]\n"
                   "[users]\n"
                   "u = pool_mode=sesion query_timeout=x colour=red\n"
                   "[pgbouncer]\n"
                   "lisen_port = 1\n"
                   "what is this\n"
-                  "peer_id = 5\n"
+                  "peer_id = 65536\n"
                   "%include b.ini\n"
                   "listen_port = many\n"
                   "auth_type = any\n",
@@ -128,18 +153,20 @@ test_all_errors_at_once(void **state)
                   "t.ini:5: database name \"pgbouncer\" is reserved\n"
                   "t.ini:6: database name \"pgweir\" is reserved\n"
                   "t.ini:7: unknown section [pgboncer]; did you mean [pgbouncer]?\n"
-                  "t.ini:9: section [peers] is not supported yet\n"
-                  "t.ini:10: unknown section [nonsense]\n"
-                  "t.ini:12: user \"u\": pool_mode: \"sesion\" is none of session, transaction, "
+                  "t.ini:10: peer \"zero\": its name is its peer_id, 1 to 65535\n"
+                  "t.ini:11: peer \"65536\": its name is its peer_id, 1 to 65535\n"
+                  "t.ini:12: peer \"7\": host= is missing\n"
+                  "t.ini:13: unknown section [nonsense]\n"
+                  "t.ini:15: user \"u\": pool_mode: \"sesion\" is none of session, transaction, "
                   "statement; did you mean \"session\"?\n"
-                  "t.ini:12: user \"u\": query_timeout: \"x\" is no time; 1.5, 500ms, 30s, 5min or "
+                  "t.ini:15: user \"u\": query_timeout: \"x\" is no time; 1.5, 500ms, 30s, 5min or "
                   "2h is one\n"
-                  "t.ini:12: user \"u\": unknown key \"colour\"\n"
-                  "t.ini:14: unknown key \"lisen_port\"; did you mean \"listen_port\"?\n"
-                  "t.ini:15: syntax error: neither [section] nor key = value\n"
-                  "t.ini:16: peer_id is not supported yet\n"
+                  "t.ini:15: user \"u\": unknown key \"colour\"\n"
+                  "t.ini:17: unknown key \"lisen_port\"; did you mean \"listen_port\"?\n"
+                  "t.ini:18: syntax error: neither [section] nor key = value\n"
+                  "t.ini:19: peer_id: 65536 is out of range (0 to 65535)\n"
                   "b.ini:2: unknown key \"verbse\"; did you mean \"verbose\"?\n"
-                  "t.ini:18: listen_port: \"many\" is not a whole number\n"
+                  "t.ini:21: listen_port: \"many\" is not a whole number\n"
                   "t.ini:3: warning: database \"a\": without user= nobody can use it while "
                   "auth_type = any\n"
                   "t.ini:4: warning: database \"b\": without user= nobody can use it while "
@@ -468,6 +495,7 @@ main(void)
         fixture_test(test_defaults),
         fixture_test(test_later_key_overrides),
         fixture_test(test_databases),
+        fixture_test(test_peers),
         fixture_test(test_all_errors_at_once),
         fixture_test(test_missing_file),
         fixture_test(test_duplicate_listen_address),

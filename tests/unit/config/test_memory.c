@@ -3,64 +3,11 @@
  * gives nothing and loses nothing (ASan counts), until it has enough.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "fake_memory.h"
 #include "fixture.h"
 #include "hba.h"
-
-static long allocations_left = -1; /* negative: no end */
-
-void *__real_malloc(size_t size);
-void *__real_calloc(size_t count, size_t size);
-void *__real_realloc(void *pointer, size_t size);
-char *__real_strdup(const char *str);
-char *__real_strndup(const char *str, size_t len);
-void *__wrap_malloc(size_t size);
-void *__wrap_calloc(size_t count, size_t size);
-void *__wrap_realloc(void *pointer, size_t size);
-char *__wrap_strdup(const char *str);
-char *__wrap_strndup(const char *str, size_t len);
-
-static bool
-is_memory_left(void)
-{
-    if (allocations_left == 0)
-        return false;
-    if (allocations_left > 0)
-        allocations_left--;
-    return true;
-}
-
-void *
-__wrap_malloc(size_t size)
-{
-    return is_memory_left() ? __real_malloc(size) : NULL;
-}
-
-void *
-__wrap_calloc(size_t count, size_t size)
-{
-    return is_memory_left() ? __real_calloc(count, size) : NULL;
-}
-
-void *
-__wrap_realloc(void *pointer, size_t size)
-{
-    return is_memory_left() ? __real_realloc(pointer, size) : NULL;
-}
-
-char *
-__wrap_strdup(const char *str)
-{
-    return is_memory_left() ? __real_strdup(str) : NULL;
-}
-
-char *
-__wrap_strndup(const char *str, size_t len)
-{
-    return is_memory_left() ? __real_strndup(str, len) : NULL;
-}
 
 static const char good[] = "[pgbouncer]\n"
                            "auth_type = trust\n"
@@ -108,13 +55,10 @@ load_until_enough(const char *path, struct config **ret_config)
         CLEANUP(config_errors_done) struct config_errors errors = CONFIG_ERRORS_INIT;
         int r;
 
-        allocations_left = enough;
+        fake_memory_limit(enough);
         r = config_load(path, &errors, ret_config);
-        if (allocations_left > 0) {
-            allocations_left = -1;
+        if (fake_memory_unlimit() > 0)
             return r;
-        }
-        allocations_left = -1;
         if (r == 0 || r == -EINVAL) /* just enough */
             return r;
         assert_int_equal(r, -ENOMEM);
@@ -158,9 +102,9 @@ test_set_that_reads_files(void **state)
     for (long enough = 0; r < 0; enough++) {
         CLEANUP(config_errors_done) struct config_errors errors = CONFIG_ERRORS_INIT;
 
-        allocations_left = enough;
+        fake_memory_limit(enough);
         r = config_set(f->config, "auth_hba_file", "hba.rules", &errors, &set);
-        allocations_left = -1;
+        (void)fake_memory_unlimit();
         assert_true(r == 0 || r == -ENOMEM);
     }
     assert_int_equal(set->hba->n_rules, f->config->hba->n_rules);
@@ -176,9 +120,9 @@ test_set(void **state)
     fixture_write("users.txt", "\"zoe\" \"one\"\n");
     assert_int_equal(fixture_load(f, good), 0);
     for (long enough = 0; r < 0; enough++) {
-        allocations_left = enough;
+        fake_memory_limit(enough);
         r = config_set(f->config, "admin_users", "zoe", &f->errors, &set);
-        allocations_left = -1;
+        (void)fake_memory_unlimit();
         assert_true(r == 0 || r == -ENOMEM);
     }
     assert_string_equal(set->admin_users, "zoe");

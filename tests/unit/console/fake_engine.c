@@ -84,6 +84,52 @@ engine_resume(struct engine *engine, const char *database)
     return ENGINE_OK;
 }
 
+bool
+engine_has_database(struct engine *engine, const char *database)
+{
+    remember_database(engine, database);
+    return engine->pause_result != ENGINE_NO_SUCH_DATABASE;
+}
+
+enum engine_result
+engine_reconnect(struct engine *engine, const char *database)
+{
+    remember_database(engine, database);
+    engine->reconnects++;
+    return engine->pause_result;
+}
+
+enum engine_result
+engine_kill(struct engine *engine, const char *database)
+{
+    remember_database(engine, database);
+    engine->kills++;
+    return engine->pause_result;
+}
+
+enum engine_result
+engine_set_disabled(struct engine *engine, const char *database, bool disabled)
+{
+    remember_database(engine, database);
+    engine->disabled = disabled;
+    return engine->pause_result;
+}
+
+void
+engine_kill_client(struct engine *engine, struct engine_kill *kill)
+{
+    engine->kill = kill;
+}
+
+void
+fake_engine_killed(struct engine *engine, bool found)
+{
+    struct engine_kill *kill = engine->kill;
+
+    engine->kill = NULL;
+    kill->done(kill, found);
+}
+
 void
 engine_drain_cancel(struct engine_drain *drain)
 {
@@ -119,6 +165,12 @@ fake_engine_answer(struct engine *engine, struct snapshot *snapshot)
 }
 
 void
+engine_get_peer_load(struct engine *engine, int peer, struct engine_peer_load *ret_load)
+{
+    *ret_load = peer == 2 ? engine->peer_load : (struct engine_peer_load){0};
+}
+
+void
 snapshot_free(struct snapshot *snapshot)
 {
     if (snapshot == NULL)
@@ -127,6 +179,7 @@ snapshot_free(struct snapshot *snapshot)
     free(snapshot->sockets);
     free(snapshot->databases);
     free(snapshot->tasks);
+    free(snapshot->users);
     free(snapshot);
 }
 

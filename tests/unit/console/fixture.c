@@ -107,6 +107,8 @@ fixture_teardown(void **state)
     f->engine.mode = ENGINE_IMMEDIATE;
     while (f->engine.request_count > 0)
         fake_engine_answer(&f->engine, NULL);
+    if (f->engine.kill != NULL)
+        fake_engine_killed(&f->engine, false);
     console_free(f->console);
     assert_int_equal(f->engine.visitors, 0);
     outbox_free(f->outbox);

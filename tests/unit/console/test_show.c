@@ -202,7 +202,7 @@ test_clients_and_servers(void **state)
     peer_close(f, fd);
 }
 
-/* A user's connections are those of all his pools; whoever is not known is not shown. */
+/* Those of the files, and those who have come without. */
 static void
 test_users(void **state)
 {
@@ -211,13 +211,13 @@ test_users(void **state)
     struct snapshot *snapshot = calloc(1, sizeof(*snapshot));
     const char *answer;
 
-    snapshot->pools = calloc(3, sizeof(*snapshot->pools));
-    snapshot->pool_count = 3;
-    snapshot->pools[0] = (struct pool_row){.user = "bob", .cl_active = 1, .sv_idle = 2};
-    snapshot->pools[1] = (struct pool_row){.user = "app", .cl_active = 5, .sv_idle = 5};
-    snapshot->pools[2] = (struct pool_row){.user = "bob", .cl_waiting = 3, .sv_login = 4};
+    snapshot->users = calloc(2, sizeof(*snapshot->users));
+    snapshot->user_count = 2;
+    snapshot->users[0] = (struct user_row){.name = "app", .servers = 5};
+    snapshot->users[1] = (struct user_row){.name = "bob", .servers = 6, .clients = 4};
     answer = show(f, fd, "USERS", snapshot);
-    assert_non_null(strstr(answer, ") D(bob,3,NULL,statement,9,6,0,4) C(SHOW) Z "));
+    assert_non_null(strstr(
+        answer, ") D(app,NULL,NULL,NULL,0,5,0,0) D(bob,3,NULL,statement,9,6,0,4) C(SHOW) Z "));
     peer_close(f, fd);
 }
 

@@ -17,6 +17,7 @@
 #include "fake_loop.h"
 #include "loop.h"
 #include "resolver.h"
+#include "str.h"
 #include "usec.h"
 
 /* --- the executor and the C library, as the resolver sees them ----------------------------------
@@ -307,6 +308,69 @@ test_resolver_freed_with_calls_under_way(void **state)
     assert_int_equal(f->askers[0].answers + f->askers[1].answers, 0);
 }
 
+static struct {
+    unsigned count;
+    char name[64], address[64];
+} moved;
+
+static void
+note_moved(void *arg, const char *name, const char *address)
+{
+    assert_ptr_equal(arg, &moved);
+    moved.count++;
+    (void)str_copy(moved.name, sizeof(moved.name), name);
+    (void)str_copy(moved.address, sizeof(moved.address), address);
+}
+
+static void
+look_up(struct fixture *f, const char *name)
+{
+    ask(f, 0, name);
+    executor_play(false);
+    fake_loop_advance(f->loop, 11 * SEC);
+}
+
+/* Which addresses a name has lost is told, whatever was looked up in between. */
+static void
+test_addresses_that_are_gone(void **state)
+{
+    struct fixture *f = *state;
+
+    memset(&moved, 0, sizeof(moved));
+    resolver_set_moved(f->resolver, note_moved, &moved);
+    look_up(f, "db.example");
+    look_up(f, "other.example");
+    lookup_error = EAI_NONAME;
+    look_up(f, "db.example");
+    lookup_error = 0;
+    assert_int_equal(moved.count, 0);
+    look_up(f, "db.example");
+    assert_int_equal(moved.count, 1);
+    assert_string_equal(moved.name, "db.example");
+    assert_string_equal(moved.address, "10.0.0.1");
+}
+
+/* With a period names are looked up without being asked for; numbers are not. */
+static void
+test_check_period(void **state)
+{
+    struct fixture *f = *state;
+
+    memset(&moved, 0, sizeof(moved));
+    resolver_set_moved(f->resolver, note_moved, &moved);
+    resolver_set_check_period(f->resolver, 60 * SEC);
+    ask(f, 0, "192.0.2.7");
+    ask(f, 1, "db.example");
+    executor_play(false);
+    fake_loop_advance(f->loop, 60 * SEC);
+    executor_play(false);
+    assert_int_equal(moved.count, 1);
+    assert_int_equal(lookups, 2);
+    resolver_set_check_period(f->resolver, 0);
+    fake_loop_advance(f->loop, HOUR);
+    assert_null(submitted);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -317,6 +381,7 @@ main(void)
         TEST(test_numeric_needs_no_look_up), TEST(test_questions_are_merged),
         TEST(test_names_are_apart),          TEST(test_asking_again_from_done),
         TEST(test_executor_refuses),         TEST(test_resolver_freed_with_calls_under_way),
+        TEST(test_addresses_that_are_gone),  TEST(test_check_period),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

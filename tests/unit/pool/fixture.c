@@ -8,6 +8,7 @@
 
 #include "config.h"
 #include "engine_int.h"
+#include "fake_memory.h"
 #include "fd.h"
 #include "log.h"
 #include "pg.h"
@@ -89,6 +90,7 @@ fixture_setup(void **state)
     assert_non_null(f);
     log_set_level(getenv("TEST_LOG") != NULL ? LOG_LEVEL_NOISE : LOG_LEVEL_FATAL);
     list_init(&f->peers);
+    f->memory = -1;
     *state = f;
     return 0;
 }
@@ -125,24 +127,43 @@ fixture_reload(struct fixture *f, const char *text)
     fixture_settle(f);
 }
 
+/* Around what the engine does; not what the test does for it. */
+static void
+begin_limit(const struct fixture *f)
+{
+    if (f->memory >= 0)
+        fake_memory_limit(f->memory);
+}
+
+static void
+end_limit(struct fixture *f)
+{
+    if (f->memory >= 0)
+        f->memory = fake_memory_unlimit();
+}
+
 void
 fixture_settle(struct fixture *f)
 {
+    begin_limit(f);
     /* A message may go from loop to loop and back a few times. */
     for (unsigned round = 0; round < 6; round++) {
         for (unsigned i = 0; i < f->engine->worker_count; i++)
             fake_loop_settle(f->engine->workers[i].loop);
         fake_loop_settle(f->main_loop);
     }
+    end_limit(f);
 }
 
 void
 fixture_advance(struct fixture *f, usec_t span)
 {
     fixture_settle(f);
+    begin_limit(f);
     for (unsigned i = 0; i < f->engine->worker_count; i++)
         fake_loop_advance(f->engine->workers[i].loop, span);
     fake_loop_advance(f->main_loop, span);
+    end_limit(f);
     fixture_settle(f);
 }
 
@@ -185,15 +206,22 @@ fixture_stop(struct fixture *f)
     assert_int_equal(statement_global_done(), 0);
 }
 
+void
+fixture_forget_peers(struct fixture *f)
+{
+    struct peer *peer;
+
+    LIST_FOREACH_SAFE (peer, &f->peers, link)
+        peer_free(peer);
+}
+
 int
 fixture_teardown(void **state)
 {
     struct fixture *const f = *state;
-    struct peer *peer;
 
     fixture_stop(f);
-    LIST_FOREACH_SAFE (peer, &f->peers, link)
-        peer_free(peer);
+    fixture_forget_peers(f);
     free(f);
     return 0;
 }
@@ -206,7 +234,9 @@ fixture_connect(struct fixture *f)
     int fds[2];
 
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+    begin_limit(f);
     engine_accept(f->engine, fds[0], NULL, 0, f->listen_address);
+    end_limit(f);
     fixture_settle(f);
     return peer_new(f, fds[1]);
 }
@@ -216,6 +246,9 @@ send_packet(struct peer *peer, const struct buf *body)
 {
     char length[4];
 
+    (void)peer_fill(peer);
+    if (peer->ended)
+        return; /* it was not even let in */
     pg_put_uint32(length, (uint32_t)(sizeof(length) + body->len));
     peer_send_bytes(peer, length, sizeof(length));
     peer_send_bytes(peer, body->data, body->len);
@@ -262,17 +295,17 @@ fixture_login(struct fixture *f, const char *database, const char *user)
     return peer;
 }
 
-void
+struct peer *
 fixture_cancel(struct peer *client)
 {
     CLEANUP(buf_done) struct buf body = BUF_INIT;
     struct peer *const peer = fixture_connect(client->fixture);
 
     append_uint32(&body, PG_CANCEL_REQUEST);
-    append_uint32(&body, client->pid);
-    append_uint32(&body, client->secret);
+    assert_int_equal(buf_append(&body, client->key, client->key_len), 0);
     send_packet(peer, &body);
-    peer_expect_end(peer);
+    fixture_settle(client->fixture);
+    return peer;
 }
 
 /* --- servers --------------------------------------------------------------------------------- */

@@ -32,6 +32,7 @@ struct fixture {
     struct engine *engine;      /* NULL before fixture_start and after fixture_stop */
     struct tls_context *tls;    /* the test's; what fixture_start and fixture_reload give it */
     const char *listen_address; /* where clients come in; NULL: through a unix socket */
+    long memory;                /* allocations left to the engine; negative: no end */
     struct list peers;
     struct console_visitor *visitor; /* the last one, owned */
 };
@@ -50,6 +51,8 @@ void fixture_start(struct fixture *f, const char *text);
 void fixture_reload(struct fixture *f, const char *text);
 /* Ends it, and checks that nothing is left behind. */
 void fixture_stop(struct fixture *f);
+/* All peers are closed and freed. */
+void fixture_forget_peers(struct fixture *f);
 /* All loops do what there is to do. No time passes. */
 void fixture_settle(struct fixture *f);
 void fixture_advance(struct fixture *f, usec_t span);
@@ -62,8 +65,8 @@ void fixture_send_startup(struct peer *peer, uint32_t version, const char *const
 struct peer *fixture_knock(struct fixture *f, const char *database, const char *user);
 /* The same, and it got in: the pool has, or had, a server. */
 struct peer *fixture_login(struct fixture *f, const char *database, const char *user);
-/* A CancelRequest with the key of client, on a connection of its own, which has ended. */
-void fixture_cancel(struct peer *client);
+/* A CancelRequest with the key of client, on the connection that is returned. */
+struct peer *fixture_cancel(struct peer *client);
 
 /* The oldest attempt to connect succeeds; the server has not answered the probe. */
 struct peer *fixture_accept(struct fixture *f);

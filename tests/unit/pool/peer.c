@@ -238,6 +238,22 @@ peer_expect_ready_at(struct peer *peer, char status, const char *file, int line)
 }
 
 void
+peer_ask_at(struct peer *client, struct peer *server, const char *sql, const char *file, int line)
+{
+    peer_send(client, FRONTEND_QUERY, sql);
+    peer_expect_at(server, FRONTEND_QUERY, sql, file, line);
+}
+
+void
+peer_answer_at(struct peer *server, struct peer *client, const char *tag, char status,
+               const char *file, int line)
+{
+    peer_send_complete(server, tag, status);
+    peer_expect_at(client, BACKEND_COMMAND_COMPLETE, tag, file, line);
+    peer_expect_ready_at(client, status, file, line);
+}
+
+void
 peer_expect_silence_at(struct peer *peer, const char *file, int line)
 {
     peer_settle(peer);
@@ -259,9 +275,9 @@ peer_expect_login_at(struct peer *peer, const char *file, int line)
     peer_expect_at(peer, BACKEND_AUTHENTICATION, NULL, file, line);
     while (peer->input.len > 0 && peer->input.data[0] == BACKEND_PARAMETER_STATUS)
         peer_expect_at(peer, BACKEND_PARAMETER_STATUS, NULL, file, line);
-    if (head_len(peer) == PG_HEADER_SIZE + 8) {
-        peer->pid = pg_get_uint32(peer->input.data + PG_HEADER_SIZE);
-        peer->secret = pg_get_uint32(peer->input.data + PG_HEADER_SIZE + 4);
+    if (head_len(peer) > PG_HEADER_SIZE) {
+        peer->key_len = MIN(head_len(peer) - PG_HEADER_SIZE, sizeof(peer->key));
+        memcpy(peer->key, peer->input.data + PG_HEADER_SIZE, peer->key_len);
     }
     peer_expect_at(peer, BACKEND_KEY_DATA, NULL, file, line);
     peer_expect_ready_at(peer, READY_IDLE, file, line);

@@ -12,6 +12,7 @@
 
 #include "buf.h"
 #include "list.h"
+#include "pg.h"
 
 struct fixture;
 
@@ -20,9 +21,10 @@ struct peer {
     struct fixture *fixture; /* borrowed: whose loops are settled */
     int fd;                  /* owned; -1 when closed */
     struct buf input;
-    bool ended;      /* the daemon has closed the connection */
-    uint32_t pid;    /* of a server: its process; of a client: what its BackendKeyData said */
-    uint32_t secret; /* of a client */
+    bool ended;                                       /* the daemon has closed the connection */
+    uint32_t pid;                                     /* of a server: its process */
+    char key[PG_CANCEL_PID_SIZE + PG_CANCEL_KEY_MAX]; /* of a client: its BackendKeyData */
+    size_t key_len;
 };
 
 /* Takes fd over. The peer is freed by the fixture. */
@@ -60,8 +62,13 @@ void peer_send_parameter(struct peer *peer, const char *name, const char *value)
 #define peer_expect_silence(peer) peer_expect_silence_at(peer, __FILE__, __LINE__)
 /* The connection was closed, and nothing came before. */
 #define peer_expect_end(peer) peer_expect_end_at(peer, __FILE__, __LINE__)
-/* A client's answer to its login: pid and secret are kept. */
+/* A client's answer to its login: the key is kept. */
 #define peer_expect_login(peer) peer_expect_login_at(peer, __FILE__, __LINE__)
+/* A query that the client sends, and that comes to the server next. */
+#define peer_ask(client, server, sql) peer_ask_at(client, server, sql, __FILE__, __LINE__)
+/* CommandComplete and ReadyForQuery that the server sends, and that come to the client next. */
+#define peer_answer(server, client, tag, status)                                                   \
+    peer_answer_at(server, client, tag, status, __FILE__, __LINE__)
 /* Exactly these bytes come next. */
 #define peer_expect_bytes(peer, data, len) peer_expect_bytes_at(peer, data, len, __FILE__, __LINE__)
 
@@ -75,5 +82,9 @@ void peer_expect_end_at(struct peer *peer, const char *file, int line);
 void peer_expect_login_at(struct peer *peer, const char *file, int line);
 void peer_expect_bytes_at(struct peer *peer, const void *data, size_t len, const char *file,
                           int line);
+void peer_ask_at(struct peer *client, struct peer *server, const char *sql, const char *file,
+                 int line);
+void peer_answer_at(struct peer *server, struct peer *client, const char *tag, char status,
+                    const char *file, int line);
 /* Reads what has come into peer->input, without settling; returns how many bytes it holds. */
 size_t peer_fill(struct peer *peer);

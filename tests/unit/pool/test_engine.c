@@ -28,19 +28,15 @@ count(void *arg)
 static void
 begin_transaction(struct peer *client, struct peer *server)
 {
-    peer_send(client, 'Q', "begin");
-    peer_expect(server, 'Q', "begin");
-    peer_send_complete(server, "BEGIN", 'T');
-    peer_expect_types(client, "CZ");
+    peer_ask(client, server, "begin");
+    peer_answer(server, client, "BEGIN", 'T');
 }
 
 static void
 end_transaction(struct peer *client, struct peer *server)
 {
-    peer_send(client, 'Q', "commit");
-    peer_expect(server, 'Q', "commit");
-    peer_send_complete(server, "COMMIT", 'I');
-    peer_expect_types(client, "CZ");
+    peer_ask(client, server, "commit");
+    peer_answer(server, client, "COMMIT", 'I');
 }
 
 /* --- pause
@@ -97,6 +93,29 @@ test_pause_closes_idle_servers_and_waits_for_their_end(void **state)
 }
 
 static void
+test_pause_twice(void **state)
+{
+    struct fixture *f = *state;
+    struct drain drain = {.drain.done = drain_done};
+
+    fixture_start(f, "");
+    assert_int_equal(engine_resume(f->engine, "db"), ENGINE_NOT_PAUSED);
+    for (int i = 1; i <= 2; i++) { /* also when it is paused already */
+        assert_int_equal(engine_pause(f->engine, "db", &drain.drain), ENGINE_OK);
+        fixture_settle(f);
+        assert_int_equal(drain.done, i);
+    }
+    assert_int_equal(engine_resume(f->engine, "db"), ENGINE_OK);
+    assert_int_equal(engine_resume(f->engine, "db"), ENGINE_NOT_PAUSED);
+    assert_int_equal(engine_resume(f->engine, "nowhere"), ENGINE_NO_SUCH_DATABASE);
+    assert_int_equal(engine_pause(f->engine, NULL, &drain.drain), ENGINE_OK);
+    fixture_settle(f);
+    assert_int_equal(engine_pause(f->engine, "db", &drain.drain), ENGINE_ALREADY);
+    assert_int_equal(engine_resume(f->engine, "db"), ENGINE_NOT_PAUSED);
+    assert_int_equal(engine_resume(f->engine, NULL), ENGINE_OK);
+}
+
+static void
 test_pause_of_nothing(void **state)
 {
     struct fixture *f = *state;
@@ -127,8 +146,7 @@ test_pause_of_one_database(void **state)
     assert_false(engine_is_paused(f->engine));
     peer_send(client, 'Q', "select 1");
     peer_expect_silence(client);
-    peer_send(other, 'Q', "select 2");
-    peer_expect(another, 'Q', "select 2");
+    peer_ask(other, another, "select 2");
     assert_int_equal(engine_resume(f->engine, "db"), ENGINE_OK);
     server = fixture_serve(f);
     peer_expect(server, 'Q', "select 1");
@@ -292,8 +310,7 @@ test_reload_with_other_timeouts(void **state)
 
     fixture_begin(f, "", &client, &server);
     fixture_reload(f, "query_timeout = 5\n");
-    peer_send(client, 'Q', "select pg_sleep(60)");
-    peer_expect_types(server, "Q");
+    peer_ask(client, server, "select pg_sleep(60)");
     fixture_advance(f, 5 * SEC);
     peer_expect_error(client, "FATAL", "57014", "query timeout");
 }
@@ -344,6 +361,7 @@ test_shutdown_and_a_query_afterwards(void **state)
     peer_send(idle, 'Q', "select 1");
     peer_expect_error(idle, "FATAL", "57P01", "server shutting down");
     peer_expect_end(idle);
+    fixture_stop(f); /* counts, too */
 }
 
 static void
@@ -386,6 +404,7 @@ test_shutdown_gets_harder(void **state)
     peer_expect_end(client);
     assert_int_equal(done, 0);
     assert_true(now >= 1);
+    fixture_stop(f); /* counts, too */
 }
 
 /* Clients, servers and attempts in every state; the fixture checks that nothing is left. */
@@ -534,11 +553,9 @@ test_stats(void **state)
     fixture_begin(f, "", &client, &server);
     begin_transaction(client, server);
     fixture_advance(f, 2 * SEC);
-    peer_send(client, 'Q', "commit");
-    peer_expect_types(server, "Q");
+    peer_ask(client, server, "commit");
     fixture_advance(f, SEC);
-    peer_send_complete(server, "COMMIT", 'I');
-    peer_expect_types(client, "CZ");
+    peer_answer(server, client, "COMMIT", 'I');
     snapshot = look(f, SNAPSHOT_STATS);
     stats = &snapshot->databases[0].total;
     assert_int_equal(stats->xacts, 1);
@@ -559,6 +576,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         TEST(test_pause_and_resume),
         TEST(test_pause_closes_idle_servers_and_waits_for_their_end),
+        TEST(test_pause_twice),
         TEST(test_pause_of_nothing),
         TEST(test_pause_of_one_database),
         TEST(test_pause_is_given_up),

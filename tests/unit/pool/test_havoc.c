@@ -90,11 +90,17 @@ client_gone(struct client_actor *client)
     buf_done(&client->rest);
 }
 
+/* One in a few wants a server of its own. */
 static void
 client_comes(struct havoc *h, struct client_actor *client)
 {
+    const char *const parameters[] = {
+        "user", "alice", "database", "db", "replication", one_in(h, 5) ? "database" : "off", NULL};
+
     *client = (struct client_actor){.id = ++h->next_id};
-    client->peer = fixture_knock(h->f, "db", "alice");
+    client->peer = fixture_connect(h->f);
+    fixture_send_startup(client->peer, PG_PROTOCOL_3_0, parameters);
+    fixture_settle(h->f);
 }
 
 static void
@@ -205,8 +211,8 @@ client_reads(struct havoc *h, struct client_actor *client)
         const size_t len = pg_get_uint32(input->data + 1) + 1;
 
         if (input->data[0] == 'K') {
-            client->peer->pid = pg_get_uint32(input->data + 5);
-            client->peer->secret = pg_get_uint32(input->data + 9);
+            client->peer->key_len = len - PG_HEADER_SIZE;
+            memcpy(client->peer->key, input->data + PG_HEADER_SIZE, client->peer->key_len);
         } else {
             check_mark(h, client, input->data);
         }
@@ -224,14 +230,14 @@ client_step(struct havoc *h, struct client_actor *client)
         return;
     }
     client_reads(h, client);
-    if (client->peer == NULL || client->peer->secret == 0)
+    if (client->peer == NULL || client->peer->key_len == 0)
         return;
     if (one_in(h, 40))
         client_gone(client);
     else if (one_in(h, 40))
         peer_send(client->peer, 'X', NULL);
     else if (one_in(h, 15))
-        fixture_cancel(client->peer);
+        (void)fixture_cancel(client->peer);
     else if (client->sent < client->seen + 20)
         client_sends(h, client);
 }
@@ -459,14 +465,16 @@ server_comes(struct havoc *h)
 static void
 connector_step(struct havoc *h)
 {
+    static const int cancel_results[5] = {0, 0, 0, -EAGAIN, -ETIMEDOUT};
     struct connector *const connector = h->f->connector;
 
     if (fake_connector_pending(connector) > 0 && one_in(h, 10))
         fixture_refuse(h->f, "08001", "connection refused", false, true);
     else if (fake_connector_pending(connector) > 0)
         server_comes(h);
+    fake_connector_hold_cancels(connector, one_in(h, 3));
     if (fake_connector_cancelling(connector) > 0 && one_in(h, 2))
-        fake_connector_finish_cancel(connector, one_in(h, 5) ? -ETIMEDOUT : 0);
+        fake_connector_finish_cancel(connector, cancel_results[rng_below(&h->rng, 5)]);
     if (fake_connector_retiring(connector) > 0 && one_in(h, 2))
         fake_connector_finish_retired(connector);
 }

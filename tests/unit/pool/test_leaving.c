@@ -11,10 +11,8 @@
 static void
 begin_transaction(struct peer *client, struct peer *server, char status)
 {
-    peer_send(client, 'Q', "begin");
-    peer_expect(server, 'Q', "begin");
-    peer_send_complete(server, "BEGIN", status);
-    peer_expect_types(client, "CZ");
+    peer_ask(client, server, "begin");
+    peer_answer(server, client, "BEGIN", status);
 }
 
 /* --- the client goes ----------------------------------------------------------------------------
@@ -101,8 +99,7 @@ test_client_leaves_in_a_query(void **state)
     fixture_begin(f, "default_pool_size = 1\n", &client, &server);
     fake_connector_hold_retired(f->connector);
     other = fixture_login(f, "db", "alice");
-    peer_send(client, 'Q', "select secrets");
-    peer_expect_types(server, "Q");
+    peer_ask(client, server, "select secrets");
     peer_send(server, 'D', "secret");
     peer_expect_types(client, "D");
     peer_send(other, 'Q', "select 2");
@@ -143,8 +140,7 @@ test_client_leaves_in_a_copy(void **state)
     struct peer *client, *server;
 
     fixture_begin(f, "", &client, &server);
-    peer_send(client, 'Q', "copy t from stdin");
-    peer_expect_types(server, "Q");
+    peer_ask(client, server, "copy t from stdin");
     peer_send(server, 'G', "");
     peer_expect_types(client, "G");
     peer_send_bytes(client, "d\0\0\1\0abc", 8); /* part of a row */
@@ -206,8 +202,7 @@ test_client_leaves_the_queue(void **state)
     fixture_settle(f);
     peer_close(second);
     fixture_settle(f);
-    peer_send(client, 'Q', "commit");
-    peer_expect_types(server, "Q");
+    peer_ask(client, server, "commit");
     peer_send_complete(server, "COMMIT", 'I');
     peer_expect(server, 'Q', "third");
 }
@@ -257,8 +252,7 @@ test_client_leaves_unread_result(void **state)
     size_t sent, total = 0;
 
     fixture_begin(f, "", &client, &server);
-    peer_send(client, 'Q', "select lots");
-    peer_expect_types(server, "Q");
+    peer_ask(client, server, "select lots");
     do {
         sent = peer_send_some(server, row + total % sizeof(row), sizeof(row) - total % sizeof(row));
         total += sent;
@@ -279,8 +273,7 @@ test_server_dies_in_a_result(void **state)
     struct peer *client, *server;
 
     fixture_begin(f, "", &client, &server);
-    peer_send(client, 'Q', "select 1");
-    peer_expect_types(server, "Q");
+    peer_ask(client, server, "select 1");
     peer_send(server, 'D', "row");
     peer_close(server);
     peer_expect_types(client, "D");
@@ -297,8 +290,7 @@ test_server_dies_in_a_row(void **state)
     struct peer *client, *server;
 
     fixture_begin(f, "", &client, &server);
-    peer_send(client, 'Q', "select 1");
-    peer_expect_types(server, "Q");
+    peer_ask(client, server, "select 1");
     peer_send_bytes(server, "D\0\0\0\14half", 9);
     fixture_settle(f);
     peer_close(server);
@@ -344,8 +336,7 @@ test_query_timeout_in_a_row(void **state)
     struct peer *client, *server;
 
     fixture_begin(f, "query_timeout = 10\n", &client, &server);
-    peer_send(client, 'Q', "select 1");
-    peer_expect_types(server, "Q");
+    peer_ask(client, server, "select 1");
     peer_send_bytes(server, "D\0\0\0\14half", 9);
     fixture_settle(f);
     fixture_advance(f, 11 * SEC);
@@ -361,8 +352,7 @@ test_fatal_error_is_forwarded_once(void **state)
     struct peer *client, *server;
 
     fixture_begin(f, "", &client, &server);
-    peer_send(client, 'Q', "select 1");
-    peer_expect_types(server, "Q");
+    peer_ask(client, server, "select 1");
     peer_send_error(server, "FATAL", "57P01",
                     "terminating connection due to administrator command");
     peer_close(server);
@@ -470,8 +460,7 @@ test_server_breaks_the_protocol(void **state)
     struct peer *client, *server;
 
     fixture_begin(f, "", &client, &server);
-    peer_send(client, 'Q', "select 1");
-    peer_expect_types(server, "Q");
+    peer_ask(client, server, "select 1");
     peer_send_bytes(server, "D\0\0\0\1x", 6);
     peer_expect_error(client, "FATAL", "08006", NULL);
     peer_expect_end(client);
@@ -488,8 +477,7 @@ test_server_dies_while_it_is_sent_to(void **state)
     size_t sent, total = 0;
 
     fixture_begin(f, "", &client, &server);
-    peer_send(client, 'Q', "copy t from stdin");
-    peer_expect_types(server, "Q");
+    peer_ask(client, server, "copy t from stdin");
     peer_send(server, 'G', "");
     peer_expect_types(client, "G");
     do {

@@ -82,10 +82,41 @@ test_newer_protocols_are_negotiated(void **state)
 
     fixture_start(f, "");
     client = fixture_connect(f);
-    STARTUP(client, PG_PROTOCOL(3, 2), "user", "alice", "database", "db", "_pq_.new", "1");
+    STARTUP(client, PG_PROTOCOL(3, 9999), "user", "alice", "database", "db", "_pq_.new", "1");
+    peer_expect_bytes(client, "v\0\0\0\x15\0\3\0\2\0\0\0\1_pq_.new\0", 22);
     (void)fixture_serve(f);
-    peer_expect_bytes(client, "v\0\0\0\x15\0\3\0\0\0\0\0\1_pq_.new\0", 22);
     peer_expect_login(client);
+    assert_int_equal(client->key_len, 4 + 32); /* of 3.2 */
+    /* An option we do not know, of 3.0. */
+    client = fixture_connect(f);
+    STARTUP(client, PG_PROTOCOL_3_0, "user", "alice", "database", "db", "_pq_.x", "1");
+    peer_expect_bytes(client, "v\0\0\0\x13\0\3\0\0\0\0\0\1_pq_.x\0", 20);
+    peer_expect_login(client);
+    assert_int_equal(client->key_len, 8);
+    /* The answer to a login that fails, too. */
+    client = fixture_connect(f);
+    STARTUP(client, PG_PROTOCOL(3, 3), "user", "alice", "database", "nodb");
+    peer_expect_bytes(client, "v\0\0\0\x0c\0\3\0\2\0\0\0\0", 13);
+    peer_expect_error(client, "FATAL", "3D000", "nodb");
+}
+
+/* 3.1 was never given out; PostgreSQL lets it pass. */
+static void
+test_protocols_that_are_known(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client;
+
+    fixture_start(f, "");
+    client = fixture_connect(f);
+    STARTUP(client, PG_PROTOCOL(3, 1), "user", "alice", "database", "db");
+    (void)fixture_serve(f);
+    peer_expect_login(client);
+    assert_int_equal(client->key_len, 8);
+    client = fixture_connect(f);
+    STARTUP(client, PG_PROTOCOL(3, 2), "user", "alice", "database", "db");
+    peer_expect_login(client);
+    assert_int_equal(client->key_len, 4 + 32);
 }
 
 static void
@@ -263,8 +294,8 @@ test_unsupported_parameters(void **state)
     peer_expect_error(client, "FATAL", "08P01", "unsupported options startup parameter");
     peer_expect_end(client);
     client = fixture_connect(f);
-    STARTUP(client, PG_PROTOCOL_3_0, "user", "alice", "database", "db", "replication", "true");
-    peer_expect_error(client, "FATAL", "08P01", "unsupported startup parameter: replication");
+    STARTUP(client, PG_PROTOCOL_3_0, "user", "alice", "database", "db", "replication", "maybe");
+    peer_expect_error(client, "FATAL", "22023", "invalid value for parameter \"replication\"");
     peer_expect_end(client);
 }
 
@@ -301,7 +332,7 @@ test_options_are_parameters(void **state)
     server = fixture_serve(f);
     peer_expect_login(client);
     peer_send(client, 'Q', "select 1");
-    peer_expect(server, 'Q', "SET TimeZone = 'CET'");
+    peer_expect(server, 'Q', "SET TimeZone='CET'");
 }
 
 static void
@@ -316,7 +347,7 @@ test_application_name_with_host(void **state)
     server = fixture_serve(f);
     peer_expect_login(client);
     peer_send(client, 'Q', "select 1");
-    peer_expect(server, 'Q', "SET application_name = 'psql - unix(");
+    peer_expect(server, 'Q', "SET application_name='psql - unix(");
 }
 
 static void
@@ -512,6 +543,7 @@ main(void)
         TEST(test_asking_twice),
         TEST(test_bytes_behind_an_ssl_request),
         TEST(test_newer_protocols_are_negotiated),
+        TEST(test_protocols_that_are_known),
         TEST(test_old_and_unknown_protocols),
         TEST(test_tls_without_asking),
         TEST(test_bad_packets),

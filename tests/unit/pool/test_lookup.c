@@ -584,17 +584,14 @@ test_in_the_queue(void **state)
     server = fixture_serve(f);
     peer_expect_login(client);
     late = fixture_login(f, "db", "bob");
-    peer_send(client, 'Q', "begin");
-    peer_expect(server, 'Q', "begin");
-    peer_send_complete(server, "BEGIN", 'T');
-    peer_expect_types(client, "CZ");
+    peer_ask(client, server, "begin");
+    peer_answer(server, client, "BEGIN", 'T');
     ask(f, &question, "db", "dave");
     peer_send(late, 'Q', "select 1");
     expect_no_answer(f, &question);
     assert_int_equal(fixture_shard(f, "db", "bob")->lookups.waiting, 1);
     /* First come, first served. */
-    peer_send(client, 'Q', "commit");
-    peer_expect(server, 'Q', "commit");
+    peer_ask(client, server, "commit");
     peer_send_complete(server, "COMMIT", 'I');
     expect_query(server, "dave");
     assert_int_equal(fixture_shard(f, "db", "bob")->lookups.waiting, 0);
@@ -607,8 +604,7 @@ test_in_the_queue(void **state)
     expect_no_answer(f, &question);
     fixture_advance(f, 1);
     expect_answer(f, &question, AUTH_LOOKUP_FAILED, NULL);
-    peer_send_complete(server, "SELECT 1", 'I');
-    peer_expect_types(late, "CZ");
+    peer_answer(server, late, "SELECT 1", 'I');
 }
 
 static void

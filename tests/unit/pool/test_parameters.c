@@ -20,11 +20,8 @@ login_with(struct fixture *f, const char *name, const char *value)
 static void
 round_trip(struct peer *client, struct peer *server, const char *sql)
 {
-    peer_send(client, 'Q', sql);
-    peer_expect(server, 'Q', sql);
-    peer_send_complete(server, sql, 'I');
-    peer_expect(client, 'C', sql);
-    peer_expect_ready(client, 'I');
+    peer_ask(client, server, sql);
+    peer_answer(server, client, sql, 'I');
 }
 
 /* The server does as it is told, and says so. */
@@ -73,7 +70,7 @@ test_set_with_the_first_message(void **state)
     peer_send(client, 'S', NULL);
     fixture_settle(f);
     (void)peer_fill(server);
-    expect_set(server, "SET TimeZone = 'CET'", "TimeZone", "CET");
+    expect_set(server, "SET TimeZone='CET'", "TimeZone", "CET");
     peer_expect_types(server, "PS");
     peer_expect_silence(client);
     peer_send(server, '1', NULL);
@@ -94,12 +91,11 @@ test_not_released_by_the_answer_to_set(void **state)
     server = fixture_serve(f);
     peer_expect_login(client);
     peer_send(client, 'Q', "select 1");
-    expect_set(server, "SET TimeZone = 'CET'", "TimeZone", "CET");
+    expect_set(server, "SET TimeZone='CET'", "TimeZone", "CET");
     peer_expect(server, 'Q', "select 1");
     peer_expect_silence(client);
     assert_int_equal(fixture_idle_count(f), 0);
-    peer_send_complete(server, "SELECT 1", 'I');
-    peer_expect_types(client, "CZ");
+    peer_answer(server, client, "SELECT 1", 'I');
     assert_int_equal(fixture_idle_count(f), 1);
 }
 
@@ -114,7 +110,7 @@ test_servers_spelling_is_told(void **state)
     server = fixture_serve(f);
     peer_expect_login(client);
     peer_send(client, 'Q', "select 1");
-    expect_set(server, "SET TimeZone = 'europe/berlin'", "TimeZone", "Europe/Berlin");
+    expect_set(server, "SET TimeZone='europe/berlin'", "TimeZone", "Europe/Berlin");
     peer_expect(server, 'Q', "select 1");
     peer_send_complete(server, "SELECT 1", 'I');
     peer_expect(client, 'S', "Europe/Berlin");
@@ -133,7 +129,7 @@ test_refused_by_the_server(void **state)
     server = fixture_serve(f);
     peer_expect_login(client);
     peer_send(client, 'Q', "insert");
-    peer_expect(server, 'Q', "SET TimeZone = 'Mars'");
+    peer_expect(server, 'Q', "SET TimeZone='Mars'");
     peer_send_error(server, "ERROR", "22023", "invalid value for parameter \"TimeZone\"");
     peer_send_ready(server, 'I');
     peer_expect_error(client, "FATAL", "22023", "invalid value for parameter \"TimeZone\"");
@@ -152,15 +148,13 @@ test_two_clients_on_one_server(void **state)
     peer_expect_login(b);
     for (unsigned i = 0; i < 3; i++) {
         peer_send(b, 'Q', "b");
-        expect_set(server, "SET application_name = 'it''s b'", "application_name", "it's b");
+        expect_set(server, "SET application_name='it''s b'", "application_name", "it's b");
         peer_expect(server, 'Q', "b");
-        peer_send_complete(server, "B", 'I');
-        peer_expect_types(b, "CZ");
+        peer_answer(server, b, "B", 'I');
         peer_send(a, 'Q', "a");
-        expect_set(server, "SET application_name = ''", "application_name", "");
+        expect_set(server, "SET application_name=''", "application_name", "");
         peer_expect(server, 'Q', "a");
-        peer_send_complete(server, "A", 'I');
-        peer_expect_types(a, "CZ");
+        peer_answer(server, a, "A", 'I');
     }
 }
 
@@ -180,20 +174,165 @@ test_clients_own_set(void **state)
     peer_expect(a, 'S', "German, DMY");
     peer_expect_types(a, "CZ");
     peer_send(b, 'Q', "b");
-    expect_set(server, "SET DateStyle = 'ISO, MDY'", "DateStyle", "ISO, MDY");
+    expect_set(server, "SET DateStyle='ISO, MDY'", "DateStyle", "ISO, MDY");
     peer_expect(server, 'Q', "b");
-    peer_send_complete(server, "B", 'I');
-    peer_expect_types(b, "CZ");
+    peer_answer(server, b, "B", 'I');
     /* On a new server, too. */
     peer_close(server);
     fixture_settle(f);
     peer_send(a, 'Q', "a");
     server = fixture_serve(f);
-    expect_set(server, "SET DateStyle = 'German, DMY'", "DateStyle", "German, DMY");
+    expect_set(server, "SET DateStyle='German, DMY'", "DateStyle", "German, DMY");
     peer_expect(server, 'Q', "a");
-    peer_send_complete(server, "A", 'I');
-    peer_expect_types(a, "CZ");
+    peer_answer(server, a, "A", 'I');
     peer_expect_silence(a);
+}
+
+/* A client with a parameter of its own, on its server. */
+static struct peer *
+begin_with_zone(struct fixture *f, const char *text, struct peer **ret_server)
+{
+    struct peer *client;
+
+    fixture_start(f, text);
+    client = login_with(f, "TimeZone", "europe/berlin");
+    *ret_server = fixture_serve(f);
+    peer_expect_login(client);
+    peer_send(client, 'Q', "select 1");
+    expect_set(*ret_server, "SET TimeZone='europe/berlin'", "TimeZone", "Europe/Berlin");
+    peer_expect(*ret_server, 'Q', "select 1");
+    peer_send_complete(*ret_server, "SELECT 1", 'I');
+    peer_expect_types(client, "SCZ");
+    return client;
+}
+
+/* The server goes back to what it has itself. */
+static void
+reset(struct peer *client, struct peer *server, const char *sql, char status)
+{
+    peer_send(client, 'Q', sql);
+    peer_expect(server, 'Q', sql);
+    peer_send(server, 'C', "RESET");
+    peer_send_parameter(server, "TimeZone", "UTC");
+    peer_send_ready(server, status);
+}
+
+/* RESET goes back to what the client came with, as if it had a server of its own. */
+static void
+test_reset(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+
+    client = begin_with_zone(f, "", &server);
+    reset(client, server, "reset all", 'I');
+    peer_expect_types(client, "CZ"); /* it has had that all the time */
+    assert_int_equal(fixture_idle_count(f), 1);
+    peer_send(client, 'Q', "select 2");
+    expect_set(server, "SET TimeZone='Europe/Berlin'", "TimeZone", "Europe/Berlin");
+    peer_expect(server, 'Q', "select 2");
+    peer_send_complete(server, "SELECT 1", 'I');
+    peer_expect_types(client, "CZ");
+}
+
+static void
+test_reset_of_another_value(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+
+    client = begin_with_zone(f, "", &server);
+    peer_send(client, 'Q', "set timezone to cet");
+    peer_expect_types(server, "Q");
+    peer_send_parameter(server, "TimeZone", "CET");
+    peer_send_complete(server, "SET", 'I');
+    peer_expect_types(client, "SCZ");
+    reset(client, server, "reset timezone", 'I');
+    peer_expect_types(client, "C");
+    peer_expect(client, 'S', "Europe/Berlin");
+    peer_expect_types(client, "Z");
+    peer_expect_silence(client);
+}
+
+/* Where the link goes on, the server has it before the next message. */
+static void
+test_reset_in_a_transaction(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+
+    client = begin_with_zone(f, "", &server);
+    peer_send(client, 'Q', "begin");
+    peer_expect_types(server, "Q");
+    peer_send_complete(server, "BEGIN", 'T');
+    peer_expect_types(client, "CZ");
+    reset(client, server, "reset all", 'T');
+    peer_expect_types(client, "CZ");
+    peer_expect(server, 'Q', "SET TimeZone='Europe/Berlin'");
+    peer_send(client, 'Q', "commit");
+    peer_expect(server, 'Q', "commit");
+    peer_send(server, 'C', "SET");
+    peer_send_parameter(server, "TimeZone", "Europe/Berlin");
+    peer_send_ready(server, 'T');
+    peer_send_complete(server, "COMMIT", 'I');
+    peer_expect_types(client, "CZ");
+    assert_int_equal(fixture_idle_count(f), 1);
+    peer_expect_silence(server);
+}
+
+static void
+test_reset_in_a_session(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+
+    client = begin_with_zone(f, "pool_mode = session\n", &server);
+    reset(client, server, "reset all", 'I');
+    peer_expect_types(client, "CZ");
+    expect_set(server, "SET TimeZone='Europe/Berlin'", "TimeZone", "Europe/Berlin");
+    round_trip(client, server, "select 2");
+}
+
+/* What was sent along with it sees that, too. */
+static void
+test_reset_and_more(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+
+    client = begin_with_zone(f, "", &server);
+    peer_send(client, 'Q', "reset all");
+    peer_send(client, 'Q', "show timezone");
+    peer_expect(server, 'Q', "reset all");
+    peer_expect_silence(server);
+    peer_send(server, 'C', "RESET");
+    peer_send_parameter(server, "TimeZone", "UTC");
+    peer_send_ready(server, 'I');
+    peer_expect_types(client, "CZ");
+    expect_set(server, "SET TimeZone='Europe/Berlin'", "TimeZone", "Europe/Berlin");
+    peer_expect(server, 'Q', "show timezone");
+    peer_send_complete(server, "SHOW", 'I');
+    peer_expect_types(client, "CZ");
+}
+
+/* A SET in the same text is one, whatever else was reset. */
+static void
+test_set_behind_a_reset(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+
+    client = begin_with_zone(f, "", &server);
+    peer_send(client, 'Q', "reset all; set timezone to cet");
+    peer_expect_types(server, "Q");
+    peer_send(server, 'C', "RESET");
+    peer_send(server, 'C', "SET");
+    peer_send_parameter(server, "TimeZone", "CET");
+    peer_send_ready(server, 'I');
+    peer_expect_types(client, "CC");
+    peer_expect(client, 'S', "CET");
+    peer_expect_types(client, "Z");
+    round_trip(client, server, "select 2");
 }
 
 static void
@@ -206,8 +345,7 @@ test_cut_parameter_status(void **state)
     const size_t len = 5 + 10 + 9;
 
     fixture_begin(f, "", &client, &server);
-    peer_send(client, 'Q', "set datestyle");
-    peer_expect_types(server, "Q");
+    peer_ask(client, server, "set datestyle");
     for (size_t i = 0; i < len; i++) {
         char byte = status[i];
 
@@ -233,7 +371,7 @@ test_server_changes_while_idle(void **state)
     peer_send_parameter(server, "TimeZone", "CET"); /* the server's file was reloaded */
     fixture_settle(f);
     peer_send(client, 'Q', "select 1");
-    expect_set(server, "SET TimeZone = 'UTC'", "TimeZone", "UTC");
+    expect_set(server, "SET TimeZone='UTC'", "TimeZone", "UTC");
     peer_expect(server, 'Q', "select 1");
 }
 
@@ -262,10 +400,9 @@ test_session_mode_sets_too(void **state)
     server = fixture_serve(f);
     peer_expect_login(client);
     peer_send(client, 'Q', "select 1");
-    expect_set(server, "SET TimeZone = 'CET'", "TimeZone", "CET");
+    expect_set(server, "SET TimeZone='CET'", "TimeZone", "CET");
     peer_expect(server, 'Q', "select 1");
-    peer_send_complete(server, "SELECT 1", 'I');
-    peer_expect_types(client, "CZ");
+    peer_answer(server, client, "SELECT 1", 'I');
     round_trip(client, server, "select 2");
 }
 
@@ -282,6 +419,12 @@ main(void)
         TEST(test_refused_by_the_server),
         TEST(test_two_clients_on_one_server),
         TEST(test_clients_own_set),
+        TEST(test_reset),
+        TEST(test_reset_of_another_value),
+        TEST(test_reset_in_a_transaction),
+        TEST(test_reset_in_a_session),
+        TEST(test_reset_and_more),
+        TEST(test_set_behind_a_reset),
         TEST(test_cut_parameter_status),
         TEST(test_server_changes_while_idle),
         TEST(test_servers_own_parameters),

@@ -173,8 +173,7 @@ test_auth_user_asks_for_himself(void **state)
     expect_password_request(client);
     peer_send(client, 'p', "secret");
     peer_expect_login(client);
-    peer_send(client, 'Q', "select 1");
-    peer_expect(server, 'Q', "select 1");
+    peer_ask(client, server, "select 1");
 }
 
 static void
@@ -299,8 +298,7 @@ test_new_password_replaces_the_old(void **state)
     peer_expect_login(second);
     /* Servers that are there stay: they are logged in. */
     assert_int_equal(fake_connector_pending(f->connector), 0);
-    peer_send(first, 'Q', "begin");
-    peer_expect(server, 'Q', "begin");
+    peer_ask(first, server, "begin");
     peer_send(second, 'Q', "select 1");
     expect_target(f, "dave", "new");
 }

@@ -1,6 +1,5 @@
 /*
- * test_requests.c - what a server still has to answer, after every kind of message and answer, and
- * with a small model of PostgreSQL answering random sequences.
+ * test_requests.c - what a server still has to answer, after every kind of message and answer.
  */
 #include "requests.h"
 
@@ -14,7 +13,6 @@
 
 #include "macros.h"
 #include "pg.h"
-#include "rng.h"
 
 static int
 setup(void **state)
@@ -282,6 +280,24 @@ test_two_copies_in_one_query(void **state)
     assert_true(requests_empty(requests));
 }
 
+/* Each has an end of its own: a Sync behind the first one's is among the data of the second. */
+static void
+test_syncs_in_the_second_copy(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "QdcSdSc");
+    answer(requests, "GCG");
+    assert_int_equal(requests->doubtful, 2);
+    answer(requests, "CZ");
+    assert_true(requests_empty(requests));
+    push(requests, "Qdc");
+    answer(requests, "GCG");
+    push(requests, "dSc");
+    answer(requests, "CZ");
+    assert_true(requests_empty(requests));
+}
+
 /* Data sent ahead, before it is known that the statement is a COPY. */
 static void
 test_copy_in_without_waiting(void **state)
@@ -409,14 +425,15 @@ test_no_doubt_after_a_copy_that_succeeds(void **state)
 
     push(requests, "PBES");
     answer(requests, "12G");
-    assert_int_equal(requests->doubt, REQUESTS_MAYBE_SYNCS);
+    assert_int_equal(requests->doubtful, 1);
     push(requests, "dSdcS");
     answer(requests, "CZ");
-    assert_int_equal(requests->doubt, REQUESTS_CERTAIN);
+    assert_true(requests_are_certain(requests));
     assert_true(requests_empty(requests));
+    assert_false(requests_answer(requests, 'Z'));
 }
 
-/* If it fails, nobody knows how many of them are answered: a fence ends the doubt. */
+/* If it fails, nobody knows how many of them are answered: a fence tells. */
 static void
 test_fence_ends_the_doubt(void **state)
 {
@@ -424,22 +441,115 @@ test_fence_ends_the_doubt(void **state)
 
     push(requests, "PBE");
     answer(requests, "12G");
-    push(requests, "dSSdcS");
+    push(requests, "dSSSdcS");
     answer(requests, "E");
-    assert_int_equal(requests->doubt, REQUESTS_MAYBE_SYNCS);
     answer(requests, "Z");
     assert_true(requests_empty(requests));
-    /* As the relay does. */
-    requests->doubt = REQUESTS_CERTAIN;
+    assert_false(requests_are_certain(requests));
     assert_int_equal(requests_push(requests, 'Q', REQUEST_FENCE), 0);
     assert_int_equal(requests_action(requests), REQUEST_FORWARD);
-    answer(requests, "ZZ"); /* of the Syncs, for the client */
+    answer(requests, "ZSZ"); /* of the Syncs, for the client */
+    assert_int_equal(requests_action(requests), REQUEST_FORWARD);
     assert_true(requests_is_fence(requests));
     answer(requests, "I");
+    assert_true(requests_are_certain(requests));
     assert_int_equal(requests_action(requests), REQUEST_SKIP);
     answer(requests, "Z");
     assert_true(requests_empty(requests));
     assert_false(requests_answer(requests, 'Z'));
+}
+
+/* A cancel may come late. */
+static void
+test_fence_that_fails_ends_the_doubt(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "E");
+    answer(requests, "G");
+    push(requests, "dSScS");
+    answer(requests, "EZ");
+    assert_int_equal(requests_push(requests, 'Q', REQUEST_FENCE), 0);
+    answer(requests, "ZE");
+    assert_int_equal(requests_action(requests), REQUEST_SKIP);
+    answer(requests, "Z");
+    assert_true(requests_empty(requests));
+}
+
+/* All of them, and no more. */
+static void
+test_each_sync_in_doubt_is_answered_once(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "E");
+    answer(requests, "G");
+    push(requests, "SScS");
+    answer(requests, "EZZZ");
+    assert_true(requests_are_certain(requests));
+    assert_false(requests_answer(requests, 'Z'));
+}
+
+/* What is sent behind the client's own Sync is known by its first answer. */
+static void
+test_pipeline_behind_a_failed_copy(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "E");
+    answer(requests, "G");
+    push(requests, "SSScSPS");
+    answer(requests, "EZZ"); /* its own, or another: one more than there were */
+    assert_int_equal(requests_head_type(requests), 'P');
+    push(requests, "P");
+    answer(requests, "NASZ");
+    assert_int_equal(requests_head_type(requests), 'P');
+    assert_false(requests_are_certain(requests));
+    answer(requests, "1");
+    assert_true(requests_are_certain(requests));
+    assert_int_equal(requests->count, 2);
+    answer(requests, "Z1");
+    assert_true(requests_empty(requests));
+}
+
+/* The query is answered before the Syncs, and the next query behind them. */
+static void
+test_pipeline_behind_a_failed_copy_by_query(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "Q");
+    answer(requests, "G");
+    push(requests, "dSdScQF");
+    answer(requests, "EZ");
+    assert_int_equal(requests->count, 2);
+    answer(requests, "Z");
+    assert_int_equal(requests->count, 2);
+    answer(requests, "EZ");
+    assert_int_equal(requests_head_type(requests), 'F');
+    assert_true(requests_are_certain(requests));
+    answer(requests, "VZ");
+    assert_true(requests_empty(requests));
+}
+
+/* A second COPY has doubts of its own. */
+static void
+test_copy_behind_a_failed_copy(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "E");
+    answer(requests, "G");
+    push(requests, "SSScSBESdcSQ");
+    answer(requests, "EZZ2");
+    assert_true(requests_are_certain(requests));
+    answer(requests, "G");
+    assert_int_equal(requests->doubtful, 1);
+    answer(requests, "EZZ");
+    assert_int_equal(requests_head_type(requests), 'Q');
+    assert_true(requests_are_certain(requests));
+    answer(requests, "IZ");
+    assert_true(requests_empty(requests));
 }
 
 static void
@@ -450,32 +560,63 @@ test_queries_in_the_data_are_beyond_repair(void **state)
     push(requests, "Q");
     answer(requests, "G");
     push(requests, "dQ");
-    assert_int_equal(requests->doubt, REQUESTS_MAYBE_MORE);
+    assert_true(requests->is_lost);
     push(requests, "S");
-    assert_int_equal(requests->doubt, REQUESTS_MAYBE_MORE);
+    assert_true(requests->is_lost);
 }
 
-/* Behind a failed COPY with Syncs in doubt it is not to be told what was answered. */
+/* The COPY fails by the query, which has no answer of its own. */
 static void
-test_pipeline_behind_a_doubtful_copy(void **state)
+test_query_before_the_data_is_beyond_repair(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "QdQc");
+    answer(requests, "G");
+    assert_true(requests->is_lost);
+}
+
+/* From the end of the data to the client's Sync all is passed over, or answered, as the Syncs are.
+ */
+static void
+test_what_is_behind_the_data_may_be_lost(void **state)
 {
     struct requests *requests = *state;
 
     push(requests, "E");
     answer(requests, "G");
-    push(requests, "dSdcSQ");
-    assert_int_equal(requests->doubt, REQUESTS_MAYBE_SYNCS); /* may come out well */
+    push(requests, "dSdcHPS");
+    assert_false(requests->is_lost); /* may come out well */
     answer(requests, "E");
-    assert_int_equal(requests->doubt, REQUESTS_MAYBE_MORE);
+    assert_true(requests->is_lost);
     requests_reset(requests);
     push(requests, "E");
     answer(requests, "G");
     push(requests, "dS");
     answer(requests, "E");
-    push(requests, "dcHS"); /* what has to come */
-    assert_int_equal(requests->doubt, REQUESTS_MAYBE_SYNCS);
+    push(requests, "dcH"); /* what has to come */
+    assert_false(requests->is_lost);
     push(requests, "P"); /* and what has not */
-    assert_int_equal(requests->doubt, REQUESTS_MAYBE_MORE);
+    assert_true(requests->is_lost);
+}
+
+/* A ReadyForQuery has shown that nothing is passed over any more. */
+static void
+test_what_comes_behind_a_sync_in_doubt(void **state)
+{
+    struct requests *requests = *state;
+
+    push(requests, "E");
+    answer(requests, "G");
+    push(requests, "dSS");
+    answer(requests, "EZ");
+    push(requests, "cPS");
+    assert_false(requests->is_lost);
+    assert_int_equal(requests_head_type(requests), 'P');
+    answer(requests, "Z1");
+    assert_true(requests_are_certain(requests));
+    answer(requests, "Z");
+    assert_true(requests_empty(requests));
 }
 
 static void
@@ -530,337 +671,6 @@ test_reset_forgets_everything(void **state)
     assert_int_equal(requests->count, 4);
 }
 
-/* --- against a model of PostgreSQL ----------------------------------------------------------- */
-
-#define MODEL_MAX 1024
-
-enum fate {
-    FATE_FINE,
-    FATE_ERROR,
-    FATE_EMPTY,
-    FATE_COPY_OUT,
-    FATE_COPY_IN,
-    FATE_COPY_IN_FAILS, /* before it has read any data */
-};
-
-/* A frontend message, and what it will come to if it is executed. */
-struct front {
-    char type;
-    enum fate fate;
-    enum request_action action;
-};
-
-struct answer {
-    char type;
-    enum request_action action; /* of the message that it answers */
-};
-
-/* postgres.c in small: reads messages in order, and gives its answers in order. */
-struct model {
-    struct front in[MODEL_MAX];
-    unsigned in_count, in_done;
-    struct answer out[4 * MODEL_MAX];
-    unsigned out_count, out_done;
-    bool skipping;     /* ignore_till_sync */
-    struct front copy; /* the message that reads COPY data; type 0: none */
-};
-
-static void
-model_say(struct model *model, enum request_action action, const char *types)
-{
-    for (; *types != '\0'; types++)
-        model->out[model->out_count++] = (struct answer){*types, action};
-}
-
-static void
-model_fail(struct model *model, const struct front *front)
-{
-    model_say(model, front->action, "E");
-    if (front->type == 'Q' || front->type == 'F' || front->type == 'S')
-        model_say(model, front->action, "Z");
-    else
-        model->skipping = true;
-}
-
-static void
-model_copy_input(struct model *model, const struct front *front)
-{
-    const struct front copy = model->copy;
-
-    if (front->type == 'd' && front->fate != FATE_ERROR)
-        return;
-    if (front->type == 'S' || front->type == 'H')
-        return; /* "for the convenience of client libraries" */
-    model->copy.type = 0;
-    if (front->type == 'c')
-        model_say(model, copy.action, copy.type == 'Q' ? "CZ" : "C");
-    else
-        model_fail(model, &copy);
-}
-
-static void
-model_execute(struct model *model, const struct front *front)
-{
-    static const char *const answers[256] = {
-        ['P'] = "1",  ['B'] = "2", ['D'] = "tT",    ['C'] = "3",
-        ['F'] = "VZ", ['S'] = "Z", ['Q'] = "TDDCZ", ['E'] = "DDC",
-    };
-
-    if (front->fate == FATE_ERROR) {
-        model_fail(model, front);
-    } else if (front->fate == FATE_COPY_IN) {
-        model->copy = *front;
-        model_say(model, front->action, "G");
-    } else if (front->fate == FATE_COPY_IN_FAILS) {
-        model_say(model, front->action, "G");
-        model_fail(model, front);
-    } else if (front->fate == FATE_COPY_OUT) {
-        model_say(model, front->action, front->type == 'Q' ? "HddcCZ" : "HddcC");
-    } else if (front->fate == FATE_EMPTY) {
-        model_say(model, front->action, front->type == 'Q' ? "IZ" : "I");
-    } else if (answers[(unsigned char)front->type] != NULL) {
-        model_say(model, front->action, answers[(unsigned char)front->type]);
-    }
-}
-
-static void
-model_read(struct model *model)
-{
-    const struct front *const front = &model->in[model->in_done++];
-
-    if (model->copy.type != 0) {
-        model_copy_input(model, front);
-        return;
-    }
-    if (front->type == 'S')
-        model->skipping = false;
-    if (!model->skipping && strchr("dcfH", front->type) == NULL)
-        model_execute(model, front);
-}
-
-/* Whether anything that was sent will still be answered, or is being answered. */
-static bool
-model_owes(const struct model *model)
-{
-    static struct model ahead;
-
-    ahead = *model;
-    while (ahead.in_done < ahead.in_count)
-        model_read(&ahead);
-    return ahead.out_count > model->out_done || ahead.copy.type != 0;
-}
-
-struct play {
-    struct model model;
-    struct requests requests;
-    struct rng rng;
-    bool careless;           /* the client sends Syncs in the middle of COPY data, too */
-    bool ready;              /* as the relay's: ReadyForQuery was the last word */
-    bool closed;             /* by the daemon, who cannot tell any more what is whose */
-    char log[4 * MODEL_MAX]; /* both directions, for complaints */
-    size_t log_len;
-};
-
-static void
-play_note(struct play *play, char mark, char type)
-{
-    play->log[play->log_len++] = mark;
-    play->log[play->log_len++] = type;
-    play->log[play->log_len] = '\0';
-}
-
-static void
-play_send_for(struct play *play, char type, enum fate fate, enum request_action action)
-{
-    play_note(play, action == REQUEST_FORWARD ? '>' : '}', type);
-    assert_int_equal(requests_push(&play->requests, type, action), 0);
-    play->ready = false;
-    play->model.in[play->model.in_count++] = (struct front){type, fate, action};
-}
-
-/* Before the first request of a client the daemon may ask something itself. */
-static void
-play_send(struct play *play, char type, enum fate fate)
-{
-    if (play->ready && rng_below(&play->rng, 3) == 0)
-        play_send_for(play, 'Q', rng_below(&play->rng, 3) == 0 ? FATE_ERROR : FATE_FINE,
-                      REQUEST_SKIP);
-    play_send_for(play, type, fate, REQUEST_FORWARD);
-}
-
-static void
-play_send_copy_data(struct play *play)
-{
-    while (rng_below(&play->rng, 3) != 0) {
-        if (play->careless && rng_below(&play->rng, 4) == 0)
-            play_send(play, 'S', FATE_FINE);
-        play_send(play, 'd', rng_below(&play->rng, 6) == 0 ? FATE_ERROR : FATE_FINE);
-    }
-    play_send(play, rng_below(&play->rng, 4) == 0 ? 'f' : 'c', FATE_FINE);
-}
-
-/* Whatever a client may send; a COPY with its data and what comes before and behind them. */
-static void
-play_send_something(struct play *play)
-{
-    static const char types[] = "QQPBDEECFSSSHHcfd";
-    const char type = types[rng_below(&play->rng, sizeof(types) - 1)];
-    enum fate fate = FATE_FINE;
-
-    if (strchr("QPBDECFS", type) != NULL && rng_below(&play->rng, 6) == 0)
-        fate = FATE_ERROR;
-    else if ((type == 'Q' || type == 'E') && rng_below(&play->rng, 3) == 0)
-        fate = (enum fate)(FATE_EMPTY + rng_below(&play->rng, 4));
-    play_send(play, type, fate);
-    if (fate < FATE_COPY_IN)
-        return;
-    while (type == 'E' && rng_below(&play->rng, 3) == 0)
-        play_send(play, 'S', FATE_FINE);
-    play_send_copy_data(play);
-    if (type == 'E')
-        play_send(play, 'S', FATE_FINE);
-}
-
-/* Where the relay sends the answer that comes next. */
-static enum request_action
-play_action(const struct play *play, char type)
-{
-    if (type == 'I' && requests_is_fence(&play->requests))
-        return REQUEST_SKIP;
-    return requests_action(&play->requests);
-}
-
-/* What the relay does at ReadyForQuery. */
-static void
-play_settle(struct play *play)
-{
-    play->closed = play->closed || play->requests.doubt == REQUESTS_MAYBE_MORE;
-    play->ready = requests_empty(&play->requests);
-    if (!play->closed && play->ready && play->requests.doubt == REQUESTS_MAYBE_SYNCS) {
-        play->requests.doubt = REQUESTS_CERTAIN;
-        play_send_for(play, 'Q', FATE_EMPTY, REQUEST_FENCE);
-    }
-}
-
-static void
-play_deliver(struct play *play)
-{
-    const struct answer given = play->model.out[play->model.out_done++];
-    const bool is_ours = given.action != REQUEST_FORWARD;
-
-    play_note(play, '<', given.type);
-    if ((play_action(play, given.type) == REQUEST_SKIP) != is_ours)
-        fail_msg("'%c' goes astray in %s", given.type, play->log);
-    play->closed = !requests_answer(&play->requests, given.type);
-    if (given.type == 'Z')
-        play_settle(play);
-}
-
-/* Never free too early; free as soon as everything has come. */
-static void
-play_check(const struct play *play)
-{
-    const struct model *const model = &play->model;
-    const bool empty = requests_empty(&play->requests);
-
-    if (play->careless ? play->ready : empty && play->requests.doubt == REQUESTS_CERTAIN)
-        if (model_owes(model))
-            fail_msg("free, but answers are owed: %s", play->log);
-    if (model->in_done == model->in_count && model->out_done == model->out_count &&
-        model->copy.type == 0 && !empty)
-        fail_msg("still waits for the answer to '%c': %s", requests_head_type(&play->requests),
-                 play->log);
-}
-
-static void
-play_step(struct play *play)
-{
-    struct model *const model = &play->model;
-
-    switch (rng_below(&play->rng, 4)) {
-    case 0:
-        play_send_something(play);
-        break;
-    case 1:
-        if (model->in_done < model->in_count)
-            model_read(model);
-        break;
-    default:
-        if (model->out_done < model->out_count)
-            play_deliver(play);
-    }
-    if (!play->closed)
-        play_check(play);
-}
-
-/* To the end of all that was sent. */
-static void
-play_finish(struct play *play)
-{
-    struct model *const model = &play->model;
-
-    while (!play->closed &&
-           (model->in_done < model->in_count || model->out_done < model->out_count)) {
-        while (model->in_done < model->in_count)
-            model_read(model);
-        while (!play->closed && model->out_done < model->out_count)
-            play_deliver(play);
-        if (!play->closed)
-            play_check(play);
-    }
-}
-
-/* Whether it went to its end. */
-static bool
-play_one(struct play *play, uint64_t seed, bool careless)
-{
-    unsigned steps;
-
-    memset(play, 0, sizeof(*play));
-    requests_init(&play->requests);
-    rng_seed(&play->rng, seed);
-    play->careless = careless;
-    play->ready = true;
-    steps = 10 + (unsigned)rng_below(&play->rng, 60);
-    while (steps-- > 0 && !play->closed)
-        play_step(play);
-    play_finish(play);
-    requests_done(&play->requests);
-    return !play->closed;
-}
-
-#define PLAYS 10000
-
-/* How many of the plays went to their end. */
-static unsigned
-play_many(bool careless)
-{
-    struct play *const play = malloc(sizeof(*play));
-    unsigned finished = 0;
-
-    assert_non_null(play);
-    for (uint64_t seed = 1; seed <= PLAYS; seed++)
-        finished += play_one(play, seed, careless);
-    free(play);
-    return finished;
-}
-
-/* A client that keeps to the protocol; a few pipeline too much behind a COPY that fails. */
-static void
-test_random_sequences(void **state)
-{
-    (void)state;
-    assert_true(play_many(false) > PLAYS * 95 / 100);
-}
-
-/* Most of the time one can go on with the others, too. */
-static void
-test_random_sequences_of_a_careless_client(void **state)
-{
-    (void)state;
-    assert_true(play_many(true) > PLAYS * 90 / 100);
-}
-
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -884,6 +694,7 @@ main(void)
         TEST(test_copy_out),
         TEST(test_copy_in_by_query),
         TEST(test_two_copies_in_one_query),
+        TEST(test_syncs_in_the_second_copy),
         TEST(test_copy_in_without_waiting),
         TEST(test_syncs_before_the_data_are_passed_over),
         TEST(test_syncs_behind_the_data_are_kept),
@@ -894,13 +705,18 @@ main(void)
         TEST(test_stray_copy_messages_mean_nothing),
         TEST(test_no_doubt_after_a_copy_that_succeeds),
         TEST(test_fence_ends_the_doubt),
+        TEST(test_fence_that_fails_ends_the_doubt),
+        TEST(test_each_sync_in_doubt_is_answered_once),
+        TEST(test_pipeline_behind_a_failed_copy),
+        TEST(test_pipeline_behind_a_failed_copy_by_query),
+        TEST(test_copy_behind_a_failed_copy),
         TEST(test_queries_in_the_data_are_beyond_repair),
-        TEST(test_pipeline_behind_a_doubtful_copy),
+        TEST(test_query_before_the_data_is_beyond_repair),
+        TEST(test_what_is_behind_the_data_may_be_lost),
+        TEST(test_what_comes_behind_a_sync_in_doubt),
         TEST(test_empty_query_of_the_client_is_no_fence),
         TEST(test_growth_keeps_the_order),
         TEST(test_reset_forgets_everything),
-        cmocka_unit_test(test_random_sequences),
-        cmocka_unit_test(test_random_sequences_of_a_careless_client),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,10 +9,8 @@
 static void
 round_trip(struct peer *client, struct peer *server)
 {
-    peer_send(client, 'Q', "select 1");
-    peer_expect(server, 'Q', "select 1");
-    peer_send_complete(server, "SELECT 1", 'I');
-    peer_expect_types(client, "CZ");
+    peer_ask(client, server, "select 1");
+    peer_answer(server, client, "SELECT 1", 'I');
 }
 
 static void
@@ -156,8 +154,7 @@ test_check_after_delay(void **state)
     peer_send_ready(server, 'I');
     peer_expect(server, 'Q', "select 1");
     peer_expect_silence(client);
-    peer_send_complete(server, "SELECT 1", 'I');
-    peer_expect_types(client, "CZ");
+    peer_answer(server, client, "SELECT 1", 'I');
     assert_int_equal(fake_connector_counts(f->connector).connects, 1);
 }
 
@@ -269,12 +266,10 @@ test_idle_timeout(void **state)
     peer_send(server, 'I', NULL);
     peer_send_ready(server, 'I'); /* the check */
     peer_expect(server, 'Q', "begin");
-    peer_send_complete(server, "BEGIN", 'T');
-    peer_expect_types(client, "CZ");
+    peer_answer(server, client, "BEGIN", 'T');
     fixture_advance(f, 1000 * SEC); /* is not idle */
     peer_expect_silence(server);
-    peer_send(client, 'Q', "commit");
-    peer_expect_types(server, "Q");
+    peer_ask(client, server, "commit");
     peer_send_complete(server, "COMMIT", 'I');
     fixture_advance(f, 100 * SEC - 1);
     peer_expect_silence(server);
@@ -319,18 +314,17 @@ test_lifetime_waits_for_the_client(void **state)
     struct peer *client, *server;
 
     fixture_begin(f, "server_lifetime = 1000\n", &client, &server);
-    peer_send(client, 'Q', "begin");
-    peer_expect_types(server, "Q");
+    peer_ask(client, server, "begin");
     peer_send_complete(server, "BEGIN", 'T');
     fixture_advance(f, 2000 * SEC);
     peer_expect_silence(server);
-    peer_send(client, 'Q', "commit");
-    peer_expect_types(server, "Q");
+    peer_ask(client, server, "commit");
     peer_send_complete(server, "COMMIT", 'I');
     peer_expect_types(client, "CZCZ");
     expect_closed(server);
 }
 
+/* A server is used once. */
 static void
 test_lifetime_of_nothing(void **state)
 {
@@ -339,9 +333,24 @@ test_lifetime_of_nothing(void **state)
 
     fixture_start(f, "server_lifetime = 0\n");
     client = fixture_knock(f, "db", "alice");
-    server = fixture_serve(f); /* proves itself, and is too old at once */
+    server = fixture_serve(f);
     peer_expect_login(client);
-    expect_closed(server);
+    fixture_advance(f, 10 * SEC); /* not yet used */
+    for (unsigned i = 0; i < 3; i++) {
+        round_trip(client, server);
+        expect_closed(server);
+        peer_send(client, 'Q', "select 1");
+        server = fixture_serve(f);
+        peer_expect(server, 'Q', "select 1");
+        peer_send_complete(server, "SELECT 1", 'I');
+        peer_expect_types(client, "CZ");
+        expect_closed(server);
+        peer_send(client, 'Q', "select 2");
+        server = fixture_serve(f);
+        peer_expect(server, 'Q', "select 2");
+        peer_send_complete(server, "SELECT 1", 'T');
+        peer_expect_types(client, "CZ");
+    }
 }
 
 /* --- min_pool_size

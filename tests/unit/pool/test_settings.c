@@ -134,7 +134,7 @@ test_diff_says_what_differs(void **state)
     (void)state;
     expect_diff(have, have, "");
     expect_diff(have, settings_empty(), "");
-    expect_diff(have, want, "SET application_name = 'it''s'; SET TimeZone = 'CET'");
+    expect_diff(have, want, "SET application_name='it''s'; SET TimeZone='CET'");
 }
 
 static void
@@ -169,7 +169,7 @@ test_diff_cannot_be_broken_out_of(void **state)
     struct settings *want = MAKE("application_name", "\\'; DROP TABLE t; --");
 
     (void)state;
-    expect_diff(have, want, "SET application_name =  E'\\\\''; DROP TABLE t; --'");
+    expect_diff(have, want, "SET application_name= E'\\\\''; DROP TABLE t; --'");
 }
 
 /* --- threads --------------------------------------------------------------------------------- */

@@ -11,19 +11,15 @@
 static void
 take_server(struct peer *client, struct peer *server)
 {
-    peer_send(client, 'Q', "begin");
-    peer_expect(server, 'Q', "begin");
-    peer_send_complete(server, "BEGIN", 'T');
-    peer_expect_types(client, "CZ");
+    peer_ask(client, server, "begin");
+    peer_answer(server, client, "BEGIN", 'T');
 }
 
 static void
 give_server(struct peer *client, struct peer *server)
 {
-    peer_send(client, 'Q', "commit");
-    peer_expect(server, 'Q', "commit");
-    peer_send_complete(server, "COMMIT", 'I');
-    peer_expect_types(client, "CZ");
+    peer_ask(client, server, "commit");
+    peer_answer(server, client, "COMMIT", 'I');
 }
 
 /* --- how long -----------------------------------------------------------------------------------
@@ -140,8 +136,7 @@ test_reserve_is_for_who_waits_long(void **state)
     peer_expect(extra, 'Q', "select 1");
     assert_int_equal(fixture_server_count(f), 2);
     /* Nobody waits: the pool goes back to its size. */
-    peer_send_complete(extra, "SELECT 1", 'I');
-    peer_expect_types(client, "CZ");
+    peer_answer(extra, client, "SELECT 1", 'I');
     peer_expect(extra, 'X', NULL);
     assert_int_equal(fixture_server_count(f), 1);
 }
@@ -211,8 +206,7 @@ test_idle_server_of_another_pool_is_evicted(void **state)
     fake_connector_finish_retired(f->connector);
     server = fixture_serve(f);
     peer_expect_login(bob);
-    peer_send(bob, 'Q', "select 1");
-    peer_expect(server, 'Q', "select 1");
+    peer_ask(bob, server, "select 1");
     peer_expect_silence(alice);
 }
 

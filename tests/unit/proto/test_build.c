@@ -66,23 +66,23 @@ static void
 test_negotiation_names_what_is_unknown(void **state)
 {
     static const char packet[] =
-        "\0\0\0\62\0\3\0\2user\0a\0_pq_.x\0one\0database\0d\0_pq_.yy\0two\0";
+        "\0\0\0\62\0\3\0\1user\0a\0_pq_.x\0one\0database\0d\0_pq_.yy\0two\0";
     struct buf *buf = *state;
     struct startup startup;
 
     assert_int_equal(startup_parse(packet, sizeof(packet), &startup), STARTUP_LOGIN);
-    EXPECT(msg_negotiate(buf, &startup), "v\0\0\0\33\0\3\0\0\0\0\0\2_pq_.x\0_pq_.yy\0");
+    EXPECT(msg_negotiate(buf, &startup), "v\0\0\0\33\0\3\0\1\0\0\0\2_pq_.x\0_pq_.yy\0");
 }
 
 static void
 test_negotiation_of_the_version_only(void **state)
 {
-    static const char packet[] = "\0\0\0\20\0\3\0\2user\0a\0";
+    static const char packet[] = "\0\0\0\20\0\3\x27\x0fuser\0a\0";
     struct buf *buf = *state;
     struct startup startup;
 
     assert_int_equal(startup_parse(packet, sizeof(packet), &startup), STARTUP_LOGIN);
-    EXPECT(msg_negotiate(buf, &startup), "v\0\0\0\14\0\3\0\0\0\0\0\0");
+    EXPECT(msg_negotiate(buf, &startup), "v\0\0\0\14\0\3\0\2\0\0\0\0");
 }
 
 static void

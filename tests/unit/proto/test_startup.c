@@ -13,6 +13,7 @@
 #include <cmocka.h>
 
 #include "buf.h"
+#include "macros.h"
 #include "pg.h"
 #include "test_seed.h"
 
@@ -89,7 +90,7 @@ test_login(void **state)
     assert_string_equal(startup.database, "shop");
     assert_string_equal(startup.application_name, "psql");
     assert_string_equal(startup.options, "-c a=b");
-    assert_string_equal(startup.replication, "true");
+    assert_int_equal(startup.replication, REPLICATION_PHYSICAL);
     pos = startup.params;
     for (int i = 0; i < 6; i++)
         assert_true(startup_next_param(&pos, &param));
@@ -110,10 +111,47 @@ test_login_with_the_user_only(void **state)
     assert_string_equal(startup.database, "bob");
     assert_null(startup.application_name);
     assert_null(startup.options);
-    assert_null(startup.replication);
+    assert_int_equal(startup.replication, REPLICATION_NONE);
     packet_make(&packet, PG_PROTOCOL_3_0, LITERAL("user\0bob\0database\0\0\0"));
     assert_int_equal(startup_parse(packet.data, packet.len, &startup), STARTUP_LOGIN);
     assert_string_equal(startup.database, "bob");
+}
+
+/* As PostgreSQL reads it. */
+static void
+test_replication(void **state)
+{
+    static const struct {
+        const char *value;
+        enum replication_kind replication;
+    } good[] = {
+        {"true", REPLICATION_PHYSICAL}, {"T", REPLICATION_PHYSICAL},
+        {"on", REPLICATION_PHYSICAL},   {"1", REPLICATION_PHYSICAL},
+        {"y", REPLICATION_PHYSICAL},    {"database", REPLICATION_LOGICAL},
+        {"false", REPLICATION_NONE},    {"OFF", REPLICATION_NONE},
+        {"of", REPLICATION_NONE},       {"n", REPLICATION_NONE},
+        {"0", REPLICATION_NONE},
+    };
+    static const char *const bad[] = {"", "o", "Database", "database ", "truely", "2", "10"};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(good) + ARRAY_SIZE(bad); i++) {
+        const char *const value = i < ARRAY_SIZE(good) ? good[i].value : bad[i - ARRAY_SIZE(good)];
+        CLEANUP(buf_done) struct buf params = BUF_INIT;
+        CLEANUP(buf_done) struct buf packet = BUF_INIT;
+        struct startup startup;
+
+        assert_int_equal(buf_append(&params, LITERAL("user\0bob\0replication\0")), 0);
+        assert_int_equal(buf_append(&params, value, strlen(value) + 1), 0);
+        assert_int_equal(buf_append_char(&params, '\0'), 0);
+        packet_make(&packet, PG_PROTOCOL_3_0, params.data, params.len);
+        if (i >= ARRAY_SIZE(good)) {
+            check_bad(packet.data, packet.len, STARTUP_ERROR_REPLICATION);
+            continue;
+        }
+        assert_int_equal(startup_parse(packet.data, packet.len, &startup), STARTUP_LOGIN);
+        assert_int_equal(startup.replication, good[i].replication);
+    }
 }
 
 static void
@@ -123,7 +161,13 @@ test_login_that_asks_for_more_than_3_0(void **state)
     struct startup startup;
 
     (void)state;
-    packet_make(&packet, PG_PROTOCOL(3, 2), LITERAL("user\0bob\0\0"));
+    for (unsigned minor = 0; minor < 5; minor++) {
+        packet_make(&packet, PG_PROTOCOL(3, minor), LITERAL("user\0bob\0\0"));
+        assert_int_equal(startup_parse(packet.data, packet.len, &startup), STARTUP_LOGIN);
+        assert_int_equal(startup.minor, MIN(minor, 2));
+        assert_int_equal(startup.negotiate, minor > 2);
+    }
+    packet_make(&packet, PG_PROTOCOL(3, 9999), LITERAL("user\0bob\0\0"));
     assert_int_equal(startup_parse(packet.data, packet.len, &startup), STARTUP_LOGIN);
     assert_int_equal(startup.minor, 2);
     assert_true(startup.negotiate);
@@ -181,13 +225,12 @@ test_cancel(void **state)
     packet_make(&packet, PG_CANCEL_REQUEST, LITERAL("\0\0\1\2key!"));
     check_kind(&packet, STARTUP_CANCEL);
     assert_int_equal(startup_parse(packet.data, packet.len, &startup), STARTUP_CANCEL);
-    assert_int_equal(startup.pid, 258);
-    assert_int_equal(startup.key_len, 4);
-    assert_memory_equal(startup.key, "key!", 4);
+    assert_int_equal(startup.key_len, 8);
+    assert_memory_equal(startup.key, "\0\0\1\2key!", 8);
 
     packet_make(&packet, PG_CANCEL_REQUEST, body, sizeof(body) - 1);
     assert_int_equal(startup_parse(packet.data, packet.len, &startup), STARTUP_CANCEL);
-    assert_int_equal(startup.key_len, PG_CANCEL_KEY_MAX);
+    assert_int_equal(startup.key_len, PG_CANCEL_PID_SIZE + PG_CANCEL_KEY_MAX);
 
     packet_make(&packet, PG_CANCEL_REQUEST, body, sizeof(body));
     check_bad(packet.data, packet.len, STARTUP_ERROR_LENGTH);
@@ -453,6 +496,7 @@ main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_login),
         cmocka_unit_test(test_login_with_the_user_only),
+        cmocka_unit_test(test_replication),
         cmocka_unit_test(test_login_that_asks_for_more_than_3_0),
         cmocka_unit_test(test_requests_for_encryption),
         cmocka_unit_test(test_bytes_behind_a_request_are_seen),
