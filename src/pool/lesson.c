@@ -70,7 +70,7 @@ int
 lesson_push(struct requests *requests, int action, struct prepared_set *set,
             struct prepared_entry *entry, struct prepared_names *names, struct prepared_name *name)
 {
-    struct lesson *const lesson = lesson_new(name != NULL ? names : NULL);
+    struct lesson *const lesson = lesson_new(names);
     int r;
 
     if (lesson == NULL)

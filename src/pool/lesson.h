@@ -18,9 +18,9 @@ struct prepared_set;
 struct requests;
 
 /*
- * Enters a Describe of entry, with an action of requests.h; name is the client's for it, if the
- * client hears the answer, else NULL. Of what is no named statement of the server, set and entry
- * are NULL. 0 or -ENOMEM.
+ * Enters a Describe of entry, with an action of requests.h; name, of names, is the client's for
+ * it, if the client hears the answer; else both are NULL. Of what is no named statement of the
+ * server, set and entry are NULL. 0 or -ENOMEM.
  */
 int lesson_push(struct requests *requests, int action, struct prepared_set *set,
                 struct prepared_entry *entry, struct prepared_names *names,
