@@ -34,7 +34,7 @@
  * nicer than the workers; who blocks (PAM, LDAP, names) mostly sleeps. What their queues do not
  * take waits: a storm of logins delays logins.
  */
-#define COMPUTING_NICE   10
+#define COMPUTING_NICE   19
 #define HANDSHAKES_QUEUE 1024
 #define HASHING_QUEUE    256
 #define BLOCKING_THREADS 8
