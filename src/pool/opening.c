@@ -16,7 +16,6 @@
 #include "replication.h"
 #include "server.h"
 #include "settings.h"
-#include "str.h"
 #include "task.h"
 #include "worker.h"
 
@@ -158,13 +157,7 @@ shard_open_failed(struct shard *shard, const struct backend_error *error)
     if (error->hopeless)
         atomic_store(&pool->refused, true);
     if (error->hopeless && !pool_has_servers(pool)) {
-        const struct refusal refusal = {
-            .reason = CLOSE_SERVER_FAILED,
-            .sqlstate = error->sqlstate,
-            .message = error->message,
-            .detail = str_or_null(error->detail),
-            .hint = str_or_null(error->hint),
-        };
+        const struct refusal refusal = pool_refusal_of(error);
 
         shard_refuse_all(shard, &refusal);
     }

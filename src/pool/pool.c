@@ -125,6 +125,18 @@ pool_acquire(struct shard *shard, struct waiter *waiter, struct server **ret_ser
     return ACQUIRE_QUEUED;
 }
 
+struct refusal
+pool_refusal_of(const struct backend_error *error)
+{
+    return (struct refusal){
+        .reason = CLOSE_SERVER_FAILED,
+        .sqlstate = error->sqlstate,
+        .message = error->message,
+        .detail = str_or_null(error->detail),
+        .hint = str_or_null(error->hint),
+    };
+}
+
 void
 pool_refusal(const struct shard *shard, struct refusal *ret_refusal, char *detail,
              size_t detail_size)
@@ -132,13 +144,8 @@ pool_refusal(const struct shard *shard, struct refusal *ret_refusal, char *detai
     (void)snprintf(detail, detail_size,
                    "server login has been failing, cached error: %s (server_login_retry)",
                    shard->error.message);
-    *ret_refusal = (struct refusal){
-        .reason = CLOSE_SERVER_FAILED,
-        .sqlstate = shard->error.sqlstate,
-        .message = detail,
-        .detail = str_or_null(shard->error.detail),
-        .hint = str_or_null(shard->error.hint),
-    };
+    *ret_refusal = pool_refusal_of(&shard->error);
+    ret_refusal->message = detail;
 }
 
 static void

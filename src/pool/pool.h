@@ -189,7 +189,9 @@ enum acquire { ACQUIRE_GRANTED, ACQUIRE_QUEUED, ACQUIRE_REFUSED };
  * then pool_refusal tells why.
  */
 enum acquire pool_acquire(struct shard *shard, struct waiter *waiter, struct server **ret_server);
-/* Fills in what shard->error has to say. detail is the caller's memory. */
+/* What a client is told of that error, in its own words, which are borrowed. */
+struct refusal pool_refusal_of(const struct backend_error *error);
+/* The same of shard->error, as an older one. detail is the caller's memory. */
 void pool_refusal(const struct shard *shard, struct refusal *ret_refusal, char *detail,
                   size_t detail_size);
 /* Leaves the queue; nothing happens if it is not in it. */

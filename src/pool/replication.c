@@ -209,19 +209,16 @@ replication_refuse_all(struct shard *shard, const struct refusal *refusal)
 void
 replication_failed(struct replication *replication, const struct backend_error *error)
 {
+    struct refusal refusal;
+
     if (error == NULL || !error->hopeless) {
         if (error != NULL)
             shard_back_off(replication->client->shard, error);
         replication_requeue(replication);
         return;
     }
-    client_refuse(replication->client, &(struct refusal){
-                                           .reason = CLOSE_SERVER_FAILED,
-                                           .sqlstate = error->sqlstate,
-                                           .message = error->message,
-                                           .detail = str_or_null(error->detail),
-                                           .hint = str_or_null(error->hint),
-                                       });
+    refusal = pool_refusal_of(error);
+    client_refuse(replication->client, &refusal);
 }
 
 void
