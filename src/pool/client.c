@@ -433,8 +433,7 @@ client_go_on(struct client *client)
         client_schedule(client, client->last_active + idle_timeout);
 }
 
-/* At once, with the cached error: it would only wait for the next failure. */
-static void
+void
 client_refuse_hopeless(struct client *client)
 {
     struct refusal refusal;

@@ -118,6 +118,8 @@ int client_accept(struct worker *worker, int fd, const struct address *address,
 void client_close(struct client *client, enum close_reason reason);
 /* The same in other words. */
 void client_refuse(struct client *client, const struct refusal *refusal);
+/* There is no server to be had; it would only wait for the next failure: the cached error. */
+void client_refuse_hopeless(struct client *client);
 /* The only place where the state changes. */
 void client_set_state(struct client *client, enum client_state next);
 /* To its pool's worker after the login; or, while IDLE, to another shard of the pool. */

@@ -65,14 +65,9 @@ relay_acquire(struct client *client)
     case ACQUIRE_QUEUED:
         client_set_state(client, CLIENT_WAITING);
         return VERDICT_QUEUE;
-    default: {
-        struct refusal refusal;
-        char detail[700];
-
-        pool_refusal(client->shard, &refusal, detail, sizeof detail);
-        client_refuse(client, &refusal);
+    default:
+        client_refuse_hopeless(client);
         return VERDICT_CLOSED;
-    }
     }
 }
 
