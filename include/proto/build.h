@@ -82,5 +82,7 @@ int msg_data_row(struct buf *buf, const char *const *values, size_t count);
 /* What a client says. */
 
 int msg_query(struct buf *buf, const char *sql);
+/* Without values; what comes back is text. */
+int msg_bind(struct buf *buf, const char *portal, const char *statement);
 int msg_sync(struct buf *buf);
 int msg_terminate(struct buf *buf);

@@ -163,19 +163,13 @@ relay_map_unknown(const struct mapping *m, struct name_at at, const char *name, 
 static enum mapped
 relay_refuse(const struct mapping *m, enum refused_why why, const char *name, size_t len)
 {
-    static const char values[6]; /* how many formats, values, and formats of results */
     CLEANUP(buf_done) struct buf message = BUF_INIT;
     char nowhere[STATEMENT_NAME_MAX];
     size_t nowhere_len;
-    struct msg msg;
 
     relay_leave_span(m);
     statement_nowhere(nowhere, &nowhere_len);
-    msg_begin(&msg, &message, FRONTEND_BIND);
-    msg_put_str(&msg, "");
-    msg_put_str(&msg, nowhere);
-    msg_put_bytes(&msg, values, sizeof values);
-    if (msg_end(&msg) < 0 ||
+    if (msg_bind(&message, "", nowhere) < 0 ||
         prepared_push_refused(&m->server->requests, FRONTEND_BIND, why, name, len) < 0)
         return MAPPED_FAILED;
     relay_send(m, message.data, message.len);

@@ -120,9 +120,6 @@ statement_put_close(struct buf *buf, char what)
     return msg_end(&msg);
 }
 
-/* How many formats, values and formats of results: none of each. */
-static const char bind_nothing[6];
-
 /* Bind, Execute, and both forgotten. */
 static int
 statement_put_execution(struct buf *buf)
@@ -130,11 +127,7 @@ statement_put_execution(struct buf *buf)
     struct msg msg;
     int r;
 
-    msg_begin(&msg, buf, FRONTEND_BIND);
-    msg_put_str(&msg, MAKER);
-    msg_put_str(&msg, MAKER);
-    msg_put_bytes(&msg, bind_nothing, sizeof bind_nothing);
-    r = msg_end(&msg);
+    r = msg_bind(buf, MAKER, MAKER);
     if (r < 0)
         return r;
     msg_begin(&msg, buf, FRONTEND_EXECUTE);

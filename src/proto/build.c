@@ -333,6 +333,20 @@ msg_query(struct buf *buf, const char *sql)
 }
 
 int
+msg_bind(struct buf *buf, const char *portal, const char *statement)
+{
+    struct msg msg;
+
+    msg_begin(&msg, buf, FRONTEND_BIND);
+    msg_put_str(&msg, portal);
+    msg_put_str(&msg, statement);
+    msg_put_int16(&msg, 0); /* formats of values */
+    msg_put_int16(&msg, 0); /* values */
+    msg_put_int16(&msg, 0); /* formats of results */
+    return msg_end(&msg);
+}
+
+int
 msg_sync(struct buf *buf)
 {
     return put_empty(buf, FRONTEND_SYNC);

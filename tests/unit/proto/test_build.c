@@ -128,6 +128,8 @@ test_client_messages(void **state)
 
     EXPECT(msg_query(buf, "SELECT 1"), "Q\0\0\0\15SELECT 1\0");
     EXPECT(msg_query(buf, ""), "Q\0\0\0\5\0");
+    EXPECT(msg_bind(buf, "", ""), "B\0\0\0\14\0\0\0\0\0\0\0\0");
+    EXPECT(msg_bind(buf, "p", "st"), "B\0\0\0\17p\0st\0\0\0\0\0\0\0");
     EXPECT(msg_sync(buf), "S\0\0\0\4");
     EXPECT(msg_terminate(buf), "X\0\0\0\4");
 }
