@@ -68,6 +68,17 @@ relay_reads_max(const struct worker *worker)
     return limit > 0 ? (unsigned)limit : UINT_MAX;
 }
 
+int
+relay_send_sync(struct server *server, enum request_action action)
+{
+    static const char sync[] = {FRONTEND_SYNC, 0, 0, 0, 4};
+    const int r = requests_push(&server->requests, FRONTEND_SYNC, action);
+
+    if (r == 0)
+        stream_send_copy(&server->stream, sync, sizeof sync);
+    return r;
+}
+
 void
 relay_begin_query(struct client *client)
 {

@@ -11,7 +11,6 @@
  *
  * What the client has sent is kept, as it came, from such a message to its first answer.
  */
-#include <errno.h>
 #include <string.h>
 
 #include "buf.h"
@@ -143,17 +142,12 @@ relay_doubt_kept(struct server *server, enum relay_doubt doubt)
 static int
 relay_end_failure(struct server *server)
 {
-    static const char sync[] = {FRONTEND_SYNC, 0, 0, 0, 4};
-
     (void)requests_answer(&server->requests, BACKEND_ERROR);
     if (server->progress == PROGRESS_KEPT) {
         requests_swallow_head(&server->requests);
         return 0;
     }
-    if (requests_push(&server->requests, FRONTEND_SYNC, REQUEST_SKIP) < 0)
-        return -ENOMEM;
-    stream_send_copy(&server->stream, sync, sizeof sync);
-    return 0;
+    return relay_send_sync(server, REQUEST_SKIP);
 }
 
 bool

@@ -93,6 +93,8 @@ bool relay_settings_done(struct server *server);
  * gone.
  */
 bool relay_parameter(struct server *server, const struct frame *frame, enum request_action *action);
+/* A Sync of ours; action says whose its answer is. 0 or -ENOMEM. */
+int relay_send_sync(struct server *server, enum request_action action);
 /* The client has asked for something: the clocks of its query and its transaction run. */
 void relay_begin_query(struct client *client);
 

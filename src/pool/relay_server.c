@@ -5,7 +5,6 @@
 #include <errno.h>
 
 #include "buf.h"
-#include "build.h"
 #include "cleanup.h"
 #include "client.h"
 #include "close_reason.h"
@@ -93,17 +92,13 @@ relay_ready(struct server *server, const struct frame *frame, enum request_actio
 static bool
 relay_send_owed(struct server *server)
 {
-    CLEANUP(buf_done) struct buf message = BUF_INIT;
-
     if (likely(!server->requests.owes_ready))
         return true;
     server->requests.owes_ready = false;
-    if (requests_push(&server->requests, FRONTEND_SYNC, REQUEST_FORWARD) < 0 ||
-        msg_sync(&message) < 0) {
+    if (relay_send_sync(server, REQUEST_FORWARD) < 0) {
         server_close(server, CLOSE_NO_MEMORY);
         return false;
     }
-    stream_send_copy(&server->stream, message.data, message.len);
     return true;
 }
 
