@@ -1,8 +1,6 @@
 /*
  * relay_prepare.c - a server gets the statements that its client needs, and room for them.
  */
-#include <string.h>
-
 #include "client.h"
 #include "pg.h"
 #include "policy.h"
@@ -18,19 +16,11 @@ int
 relay_send_close(const struct mapping *m, const char *name, size_t name_len,
                  enum request_action action, const struct prepared_change *change)
 {
-    char message[PG_HEADER_SIZE + 1 + STATEMENT_NAME_MAX];
-    const size_t len = PG_HEADER_SIZE + 1 + name_len + 1;
-    int r;
+    const int r = prepared_push(&m->server->requests, FRONTEND_CLOSE, action, change);
 
-    r = prepared_push(&m->server->requests, FRONTEND_CLOSE, action, change);
-    if (r < 0)
-        return r;
-    pg_put_header(message, FRONTEND_CLOSE, (uint32_t)(len - PG_HEADER_SIZE));
-    message[PG_HEADER_SIZE] = 'S';
-    memcpy(message + PG_HEADER_SIZE + 1, name, name_len);
-    message[len - 1] = '\0';
-    relay_send(m, message, len);
-    return 0;
+    if (r == 0)
+        relay_send_about(m, FRONTEND_CLOSE, name, name_len);
+    return r;
 }
 
 static int

@@ -17,7 +17,6 @@
  */
 #include <string.h>
 
-#include "build.h"
 #include "client.h"
 #include "hash.h"
 #include "lesson.h"
@@ -95,7 +94,6 @@ relay_ask_rows(const struct mapping *m, const struct prepared_name *name)
 {
     const enum mapped ensured = relay_ensure(m, name->then);
     struct prepared_entry *const entry = prepared_get(m->server->prepared, name->then);
-    char message[PG_HEADER_SIZE + 1 + STATEMENT_NAME_MAX];
     const char *text;
     size_t len;
 
@@ -108,10 +106,7 @@ relay_ask_rows(const struct mapping *m, const struct prepared_name *name)
         return MAPPED_FAILED;
     requests_mark(&m->server->requests, name->number);
     text = statement_name(name->then, &len);
-    pg_put_header(message, FRONTEND_DESCRIBE, (uint32_t)(1 + len + 1));
-    message[PG_HEADER_SIZE] = 'S';
-    memcpy(message + PG_HEADER_SIZE + 1, text, len + 1);
-    relay_send(m, message, PG_HEADER_SIZE + 1 + len + 1);
+    relay_send_about(m, FRONTEND_DESCRIBE, text, len);
     return MAPPED_WAIT;
 }
 

@@ -90,6 +90,18 @@ relay_send(const struct mapping *m, const char *data, size_t len)
     stream_send_copy(&m->server->stream, data, len);
 }
 
+void
+relay_send_about(const struct mapping *m, char type, const char *name, size_t len)
+{
+    char message[PG_HEADER_SIZE + 1 + STATEMENT_NAME_MAX];
+    const size_t body_len = 1 + len + 1;
+
+    pg_put_header(message, type, (uint32_t)body_len);
+    message[PG_HEADER_SIZE] = 'S';
+    memcpy(message + PG_HEADER_SIZE + 1, name, len + 1);
+    relay_send(m, message, PG_HEADER_SIZE + body_len);
+}
+
 /* Sends the message with another text in the place of len bytes at text, and is done with it. */
 void
 relay_send_renamed(const struct mapping *m, struct name_at old, const char *text, size_t len)

@@ -40,6 +40,8 @@ struct name_at relay_name_at(const char *text, const char *end);
 /* What goes to the server from here on is not what stands in the span. */
 void relay_leave_span(const struct mapping *m);
 void relay_send(const struct mapping *m, const char *data, size_t len);
+/* A Close or Describe of the server's statement with this name, which has a NUL behind it. */
+void relay_send_about(const struct mapping *m, char type, const char *name, size_t len);
 /* Sends the message with another text in the place of old, if that is anywhere. */
 void relay_send_renamed(const struct mapping *m, struct name_at old, const char *text, size_t len);
 /*
