@@ -28,6 +28,19 @@ goodbye_name(const struct client *client, char *text, size_t size)
     return strlen(text);
 }
 
+static const char *
+goodbye_sqlstate(const struct refusal *refusal)
+{
+    return refusal->sqlstate != NULL ? refusal->sqlstate
+                                     : close_reason_row(refusal->reason)->sqlstate;
+}
+
+static const char *
+goodbye_text(const struct refusal *refusal)
+{
+    return refusal->message != NULL ? refusal->message : close_reason_row(refusal->reason)->text;
+}
+
 static int
 goodbye_write(const struct client *client, const struct refusal *refusal, struct buf *message)
 {
@@ -43,9 +56,7 @@ goodbye_write(const struct client *client, const struct refusal *refusal, struct
             detail = names;
         }
     }
-    return msg_error(message, "FATAL",
-                     refusal->sqlstate != NULL ? refusal->sqlstate : row->sqlstate,
-                     refusal->message != NULL ? refusal->message : row->text, detail,
+    return msg_error(message, "FATAL", goodbye_sqlstate(refusal), goodbye_text(refusal), detail,
                      refusal->hint != NULL ? refusal->hint : row->hint);
 }
 
@@ -53,12 +64,9 @@ goodbye_write(const struct client *client, const struct refusal *refusal, struct
 static void
 goodbye_say_briefly(struct client *client, const struct refusal *refusal)
 {
-    const struct close_reason_row *const row = close_reason_row(refusal->reason);
     char message[200];
-    const ssize_t len =
-        msg_error_array(message, sizeof message, "FATAL",
-                        refusal->sqlstate != NULL ? refusal->sqlstate : row->sqlstate,
-                        refusal->message != NULL ? refusal->message : row->text);
+    const ssize_t len = msg_error_array(message, sizeof message, "FATAL", goodbye_sqlstate(refusal),
+                                        goodbye_text(refusal));
 
     if (len > 0)
         stream_send_copy(&client->stream, message, (size_t)len);
@@ -68,12 +76,10 @@ goodbye_say_briefly(struct client *client, const struct refusal *refusal)
 void
 goodbye_say(struct client *client, const struct refusal *refusal)
 {
-    const char *const sqlstate =
-        refusal->sqlstate != NULL ? refusal->sqlstate : close_reason_row(refusal->reason)->sqlstate;
     CLEANUP(buf_done) struct buf message = BUF_INIT;
 
-    if (*sqlstate == '\0' || !stream_is_open(&client->stream) || client->state == CLIENT_TLS ||
-        client->state == CLIENT_CANCEL || client->is_cut)
+    if (*goodbye_sqlstate(refusal) == '\0' || !stream_is_open(&client->stream) ||
+        client->state == CLIENT_TLS || client->state == CLIENT_CANCEL || client->is_cut)
         return;
     if (goodbye_write(client, refusal, &message) == 0)
         client_send(client, &message);
@@ -86,7 +92,7 @@ void
 goodbye_log(const struct client *client, const struct refusal *refusal)
 {
     const struct close_reason_row *const row = close_reason_row(refusal->reason);
-    const char *const text = refusal->message != NULL ? refusal->message : row->text;
+    const char *const text = goodbye_text(refusal);
     const bool is_error = row->level < LOG_LEVEL_INFO;
     const char *detail = refusal->detail != NULL ? refusal->detail : "";
 
