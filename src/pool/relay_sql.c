@@ -315,13 +315,12 @@ relay_map_sql(const struct mapping *m, const char *text)
 enum mapped
 relay_plan_unknown(const struct mapping *m, struct name_at at, const char *name)
 {
-    char nowhere[STATEMENT_NAME_MAX];
     size_t len;
+    const char *const nowhere = statement_nowhere(&len);
 
     relay_leave_span(m);
     if (relay_plan(m->server, SQL_EXECUTES, name, NULL) < 0 || relay_push(m) < 0)
         return MAPPED_FAILED;
-    statement_nowhere(nowhere, &len);
     relay_send_renamed(m, at, nowhere, len);
     return MAPPED_SENT;
 }

@@ -134,12 +134,11 @@ static enum mapped
 relay_send_nowhere(const struct mapping *m, struct name_at at, enum refused_why why,
                    const char *name, size_t len)
 {
-    char nowhere[STATEMENT_NAME_MAX];
     size_t nowhere_len;
+    const char *const nowhere = statement_nowhere(&nowhere_len);
 
     if (prepared_push_refused(&m->server->requests, *m->data, why, name, len) < 0)
         return MAPPED_FAILED;
-    statement_nowhere(nowhere, &nowhere_len);
     relay_send_renamed(m, at, nowhere, nowhere_len);
     return MAPPED_SENT;
 }
@@ -176,12 +175,10 @@ static enum mapped
 relay_refuse(const struct mapping *m, enum refused_why why, const char *name, size_t len)
 {
     CLEANUP(buf_done) struct buf message = BUF_INIT;
-    char nowhere[STATEMENT_NAME_MAX];
     size_t nowhere_len;
 
     relay_leave_span(m);
-    statement_nowhere(nowhere, &nowhere_len);
-    if (msg_bind(&message, "", nowhere) < 0 ||
+    if (msg_bind(&message, "", statement_nowhere(&nowhere_len)) < 0 ||
         prepared_push_refused(&m->server->requests, FRONTEND_BIND, why, name, len) < 0)
         return MAPPED_FAILED;
     relay_send(m, message.data, message.len);
@@ -357,11 +354,10 @@ static enum mapped
 relay_close_nothing(const struct mapping *m, enum request_action action,
                     const struct prepared_change *change)
 {
-    char nowhere[STATEMENT_NAME_MAX];
     size_t len;
+    const char *const nowhere = statement_nowhere(&len);
 
     relay_leave_span(m);
-    statement_nowhere(nowhere, &len);
     return relay_send_close(m, nowhere, len, action, change) < 0 ? MAPPED_FAILED : MAPPED_SENT;
 }
 

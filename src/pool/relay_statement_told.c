@@ -147,10 +147,9 @@ relay_name_len(const char *text, const char *end)
 static bool
 relay_is_nowhere(const char *ours, size_t len, const char **ret_text, size_t *ret_len)
 {
-    char nowhere[STATEMENT_NAME_MAX];
     size_t nowhere_len;
+    const char *const nowhere = statement_nowhere(&nowhere_len);
 
-    statement_nowhere(nowhere, &nowhere_len);
     if (len != nowhere_len || memcmp(ours, nowhere, len) != 0)
         return false;
     *ret_text = STATEMENT_PREFIX "none";

@@ -443,13 +443,26 @@ statement_is_of(const struct statement *statement, const struct settings *settin
            memcmp(context.data, statement->context, context.len) == 0;
 }
 
-void
-statement_nowhere(char name[STATEMENT_NAME_MAX], size_t *ret_len)
+static char nowhere[STATEMENT_NAME_MAX];
+static size_t nowhere_len;
+
+static void
+statement_name_nowhere(void)
 {
     const uint64_t low = hash_str("nowhere"), high = hash_str("at all");
 
-    *ret_len = (size_t)snprintf(name, STATEMENT_NAME_MAX, STATEMENT_PREFIX "%016llx%016llx",
-                                (unsigned long long)high, (unsigned long long)low);
+    nowhere_len = (size_t)snprintf(nowhere, sizeof nowhere, STATEMENT_PREFIX "%016llx%016llx",
+                                   (unsigned long long)high, (unsigned long long)low);
+}
+
+const char *
+statement_nowhere(size_t *ret_len)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+    (void)pthread_once(&once, statement_name_nowhere);
+    *ret_len = nowhere_len;
+    return nowhere;
 }
 
 size_t

@@ -87,7 +87,7 @@ bool statement_alters(const struct statement *statement);
  * A name that no statement has, and that nobody can guess to give it one: so what is unknown here
  * is unknown to the server, too. Not for others' eyes.
  */
-void statement_nowhere(char name[STATEMENT_NAME_MAX], size_t *ret_len);
+const char *statement_nowhere(size_t *ret_len);
 
 /* Frees the table of all statements, which must be empty; returns how many were still held. */
 size_t statement_global_done(void);

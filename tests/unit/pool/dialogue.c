@@ -103,10 +103,10 @@ finish(struct peer *client, struct peer *server, const char *types)
 void
 refuse_nowhere(struct peer *server, char type)
 {
-    char nowhere[STATEMENT_NAME_MAX], text[100];
     size_t len;
+    const char *const nowhere = statement_nowhere(&len);
+    char text[100];
 
-    statement_nowhere(nowhere, &len);
     peer_expect(server, type, nowhere);
     (void)snprintf(text, sizeof(text), "prepared statement \"%s\" does not exist", nowhere);
     peer_send_error(server, "ERROR", "26000", text);
