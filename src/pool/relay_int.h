@@ -22,6 +22,7 @@ struct worker;
  * ones, and COPY data, are passed on as they come.
  */
 #define RELAY_HOLD_MAX (64 * 1024)
+
 /* A run of bytes of one chunk that goes out in one piece. */
 struct span {
     struct stream *to;
@@ -62,7 +63,8 @@ relay_span_end(struct span *span, const char *end)
     span->start = end;
 }
 
-/* The same before a cut message. The rest of a split header, which goes with the message, may lie
+/*
+ * The same before a cut message. The rest of a split header, which goes with the message, may lie
  * before it: such a message is the first of its chunk, so there is nothing else.
  */
 static inline void
