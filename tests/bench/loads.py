@@ -1,0 +1,165 @@
+"""
+The ways to keep a target busy. Each load can warm a target up, which opens its servers, and measure it: one run,
+of which it tells what was reached and what that cost the pooler.
+
+    tps   transactions a second         p50, p99   their latency, in ms       tail   p99 / p50
+    cpu   microseconds of the pooler's CPU, per transaction                    calls  its system calls, likewise
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import tempfile
+
+import harness
+import logins
+from latency import percentile, read_latencies
+from targets import Skipped, need_program
+
+SCRIPTS = {
+    "select-1.sql": "SELECT 1;\n",
+    "megabyte.sql": "SELECT repeat('x', 1000) FROM generate_series(1, 1000);\n",
+}
+
+
+class Pgbench:
+    """
+    pgbench reads the clock once a turn, so that an answer which arrives within the turn counts as 0 ms: that
+    happens to PostgreSQL alone.
+    """
+
+    def __init__(self, clients, *args, script=None):
+        self.clients, self.args, self.script = clients, args, script
+
+    def warm_up(self, target):
+        self.run(target, "-t", 5)
+
+    def measure(self, target, seconds):
+        with tempfile.TemporaryDirectory(dir=target.site.postgres.dir) as logs:
+            prefix = os.path.join(logs, "latency")
+            before = target.cpu()
+            outputs = self.run(target, "-T", seconds, "-l", "--log-prefix", prefix)
+            spent = target.cpu() - before
+            latencies = sorted(read_latencies(prefix))
+        return {
+            "tps": sum(float(field(output, "tps = ")) for output in outputs),
+            "p50": percentile(latencies, 50) / 1000,
+            "p99": percentile(latencies, 99) / 1000,
+            "cpu": spent * 1e6 / transactions(outputs),
+        }
+
+    def run(self, target, *args):
+        """Runs pgbench on each pool with its share of the clients, and returns the outputs."""
+        return target.on_all_pools(lambda database: self.run_on(target, database, *args))
+
+    def run_on(self, target, database, *args):
+        pools = len(target.databases)
+        words = ["-n", "-c", max(1, self.clients // pools), "-j", max(1, 2 // pools), *self.args, *args]
+        postgres = target.site.postgres
+        if self.script:
+            words += ["-f", self.write_script(postgres)]
+        return harness.run([postgres.tool("pgbench"), *map(str, words), target.conninfo(database)], cwd=postgres.dir)
+
+    def write_script(self, postgres):
+        path = os.path.join(postgres.dir, self.script)
+        if not os.path.exists(path):
+            with open(path, "w") as file:
+                file.write(SCRIPTS[self.script])
+        return path
+
+
+def transactions(outputs):
+    return sum(int(field(output, "number of transactions actually processed: ")) for output in outputs)
+
+
+def field(output, label):
+    return output.partition(label)[2].split()[0].partition("/")[0]
+
+
+class Counted:
+    """The system calls of the pooler under another load, counted by strace, which slows it down."""
+
+    def __init__(self, load, transactions_each):
+        self.load, self.transactions_each = load, transactions_each
+
+    def warm_up(self, target):
+        self.load.warm_up(target)
+
+    def measure(self, target, _seconds):
+        counts = os.path.join(target.site.postgres.dir, "strace")
+        tracer = subprocess.Popen(["strace", "-c", "-f", "-o", counts, "-p", str(target.pooler.process.pid)],
+                                  stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True)
+        try:
+            if "attached" not in tracer.stderr.readline():
+                raise Skipped("strace may not attach to a process (see kernel.yama.ptrace_scope)")
+            outputs = self.load.run(target, "-t", self.transactions_each)
+        finally:
+            tracer.send_signal(signal.SIGINT)
+            tracer.communicate(timeout=60)
+        total = re.search(r"^100\.00\s+\S+\s+\S+\s+(\d+).*total$", harness.read_file(counts), re.MULTILINE)
+        return {"calls": int(total[1]) / transactions(outputs)}
+
+
+class Load:
+    """Clients of bench_load; words are more of its options."""
+
+    def __init__(self, clients, *words):
+        self.clients, self.words = clients, words
+
+    def warm_up(self, target):
+        self.run(target, "--seconds", 1)
+
+    def measure(self, target, seconds):
+        before = target.cpu()
+        result = self.run(target, "--seconds", seconds)
+        spent = target.cpu() - before
+        return {
+            "tps": result["transactions"] / result["seconds"],
+            "p50": result["p50"] / 1000,
+            "p99": result["p99"] / 1000,
+            "tail": result["p99"] / result["p50"],
+            "cpu": spent * 1e6 / result["transactions"],
+        }
+
+    def run(self, target, *words):
+        need_program("bench_load")
+        databases = target.databases
+        where = ["--databases", len(databases), "--database", "bench%d"] if len(databases) > 1 else [
+            "--database", databases[0]]
+        command = [logins.program("bench_load"), "--host", harness.HOST, "--port", target.port, "--user", harness.SUPERUSER,
+                   *where, "--clients", self.clients, *self.words, *words]
+        result = json.loads(harness.run(list(map(str, command)), timeout=300))
+        if result["errors"] or not result["transactions"]:
+            raise harness.Failed(f"{target.shape}: {' '.join(map(str, command))}: {result}")
+        return result
+
+
+class Logins:
+    """Clients that log in, ask one question and leave. resume: they continue the TLS session that they had."""
+
+    def __init__(self, clients=16, tls=False, resume=False):
+        self.clients, self.resume = clients, resume
+        self.words = ["-s"] * tls + ["-r"] * resume
+
+    def warm_up(self, target):
+        self.load(target, "-n", 2)
+
+    def load(self, target, *words):
+        return target.on_all_pools(lambda database: json.loads(harness.run(logins.load_command(
+            target.port, database, "-c", self.clients // len(target.databases), *self.words, *words))))
+
+    def measure(self, target, seconds):
+        before = target.cpu()
+        runs = self.load(target, "-t", seconds)
+        spent = target.cpu() - before
+        done, resumed = (sum(run[number] for run in runs) for number in ("logins", "resumed"))
+        if target.pooler and self.resume != (resumed > done / 2):
+            raise harness.Failed(f"{target.shape}: {resumed} of {done} TLS sessions were resumed")
+        return {
+            "tps": sum(run["logins"] / run["seconds"] for run in runs),
+            "p50": max(run["p50"] for run in runs),
+            "p99": max(run["p99"] for run in runs),
+            "cpu": spent * 1e6 / done,
+        }
