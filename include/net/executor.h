@@ -28,10 +28,12 @@ int executor_new(const char *name, unsigned threads, unsigned queue_size,
                  struct executor **ret_executor);
 /*
  * The same for big computations: threads that are nicer than the loops (nice is added to the
- * process's own value), which so keep their pace where there are not enough CPUs for both.
+ * process's own value), which so keep their pace where there are not enough CPUs for both. Where
+ * other processes take all there is, one more thread, which is not nice, does what has been in the
+ * queue for patience.
  */
 int executor_new_nice(const char *name, unsigned threads, unsigned queue_size, int nice,
-                      struct executor **ret_executor);
+                      usec_t patience, struct executor **ret_executor);
 /*
  * job->run and job->done are set by the caller. 0, -EAGAIN when the queue is full, or -ESHUTDOWN
  * after executor_close.

@@ -8,6 +8,8 @@
 
 #include <stddef.h>
 
+#include "usec.h"
+
 struct queue;
 
 int queue_new(size_t size, struct queue **ret_queue);
@@ -19,6 +21,11 @@ int queue_try_put(struct queue *queue, void *element);
 int queue_put(struct queue *queue, void *element);
 /* Waits for an element; NULL is the end. */
 void *queue_take(struct queue *queue);
+/*
+ * Waits for an element that nobody has taken for so long; NULL is the end, and what is left then is
+ * for others.
+ */
+void *queue_take_late(struct queue *queue, usec_t patience);
 /* NULL when there is nothing now. */
 void *queue_try_take(struct queue *queue);
 void queue_close(struct queue *queue);

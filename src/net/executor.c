@@ -22,6 +22,7 @@ struct executor {
     struct queue *queue; /* owned: the jobs that no thread has begun */
     char name[THREAD_NAME_SIZE];
     int nice;
+    usec_t patience;
     unsigned running; /* threads to be joined */
     pthread_t threads[];
 };
@@ -59,6 +60,13 @@ thread_be_nice(int nice)
         (void)setpriority(PRIO_PROCESS, thread, getpriority(PRIO_PROCESS, thread) + nice);
 }
 
+static void
+job_run(struct job *job)
+{
+    job->run(job);
+    job_return(job, job_ran);
+}
+
 static void *
 executor_thread(void *arg)
 {
@@ -67,11 +75,35 @@ executor_thread(void *arg)
 
     pthread_setname_np(pthread_self(), executor->name);
     thread_be_nice(executor->nice);
-    while ((job = queue_take(executor->queue)) != NULL) {
-        job->run(job);
-        job_return(job, job_ran);
-    }
+    while ((job = queue_take(executor->queue)) != NULL)
+        job_run(job);
     return NULL;
+}
+
+/*
+ * Does what nice threads do not come to. What one of them has begun stays its own: without
+ * privilege no thread becomes less nice again.
+ */
+static void *
+executor_relief_thread(void *arg)
+{
+    struct executor *executor = arg;
+    struct job *job;
+
+    pthread_setname_np(pthread_self(), executor->name);
+    while ((job = queue_take_late(executor->queue, executor->patience)) != NULL)
+        job_run(job);
+    return NULL;
+}
+
+static int
+executor_start_thread(struct executor *executor, void *(*run)(void *arg))
+{
+    const int r = pthread_create(&executor->threads[executor->running], NULL, run, executor);
+
+    if (r == 0)
+        executor->running++;
+    return -r;
 }
 
 /* Signals are the main thread's. */
@@ -83,35 +115,35 @@ executor_start_threads(struct executor *executor, unsigned threads)
 
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
-    while (r == 0 && executor->running < threads) {
-        r = pthread_create(&executor->threads[executor->running], NULL, executor_thread, executor);
-        if (r == 0)
-            executor->running++;
-    }
+    while (r == 0 && executor->running < threads)
+        r = executor_start_thread(executor, executor_thread);
+    if (r == 0 && executor->nice != 0)
+        r = executor_start_thread(executor, executor_relief_thread);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
-    return -r;
+    return r;
 }
 
 int
 executor_new(const char *name, unsigned threads, unsigned queue_size,
              struct executor **ret_executor)
 {
-    return executor_new_nice(name, threads, queue_size, 0, ret_executor);
+    return executor_new_nice(name, threads, queue_size, 0, USEC_NEVER, ret_executor);
 }
 
 int
 executor_new_nice(const char *name, unsigned threads, unsigned queue_size, int nice,
-                  struct executor **ret_executor)
+                  usec_t patience, struct executor **ret_executor)
 {
     CLEANUP(executor_free) struct executor *executor = NULL;
     int r;
 
     assert(threads > 0);
-    executor = calloc(1, sizeof(*executor) + threads * sizeof(executor->threads[0]));
+    executor = calloc(1, sizeof(*executor) + (threads + 1) * sizeof(executor->threads[0]));
     if (executor == NULL)
         return -ENOMEM;
     (void)str_copy(executor->name, sizeof(executor->name), name);
     executor->nice = nice;
+    executor->patience = patience;
     r = queue_new(queue_size, &executor->queue);
     if (r < 0)
         return r;

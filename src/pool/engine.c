@@ -32,13 +32,16 @@
 /*
  * Threads for logins. Handshakes and hashing are CPU work, a thread each for half of the CPUs,
  * nicer than the workers; who blocks (PAM, LDAP, names) mostly sleeps. What their queues do not
- * take waits: a storm of logins delays logins.
+ * take waits: a storm of logins delays logins. But where other processes of the same scheduling
+ * group take all CPU, nicer threads get a hundredth of it: so what has been in a queue for the
+ * patience, which it is not in such a storm, is computed by a thread that is not nice.
  */
-#define COMPUTING_NICE   19
-#define HANDSHAKES_QUEUE 1024
-#define HASHING_QUEUE    256
-#define BLOCKING_THREADS 8
-#define BLOCKING_QUEUE   64
+#define COMPUTING_NICE     19
+#define COMPUTING_PATIENCE (2 * SEC)
+#define HANDSHAKES_QUEUE   1024
+#define HASHING_QUEUE      256
+#define BLOCKING_THREADS   8
+#define BLOCKING_QUEUE     64
 
 /* How long the shutdown waits for who blocks. */
 #define BLOCKING_PATIENCE (1 * SEC)
@@ -81,9 +84,11 @@ engine_init_auth(struct engine *engine)
     const unsigned threads = MAX(cpu_count() / 2, 1u);
     int r;
 
-    r = executor_new_nice("tls", threads, HANDSHAKES_QUEUE, COMPUTING_NICE, &engine->handshakes);
+    r = executor_new_nice("tls", threads, HANDSHAKES_QUEUE, COMPUTING_NICE, COMPUTING_PATIENCE,
+                          &engine->handshakes);
     if (r == 0)
-        r = executor_new_nice("hashing", threads, HASHING_QUEUE, COMPUTING_NICE, &engine->hashing);
+        r = executor_new_nice("hashing", threads, HASHING_QUEUE, COMPUTING_NICE, COMPUTING_PATIENCE,
+                              &engine->hashing);
     if (r == 0)
         r = executor_new("blocking", BLOCKING_THREADS, BLOCKING_QUEUE, &engine->blocking);
     if (r < 0)

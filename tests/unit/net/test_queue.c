@@ -144,6 +144,54 @@ test_close_wakes_producers(void **state)
     queue_free(queue);
 }
 
+/* What nobody takes is late at some time; at the end what is left is for others. */
+static void
+test_late(void **state)
+{
+    struct queue *queue = NULL;
+
+    (void)state;
+    assert_int_equal(queue_new(2, &queue), 0);
+    assert_int_equal(queue_put(queue, element(1)), 0);
+    assert_int_equal(queue_put(queue, element(2)), 0);
+    assert_ptr_equal(queue_take_late(queue, 0), element(1));
+    assert_ptr_equal(queue_take_late(queue, MSEC), element(2));
+    assert_int_equal(queue_put(queue, element(3)), 0);
+    queue_close(queue);
+    assert_null(queue_take_late(queue, 0));
+    assert_ptr_equal(queue_take(queue), element(3));
+    queue_free(queue);
+}
+
+static void *
+consume_late(void *arg)
+{
+    return queue_take_late(arg, DAY);
+}
+
+/* What is not late is left to others, and the end comes to who waits for it. */
+static void
+test_not_late_yet(void **state)
+{
+    struct queue *queue = NULL;
+    pthread_t consumer;
+    void *result;
+
+    (void)state;
+    assert_int_equal(queue_new(2, &queue), 0);
+    assert_int_equal(pthread_create(&consumer, NULL, consume_late, queue), 0);
+    for (uintptr_t n = 1; n <= ELEMENTS; n++) {
+        assert_int_equal(queue_put(queue, element(n)), 0);
+        assert_ptr_equal(queue_try_take(queue), element(n));
+    }
+    assert_int_equal(queue_put(queue, element(1)), 0);
+    queue_close(queue);
+    pthread_join(consumer, &result);
+    assert_null(result);
+    assert_ptr_equal(queue_take(queue), element(1));
+    queue_free(queue);
+}
+
 int
 main(void)
 {
@@ -152,6 +200,8 @@ main(void)
         cmocka_unit_test(test_close),
         cmocka_unit_test(test_many_threads),
         cmocka_unit_test(test_close_wakes_producers),
+        cmocka_unit_test(test_late),
+        cmocka_unit_test(test_not_late_yet),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

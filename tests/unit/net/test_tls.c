@@ -61,7 +61,7 @@ setup(void **state)
 
     assert_non_null(f);
     f->loop = fake_loop_new();
-    assert_int_equal(executor_new_nice("tls", 1, 1, 5, &f->executor), 0);
+    assert_int_equal(executor_new_nice("tls", 1, 1, 5, DAY, &f->executor), 0);
     tls_files_make(f->dir);
     f->authority = tls_identity_new("authority", 9, NULL);
     tls_write_certificate(f->dir, "ca.crt", &f->authority);
