@@ -17,10 +17,11 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "login_link.h"
+#include "latencies.h"
+#include "link.h"
+#include "moment.h"
 
 #define STACK_SIZE (128 << 10)
 
@@ -31,48 +32,26 @@ struct load {
     int logins; /* of each client; 0: as many as fit into the time */
     bool idle;
     pthread_barrier_t start;
-    double until; /* of the clock */
+    uint64_t until; /* moment */
 };
 
 struct client {
     struct load *load;
     pthread_t thread;
     struct link link;
-    double *latencies; /* owned; in seconds, one for each login */
-    size_t n_logins, n_resumed, capacity;
+    struct latencies latencies; /* of each login */
+    size_t n_resumed;
 };
-
-static double
-now(void)
-{
-    struct timespec time;
-
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + (double)time.tv_nsec / 1e9;
-}
-
-static void
-note_login(struct client *client, double latency)
-{
-    if (client->n_logins == client->capacity) {
-        client->capacity = client->capacity * 2 + 16;
-        client->latencies =
-            realloc(client->latencies, client->capacity * sizeof(*client->latencies));
-        if (client->latencies == NULL)
-            errx(1, "no memory");
-    }
-    client->latencies[client->n_logins++] = latency;
-    client->n_resumed += client->link.resumed;
-}
 
 static void
 visit(struct client *client, struct link_memory *memory)
 {
-    const double started = now();
+    const uint64_t started = moment_now();
 
     link_open(&client->link, &client->load->target, memory);
     link_query(&client->link);
-    note_login(client, now() - started);
+    latencies_add(&client->latencies, moment_now() - started);
+    client->n_resumed += client->link.resumed;
     if (!client->load->idle)
         link_close(&client->link, memory);
 }
@@ -82,7 +61,8 @@ wants_more(const struct client *client)
 {
     const struct load *load = client->load;
 
-    return load->logins > 0 ? client->n_logins < (size_t)load->logins : now() < load->until;
+    return load->logins > 0 ? client->latencies.count < (size_t)load->logins
+                            : moment_now() < load->until;
 }
 
 static void *
@@ -117,7 +97,7 @@ run_threads(struct load *load, struct client *clients)
     pthread_attr_init(&attributes);
     pthread_attr_setstacksize(&attributes, STACK_SIZE);
     pthread_barrier_init(&load->start, NULL, (unsigned)load->clients);
-    load->until = now() + load->seconds;
+    load->until = moment_now() + (uint64_t)load->seconds * NSEC_PER_SEC;
     for (int i = 0; i < load->clients; i++)
         if (pthread_create(&clients[i].thread, &attributes, run_client, &clients[i]) != 0)
             errx(1, "no thread for client %d", i);
@@ -127,35 +107,21 @@ run_threads(struct load *load, struct client *clients)
     pthread_attr_destroy(&attributes);
 }
 
-static int
-compare(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-
-    return (x > y) - (x < y);
-}
-
 static void
 report(const struct client *clients, int n_clients, double seconds)
 {
-    size_t logins = 0, resumed = 0, at = 0;
-    double *all;
+    struct latencies all = {.values = NULL};
+    size_t resumed = 0;
 
     for (int i = 0; i < n_clients; i++) {
-        logins += clients[i].n_logins;
+        latencies_merge(&all, &clients[i].latencies);
         resumed += clients[i].n_resumed;
     }
-    all = calloc(logins + 1, sizeof(*all));
-    if (all == NULL)
-        errx(1, "no memory");
-    for (int i = 0; i < n_clients; i++)
-        for (size_t j = 0; j < clients[i].n_logins; j++)
-            all[at++] = clients[i].latencies[j];
-    qsort(all, logins, sizeof(*all), compare);
     printf("{\"logins\": %zu, \"resumed\": %zu, \"seconds\": %.6f, \"p50\": %.3f, \"p99\": %.3f}\n",
-           logins, resumed, seconds, all[logins / 2] * 1e3, all[logins * 99 / 100] * 1e3);
+           all.count, resumed, seconds, latencies_quantile(&all, 0.5) / 1e3,
+           latencies_quantile(&all, 0.99) / 1e3);
     fflush(stdout);
-    free(all);
+    latencies_done(&all);
 }
 
 static void
@@ -213,7 +179,7 @@ main(int argc, char **argv)
 {
     struct load load = {.clients = 16, .seconds = 5};
     struct client *clients;
-    double started;
+    uint64_t started;
 
     parse_options(&load, argc, argv);
     clients = calloc((size_t)load.clients, sizeof(*clients));
@@ -221,16 +187,16 @@ main(int argc, char **argv)
         errx(1, "no memory");
     for (int i = 0; i < load.clients; i++)
         clients[i].load = &load;
-    started = now();
+    started = moment_now();
     if (load.idle)
         run_idle(&load, clients);
     else
         run_threads(&load, clients);
-    report(clients, load.clients, now() - started);
+    report(clients, load.clients, (double)(moment_now() - started) / NSEC_PER_SEC);
     if (load.idle)
         wait_for_end_of_input();
     for (int i = 0; i < load.clients; i++)
-        free(clients[i].latencies);
+        latencies_done(&clients[i].latencies);
     free(clients);
     SSL_CTX_free(load.target.tls);
     return 0;

@@ -1,10 +1,11 @@
-#include "login_link.h"
+#include "link.h"
 
 #include <arpa/inet.h>
 #include <err.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/tcp.h>
+#include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 #include <openssl/rand.h>
@@ -14,13 +15,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#define PROTOCOL    (3 << 16)
-#define SSL_REQUEST 80877103
-#define HEADER_SIZE 5
+#include "fd.h"
+#include "pg.h"
+
 #define MESSAGE_MAX 8192
 #define NONCE_SIZE  18
-
-enum auth_request { AUTH_OK = 0, AUTH_SASL = 10, AUTH_SASL_CONTINUE = 11, AUTH_SASL_FINAL = 12 };
 
 /* A message from the server, or one that is being written. */
 struct message {
@@ -59,23 +58,6 @@ receive_all(struct link *link, char *data, size_t len)
     }
 }
 
-static uint32_t
-get_uint32(const char *data)
-{
-    uint32_t value;
-
-    memcpy(&value, data, sizeof(value));
-    return ntohl(value);
-}
-
-static size_t
-put_uint32(char *data, uint32_t value)
-{
-    value = htonl(value);
-    memcpy(data, &value, sizeof(value));
-    return sizeof(value);
-}
-
 /* The text of an error is its field M. */
 static const char *
 error_text(const struct message *message)
@@ -90,39 +72,49 @@ error_text(const struct message *message)
 static void
 receive_message(struct link *link, struct message *message)
 {
-    char header[HEADER_SIZE];
+    char header[PG_HEADER_SIZE];
 
     do {
         receive_all(link, header, sizeof(header));
         message->type = header[0];
-        message->len = get_uint32(header + 1) - 4;
+        message->len = pg_get_uint32(header + 1) - 4;
         if (message->len > MESSAGE_MAX)
             errx(1, "a message of %zu bytes", message->len);
         receive_all(link, message->body, message->len);
         message->body[message->len] = '\0';
-        if (message->type == 'E')
+        if (message->type == BACKEND_ERROR)
             errx(1, "%s", error_text(message));
-    } while (message->type == 'S' || message->type == 'N');
+    } while (message->type == BACKEND_PARAMETER_STATUS || message->type == BACKEND_NOTICE);
+}
+
+/* What the server wants next. */
+static enum auth_code
+receive_auth(struct link *link, struct message *message)
+{
+    receive_message(link, message);
+    if (message->type != BACKEND_AUTHENTICATION || message->len < 4)
+        errx(1, "not a login: message '%c'", message->type);
+    return (enum auth_code)pg_get_uint32(message->body);
 }
 
 static void
-expect_auth(struct link *link, struct message *message, enum auth_request request)
+expect_auth(struct link *link, struct message *message, enum auth_code expected)
 {
-    receive_message(link, message);
-    if (message->type != 'R' || message->len < 4 || get_uint32(message->body) != request)
-        errx(1, "the server does not do SCRAM: message '%c', request %u", message->type,
-             message->len < 4 ? 0 : get_uint32(message->body));
+    const enum auth_code code = receive_auth(link, message);
+
+    if (code != expected)
+        errx(1, "authentication %d, not %d", (int)code, (int)expected);
 }
 
 static void
 send_message(struct link *link, char type, const void *body, size_t len)
 {
-    char data[HEADER_SIZE + MESSAGE_MAX];
+    char data[PG_HEADER_SIZE + MESSAGE_MAX];
 
     data[0] = type;
-    put_uint32(data + 1, (uint32_t)len + 4);
-    memcpy(data + HEADER_SIZE, body, len);
-    send_all(link, data, HEADER_SIZE + len);
+    pg_put_uint32(data + 1, (uint32_t)len + 4);
+    memcpy(data + PG_HEADER_SIZE, body, len);
+    send_all(link, data, PG_HEADER_SIZE + len);
 }
 
 /* SCRAM --------------------------------------------------------------------------------------- */
@@ -178,8 +170,8 @@ send_first(struct link *link, const char *bare)
     const size_t len = strlen(body) + 1;
     const int size = snprintf(body + len + 4, sizeof(body) - len - 4, "n,,%s", bare);
 
-    put_uint32(body + len, (uint32_t)size);
-    send_message(link, 'p', body, len + 4 + (size_t)size);
+    pg_put_uint32(body + len, (uint32_t)size);
+    send_message(link, FRONTEND_PASSWORD, body, len + 4 + (size_t)size);
 }
 
 static void
@@ -206,7 +198,7 @@ log_in_by_scram(struct link *link, const struct link_target *target, struct link
     prove(memory, messages, proof);
     strncat(final, ",p=", sizeof(final) - strlen(final) - 1);
     strncat(final, proof, sizeof(final) - strlen(final) - 1);
-    send_message(link, 'p', final, strlen(final));
+    send_message(link, FRONTEND_PASSWORD, final, strlen(final));
     expect_auth(link, &message, AUTH_SASL_FINAL);
 }
 
@@ -240,6 +232,8 @@ link_tls_new(void)
         errx(1, "no TLS");
     SSL_CTX_set_verify(tls, SSL_VERIFY_NONE, NULL);
     SSL_CTX_set_options(tls, SSL_OP_IGNORE_UNEXPECTED_EOF);
+    SSL_CTX_set_mode(tls, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER |
+                              SSL_MODE_RELEASE_BUFFERS);
     return tls;
 }
 
@@ -249,8 +243,8 @@ start_tls(struct link *link, const struct link_target *target, const struct link
     char data[8];
     char answer;
 
-    put_uint32(data, sizeof(data));
-    put_uint32(data + 4, SSL_REQUEST);
+    pg_put_uint32(data, sizeof(data));
+    pg_put_uint32(data + 4, PG_SSL_REQUEST);
     send_all(link, data, sizeof(data));
     receive_all(link, &answer, 1);
     if (answer != 'S')
@@ -275,9 +269,30 @@ send_startup(struct link *link, const struct link_target *target)
     if (len < 0 || (size_t)len + 9 > sizeof(data))
         errx(1, "a name that is too long");
     data[8 + len] = '\0';
-    put_uint32(data, (uint32_t)len + 9);
-    put_uint32(data + 4, PROTOCOL);
+    pg_put_uint32(data, (uint32_t)len + 9);
+    pg_put_uint32(data + 4, PG_PROTOCOL_3_0);
     send_all(link, data, (size_t)len + 9);
+}
+
+static void
+authenticate(struct link *link, const struct link_target *target, struct link_memory *memory)
+{
+    struct message message;
+    const enum auth_code code = receive_auth(link, &message);
+
+    switch (code) {
+    case AUTH_OK:
+        return;
+    case AUTH_CLEARTEXT:
+        send_message(link, FRONTEND_PASSWORD, target->password, strlen(target->password) + 1);
+        break;
+    case AUTH_SASL:
+        log_in_by_scram(link, target, memory);
+        break;
+    default:
+        errx(1, "authentication %d is not known here", (int)code);
+    }
+    expect_auth(link, &message, AUTH_OK);
 }
 
 static void
@@ -287,37 +302,90 @@ wait_until_ready(struct link *link)
 
     do {
         receive_message(link, &message);
-    } while (message.type != 'Z');
+    } while (message.type != BACKEND_READY);
 }
 
 void
 link_open(struct link *link, const struct link_target *target, struct link_memory *memory)
 {
-    struct message message;
-
     *link = (struct link){.fd = connect_to(target)};
     if (target->tls != NULL)
         start_tls(link, target, memory);
     send_startup(link, target);
-    expect_auth(link, &message, AUTH_SASL);
-    log_in_by_scram(link, target, memory);
+    authenticate(link, target, memory);
+    wait_until_ready(link);
+}
+
+void
+link_ask(struct link *link, const char *messages, size_t len)
+{
+    send_all(link, messages, len);
     wait_until_ready(link);
 }
 
 void
 link_query(struct link *link)
 {
-    static const char query[] = "SELECT 1";
+    static const char query[] = "Q\0\0\0\015SELECT 1";
 
-    send_message(link, 'Q', query, sizeof(query));
-    wait_until_ready(link);
+    link_ask(link, query, sizeof(query));
 }
+
+/* Without blocking ---------------------------------------------------------------------------- */
+
+void
+link_stop_blocking(struct link *link)
+{
+    if (fd_set_nonblock(link->fd) < 0)
+        err(1, "could not stop blocking");
+}
+
+static ssize_t
+result_of(struct link *link, ssize_t n)
+{
+    if (n > 0)
+        return n;
+    if (link->tls == NULL)
+        return n < 0 && errno == EAGAIN ? -EAGAIN : -ECONNRESET;
+    switch (SSL_get_error(link->tls, (int)n)) {
+    case SSL_ERROR_WANT_READ:
+    case SSL_ERROR_WANT_WRITE:
+        return -EAGAIN;
+    default:
+        ERR_clear_error();
+        return -ECONNRESET;
+    }
+}
+
+ssize_t
+link_send(struct link *link, const char *data, size_t len)
+{
+    return result_of(link, link->tls != NULL ? SSL_write(link->tls, data, (int)len)
+                                             : send(link->fd, data, len, MSG_NOSIGNAL));
+}
+
+ssize_t
+link_receive(struct link *link, char *data, size_t size)
+{
+    return result_of(link, link->tls != NULL ? SSL_read(link->tls, data, (int)size)
+                                             : recv(link->fd, data, size, 0));
+}
+
+bool
+link_has_pending(const struct link *link)
+{
+    return link->tls != NULL && SSL_pending(link->tls) > 0;
+}
+
+/* Goodbye ------------------------------------------------------------------------------------- */
 
 /* With TLS 1.3 the session that can be resumed has come behind the handshake. */
 void
 link_close(struct link *link, struct link_memory *memory)
 {
-    send_message(link, 'X', "", 0);
+    static const char terminate[] = {FRONTEND_TERMINATE, 0, 0, 0, 4};
+
+    (void)link_send(link, terminate, sizeof(terminate));
     if (link->tls != NULL) {
         SSL_shutdown(link->tls);
         SSL_SESSION_free(memory->session);
