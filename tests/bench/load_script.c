@@ -57,14 +57,7 @@ put_execute(struct buf *out, const char *name)
 {
     struct msg msg;
 
-    msg_begin(&msg, out, FRONTEND_BIND);
-    msg_put_str(&msg, ""); /* the portal */
-    msg_put_str(&msg, name);
-    msg_put_int16(&msg, 0); /* formats of parameters */
-    msg_put_int16(&msg, 0); /* parameters */
-    msg_put_int16(&msg, 1); /* formats of columns: text for all */
-    msg_put_int16(&msg, 0);
-    must(msg_end(&msg));
+    must(msg_bind(out, "", name));
     msg_begin(&msg, out, FRONTEND_DESCRIBE);
     msg_put_byte(&msg, 'P');
     msg_put_str(&msg, "");
