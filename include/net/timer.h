@@ -20,6 +20,8 @@ struct timer *timer_new(struct loop *loop, const char *name, void (*fn)(void *ar
 void timer_free(struct timer *timer);
 /* fn is called once, after delay; a deadline set before is forgotten. 0 or -errno. */
 int timer_start(struct timer *timer, usec_t delay);
+/* fn is called at this time of the loop, or at the earlier one that was set before. */
+int timer_hasten(struct timer *timer, usec_t at);
 int timer_start_common(struct timer *timer, usec_t delay);
 void timer_stop(struct timer *timer);
 bool timer_is_running(const struct timer *timer);

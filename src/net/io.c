@@ -13,8 +13,7 @@ struct io {
     void (*fn)(void *arg, unsigned what);
     void *arg;
     struct event *write; /* owned; NULL while IO_WRITE is not wanted */
-    unsigned wanted;
-    struct event event; /* all but IO_WRITE */
+    struct event event;  /* all but IO_WRITE */
 };
 
 /*
@@ -50,7 +49,7 @@ io_is_closed(int fd, short what)
 static unsigned
 io_what(const struct io *io, int fd, short what)
 {
-    if (io->wanted == IO_CLOSED)
+    if (event_get_events(&io->event) & EV_ET) /* IO_CLOSED alone */
         return io_is_closed(fd, what) ? IO_CLOSED : 0;
     return (what & EV_READ ? IO_READ : 0u) | (what & EV_WRITE ? IO_WRITE : 0u) |
            (what & EV_CLOSED ? IO_CLOSED : 0u);
@@ -149,21 +148,22 @@ io_want(struct io *io, unsigned wanted)
 {
     int r;
 
-    if (wanted == io->wanted)
+    if (wanted == io_wanted(io))
         return 0;
-    io->wanted = wanted;
     errno = 0;
     if (io_change(io, wanted) == 0)
         return 0;
     r = errno != 0 ? -errno : -ENOMEM;
     io_drop_write(io);
     (void)io_set_event(io, 0);
-    io->wanted = 0;
     return r;
 }
 
 unsigned
 io_wanted(const struct io *io)
 {
-    return io->wanted;
+    const short events = event_get_events(&io->event);
+
+    return (events & EV_READ ? IO_READ : 0u) | (events & EV_CLOSED ? IO_CLOSED : 0u) |
+           (io->write != NULL ? IO_WRITE : 0u);
 }

@@ -10,18 +10,27 @@ struct timer {
     const char *name;
     void (*fn)(void *arg);
     void *arg;
-    usec_t deadline;              /* by loop_now */
+    usec_t deadline;              /* by loop_now; USEC_NEVER while not running */
     usec_t common_delay;          /* what common is for */
     const struct timeval *common; /* borrowed from the loop; NULL before the first use */
     struct event event;
 };
 
 static int
-timer_add(struct timer *timer, usec_t delay)
+timer_add(struct timer *timer, const struct timeval *tv, usec_t deadline)
 {
-    const struct timeval tv = usec_to_timeval(delay);
+    if (event_add(&timer->event, tv) < 0)
+        return -ENOMEM;
+    timer->deadline = deadline;
+    return 0;
+}
 
-    return event_add(&timer->event, &tv) < 0 ? -ENOMEM : 0;
+static int
+timer_add_until(struct timer *timer, usec_t now, usec_t deadline)
+{
+    const struct timeval tv = usec_to_timeval(usec_sub(deadline, now));
+
+    return timer_add(timer, &tv, deadline);
 }
 
 /*
@@ -39,8 +48,9 @@ timer_event(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    if (now < timer->deadline && timer_add(timer, timer->deadline - now) == 0)
+    if (now < timer->deadline && timer_add_until(timer, now, timer->deadline) == 0)
         return;
+    timer->deadline = USEC_NEVER;
     begun = loop_callback_begin(loop);
     timer->fn(timer->arg);
     loop_callback_end(loop, name, begun);
@@ -57,6 +67,7 @@ timer_new(struct loop *loop, const char *name, void (*fn)(void *arg), void *arg)
     timer->name = name;
     timer->fn = fn;
     timer->arg = arg;
+    timer->deadline = USEC_NEVER;
     evtimer_assign(&timer->event, loop->base, timer_event, timer);
     return timer;
 }
@@ -73,8 +84,15 @@ timer_free(struct timer *timer)
 int
 timer_start(struct timer *timer, usec_t delay)
 {
-    timer->deadline = usec_add(loop_now(timer->loop), delay);
-    return timer_add(timer, delay);
+    const usec_t now = loop_now(timer->loop);
+
+    return timer_add_until(timer, now, usec_add(now, delay));
+}
+
+int
+timer_hasten(struct timer *timer, usec_t at)
+{
+    return at < timer->deadline ? timer_add_until(timer, loop_now(timer->loop), at) : 0;
 }
 
 int
@@ -86,14 +104,14 @@ timer_start_common(struct timer *timer, usec_t delay)
     }
     if (timer->common == NULL)
         return timer_start(timer, delay);
-    timer->deadline = usec_add(loop_now(timer->loop), delay);
-    return event_add(&timer->event, timer->common) < 0 ? -ENOMEM : 0;
+    return timer_add(timer, timer->common, usec_add(loop_now(timer->loop), delay));
 }
 
 void
 timer_stop(struct timer *timer)
 {
     (void)event_del(&timer->event);
+    timer->deadline = USEC_NEVER;
 }
 
 bool

@@ -16,6 +16,7 @@ address_from_unix(struct address *address, int fd, unsigned port)
 
     address->family = AF_UNIX;
     address->port = (uint16_t)port;
+    address->uid = (uid_t)-1;
     if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0) {
         address->pid = cred.pid;
         address->uid = cred.uid;
@@ -40,7 +41,6 @@ address_from_socket(struct address *address, int fd, const struct sockaddr *addr
                     unsigned unix_port)
 {
     memset(address, 0, sizeof *address);
-    address->uid = (uid_t)-1;
     switch (addr->sa_family) {
     case AF_INET: {
         struct sockaddr_in in;
@@ -61,6 +61,18 @@ address_from_socket(struct address *address, int fd, const struct sockaddr *addr
     default:
         address_from_unix(address, fd, unix_port);
     }
+}
+
+pid_t
+address_pid(const struct address *address)
+{
+    return address->family == AF_UNIX ? address->pid : 0;
+}
+
+uid_t
+address_uid(const struct address *address)
+{
+    return address->family == AF_UNIX ? address->uid : (uid_t)-1;
 }
 
 const struct sockaddr *
@@ -90,7 +102,7 @@ address_format(const struct address *address, struct peer_address *ret_peer)
 {
     memset(ret_peer, 0, sizeof *ret_peer);
     ret_peer->port = address->port;
-    ret_peer->uid = address->uid;
+    ret_peer->uid = address_uid(address);
     ret_peer->is_unix = address->family == AF_UNIX;
     if (!ret_peer->is_unix) {
         if (inet_ntop(address->family, address->bytes, ret_peer->host, sizeof ret_peer->host) ==

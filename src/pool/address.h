@@ -12,16 +12,23 @@
 struct peer_address;
 
 struct address {
-    uint8_t family;    /* AF_INET, AF_INET6 or AF_UNIX */
-    uint16_t port;     /* of a unix socket: the listening port */
-    uint8_t bytes[16]; /* network order */
-    pid_t pid;         /* of a unix socket's peer, 0 if not known */
-    uid_t uid;         /* likewise, (uid_t)-1 */
+    uint8_t family; /* AF_INET, AF_INET6 or AF_UNIX */
+    uint16_t port;  /* of a unix socket: the listening port */
+    union {
+        uint8_t bytes[16]; /* network order */
+        struct {           /* of a unix socket's peer */
+            pid_t pid;     /* 0 if not known */
+            uid_t uid;     /* likewise, (uid_t)-1 */
+        };
+    };
 };
 
 /* unix_port: what PgBouncer prints as the port of a unix socket. */
 void address_from_socket(struct address *address, int fd, const struct sockaddr *addr,
                          unsigned unix_port);
+/* Who is at the other end of a unix socket: 0 and (uid_t)-1 if that is not known, or it is none. */
+pid_t address_pid(const struct address *address);
+uid_t address_uid(const struct address *address);
 /* Fills in socket and returns it; NULL for a unix socket. */
 const struct sockaddr *address_to_socket(const struct address *address,
                                          struct sockaddr_storage *socket);

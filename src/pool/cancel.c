@@ -17,6 +17,7 @@
 #include "engine_int.h"
 #include "entropy.h"
 #include "log.h"
+#include "login_int.h"
 #include "peer_key.h"
 #include "pg.h"
 #include "relay.h"
@@ -197,12 +198,12 @@ cancel_begin(struct client *client, const char *key, size_t len)
     route->home = worker;
     route->client = client;
     route->at = worker->index;
-    route->key.len = len;
+    route->key.len = (uint8_t)len;
     memcpy(route->key.bytes, key, len);
     route->hops = peer_key_hops(key);
     peer_key_set_hops(route->key.bytes, PEER_KEY_HOPS);
     engine_hold_object(worker->engine);
-    client->cancel = route;
+    client->login->cancel = route;
     client_set_state(client, CLIENT_CANCEL);
     client_stop_timer(client); /* the cancel has its own */
     stream_set_reading(&client->stream, false);

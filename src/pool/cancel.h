@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "list.h"
 #include "loop.h"
@@ -30,7 +31,7 @@ struct worker;
 /* As it stands in BackendKeyData and CancelRequest: a process id, which is random here, and a
  * secret. */
 struct cancel_key {
-    size_t len;
+    uint8_t len;
     char bytes[PG_CANCEL_PID_SIZE + CANCEL_KEY_LONG];
 };
 

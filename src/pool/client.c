@@ -14,6 +14,7 @@
 #include "goodbye.h"
 #include "log.h"
 #include "login.h"
+#include "login_int.h"
 #include "outbox.h"
 #include "policy.h"
 #include "prepared.h"
@@ -23,6 +24,12 @@
 #include "settings.h"
 #include "tls.h"
 #include "worker.h"
+
+/*
+ * An idle client is this, its io and what epoll has to know of it; ten thousand of them are why a
+ * pooler is there. A field that only a login needs belongs to struct login.
+ */
+static_assert(sizeof(struct client) <= 440, "a client is 700 bytes, all in all");
 
 #define TO(state) (1u << CLIENT_##state)
 
@@ -60,7 +67,8 @@ client_verify(const struct client *client)
            client->state == CLIENT_IDLE); /* is about to wait */
     assert(client->shard != NULL || client->state < CLIENT_MOVING ||
            client->state == CLIENT_CLOSING);
-    assert(client->cancel == NULL || client->state == CLIENT_CANCEL);
+    assert(client->login == NULL || client->login->cancel == NULL ||
+           client->state == CLIENT_CANCEL);
 }
 
 void
@@ -280,9 +288,8 @@ client_accept(struct worker *worker, int fd, const struct address *address, enum
     client->settings = settings_empty();
     client->startup = settings_empty();
     client->waiter.ops = &client_waiter_ops;
-    client->timer_at = USEC_NEVER;
     client->connect_time = loop_now(worker->loop);
-    client->connect_wall = clock_wall();
+    client->connect_wall = (uint32_t)(clock_wall() / SEC);
     client->last_active = client->connect_time;
     framer_init(&client->framer,
                 (uint32_t)MIN(worker->config->max_packet_size, (uint64_t)FRAMER_NO_LIMIT));
@@ -365,12 +372,11 @@ client_refuse(struct client *client, const struct refusal *refusal)
     if (client->replication != NULL)
         replication_leave(client->replication);
     goodbye_say(client, refusal);
-    if (client->cancel != NULL)
-        cancel_forget(TAKE(client->cancel));
+    if (client->login != NULL)
+        login_leave(client->login);
     client_set_state(client, CLIENT_CLOSING);
     client_stop_timer(client);
     cancel_leave(client);
-    list_remove(&client->welcome_link);
     list_remove(&client->link);
     stream_close(&client->stream);
     client_uncount(client);
@@ -484,7 +490,7 @@ client_await_welcome(struct client *client)
         return;
     }
     client_begin_welcome(client);
-    list_push_back(&shard->welcoming, &client->welcome_link);
+    list_push_back(&shard->welcoming, &client->login->welcome_link);
     shard_grow(shard);
 }
 
@@ -512,6 +518,12 @@ client_arrive(struct message *message)
         return;
     }
     client_settle(client);
+}
+
+struct client *
+client_to_welcome(struct list *link)
+{
+    return container_of(link, struct login, welcome_link)->client;
 }
 
 void

@@ -70,13 +70,12 @@ enum client_skip {
 
 struct client {
     struct stream stream;
-    struct message message;   /* moving; freeing */
-    struct list link;         /* in worker->clients, later in shard->clients */
-    struct list welcome_link; /* in shard->welcoming while WELCOME */
-    struct worker *worker;    /* borrowed, as the next three */
-    struct shard *shard;      /* NULL before MOVING */
-    struct user *user;        /* who the client is; its servers may be another's */
-    struct server *server;    /* NULL unless ACTIVE */
+    struct message message; /* moving; freeing */
+    struct list link;       /* in worker->clients, later in shard->clients */
+    struct worker *worker;  /* borrowed, as the next three */
+    struct shard *shard;    /* NULL before MOVING */
+    struct user *user;      /* who the client is; its servers may be another's */
+    struct server *server;  /* NULL unless ACTIVE */
     struct waiter waiter;
     struct framer framer;
     struct buf held;                 /* a message of which only the beginning has come */
@@ -87,20 +86,18 @@ struct client {
     struct login *login;             /* owned; NULL once logged in */
     struct replication *replication; /* owned; NULL: it wants SQL, and any server will do */
     struct timer *timer;             /* owned; NULL while no timeout can apply */
-    usec_t timer_at;
-    struct map_node key_node; /* in worker->cancel_keys, once logged in */
+    struct map_node key_node;        /* in worker->cancel_keys, once logged in */
     struct cancel_key cancel_key;
-    struct cancel_route *cancel; /* its own request, while CANCEL; owned by whom it is with */
-    bool can_be_cancelled;       /* key_node is in the map */
-    struct address address;
-    enum client_state state;
-    enum client_skip skip;
+    bool can_be_cancelled; /* key_node is in the map */
+    enum client_state state : 8;
+    enum client_skip skip : 8;
     bool passing;        /* the message under way goes to the server piece by piece */
     bool is_cut;         /* it has the beginning of a server's message, and will not get the rest */
     bool stalled;        /* pending waits for answers to what was sent before it */
     uint32_t stalled_at; /* its server's requests.resolved then */
+    uint32_t connect_wall; /* in seconds: nobody is shown more */
+    struct address address;
     uint64_t id;
-    usec_t connect_wall;
     usec_t connect_time;
     usec_t request_time; /* when its last request came */
     usec_t xact_start;   /* 0: in none */
@@ -126,6 +123,8 @@ void client_set_state(struct client *client, enum client_state next);
 void client_move(struct client *client, struct shard *to);
 /* WELCOME: the parameters are known; or they cannot be had. */
 void client_welcome(struct client *client);
+/* Whose link in shard->welcoming this is. */
+struct client *client_to_welcome(struct list *link);
 /* Sees to it that client_check_timeouts comes at that time or earlier. */
 void client_schedule(struct client *client, usec_t at);
 void client_stop_timer(struct client *client);

@@ -73,7 +73,6 @@ client_check_timeouts(void *arg)
     struct time_limit limit = {.reason = CLOSE_CLIENT_IDLE_TIMEOUT};
     usec_t next;
 
-    client->timer_at = USEC_NEVER;
     if (client->state < CLIENT_IDLE) {
         login_timed_out(client);
         return;
@@ -91,15 +90,12 @@ client_check_timeouts(void *arg)
 void
 client_schedule(struct client *client, usec_t at)
 {
-    if (at >= client->timer_at)
-        return;
     if (client->timer == NULL)
         client->timer =
             timer_new(client->worker->loop, "client timeout", client_check_timeouts, client);
-    if (client->timer == NULL ||
-        timer_start(client->timer, usec_sub(at, loop_now(client->worker->loop))) < 0)
-        return; /* no memory: the timeout is missed rather than the client dropped */
-    client->timer_at = at;
+    if (client->timer != NULL)
+        (void)timer_hasten(client->timer, at);
+    /* Without memory the timeout is missed rather than the client dropped. */
 }
 
 void
@@ -107,5 +103,4 @@ client_stop_timer(struct client *client)
 {
     timer_free(client->timer);
     client->timer = NULL;
-    client->timer_at = USEC_NEVER;
 }

@@ -66,6 +66,14 @@ login_free(struct login *login)
     free(login);
 }
 
+void
+login_leave(struct login *login)
+{
+    list_remove(&login->welcome_link);
+    if (login->cancel != NULL)
+        cancel_forget(TAKE(login->cancel));
+}
+
 const char *
 login_application_name(const struct login *login)
 {
@@ -144,7 +152,7 @@ login_describe(struct client *client, struct auth_login *ret_who)
         .database_name = login->database,
         .database = for_console ? NULL : registry_entry(client->worker->config, login->database),
         .address = address_to_socket(&client->address, &login->address),
-        .peer_uid = client->address.uid,
+        .peer_uid = address_uid(&client->address),
         .for_console = for_console,
         .replication = replication_kind_of(client->replication) == REPLICATION_PHYSICAL,
     };
@@ -334,8 +342,10 @@ login_depart(struct client *client, struct pool *pool)
 {
     struct engine *const engine = client->worker->engine;
 
-    client->pending = client->login->input;
-    buf_init(&client->login->input);
+    if (client->login->input.len > 0) {
+        client->pending = client->login->input;
+        buf_init(&client->login->input);
+    }
     permits_give(&engine->logins);
     registry_learn_credential(engine_registry(engine), pool, client->login->auth.credential);
     client_move(client, registry_pick_shard(pool));
@@ -398,7 +408,7 @@ login_to_console(struct client *client)
     struct login *const login = client->login;
 
     if (auth_console_access(client->worker->config, login->user, client->address.family == AF_UNIX,
-                            client->address.uid) == CONSOLE_ACCESS_NONE) {
+                            address_uid(&client->address)) == CONSOLE_ACCESS_NONE) {
         client_close(client, CLOSE_NOT_ALLOWED);
         return;
     }

@@ -16,6 +16,8 @@ struct settings;
 /* mode: whether the address that it came through offers or demands TLS. */
 int login_new(struct client *client, enum tls_mode mode);
 void login_free(struct login *login);
+/* The client is being closed: nobody who waits for it, or has its request, finds it any more. */
+void login_leave(struct login *login);
 /* Bytes from a client in STARTUP, TLS or AUTH. */
 void login_input(struct client *client, const char *data, size_t len);
 /* WELCOME is over: sends AuthenticationOk, the parameters, the key, ReadyForQuery. */

@@ -11,8 +11,10 @@
 #include "auth.h"
 #include "buf.h"
 #include "close_reason.h"
+#include "list.h"
 #include "login_tls.h"
 
+struct cancel_route;
 struct client;
 struct settings;
 struct startup;
@@ -28,7 +30,9 @@ struct login {
     struct settings *settings;       /* a reference: what the startup packet asks for */
     bool asked_ssl, asked_gss;       /* each may be asked for once */
     struct login_tls tls;
-    unsigned minor; /* of the protocol */
+    unsigned minor;              /* of the protocol */
+    struct cancel_route *cancel; /* its own request, while CANCEL; owned by whom it is with */
+    struct list welcome_link;    /* in shard->welcoming while WELCOME */
 };
 
 /* message NULL: the reason's own text. */

@@ -355,7 +355,7 @@ shard_welcome_clients(struct shard *shard)
     struct list *link;
 
     while ((link = list_pop(&shard->welcoming)) != NULL)
-        client_welcome(container_of(link, struct client, welcome_link));
+        client_welcome(client_to_welcome(link));
 }
 
 void

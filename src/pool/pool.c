@@ -81,7 +81,7 @@ waiter_next(const struct shard *shard, const struct waiter *waiter)
     const usec_t patience = shard_patience(shard, &refusal);
     usec_t next = patience != 0 ? waiter->since + patience : USEC_NEVER;
 
-    if (policy->query_wait_notify != 0 && !waiter->notified)
+    if (policy->query_wait_notify != 0 && waiter->since > shard->notified)
         next = MIN(next, waiter->since + policy->query_wait_notify);
     if (policy->reserve > 0 && policy->reserve_timeout != 0) {
         const usec_t reserve_at = waiter->since + policy->reserve_timeout;
@@ -107,7 +107,6 @@ pool_acquire(struct shard *shard, struct waiter *waiter, struct server **ret_ser
 {
     assert(!list_is_linked(&waiter->link));
     waiter->since = loop_now(shard->worker->loop);
-    waiter->notified = false;
     if (list_empty(&shard->waiters) && !shard_is_paused(shard)) {
         struct list *const link =
             shard->policy->round_robin ? list_last(&shard->idle) : list_first(&shard->idle);
@@ -251,7 +250,7 @@ shard_refuse_all(struct shard *shard, const struct refusal *refusal)
     }
     list_append(&all, &shard->welcoming);
     while ((link = list_pop(&all)) != NULL)
-        client_refuse(container_of(link, struct client, welcome_link), refusal);
+        client_refuse(client_to_welcome(link), refusal);
 }
 
 /* ---- what is missing ------------------------------------------------------------------------ */
@@ -375,17 +374,17 @@ static void
 shard_notify(struct shard *shard, usec_t now)
 {
     const usec_t notify = shard->policy->query_wait_notify;
+    const usec_t notified = shard->notified;
     struct waiter *waiter;
 
     if (notify == 0)
         return;
+    shard->notified = MAX(notified, usec_sub(now, notify));
     LIST_FOREACH (waiter, &shard->waiters, link) {
-        if (waiter->since + notify > now)
+        if (waiter->since > shard->notified)
             return;
-        if (!waiter->notified) {
-            waiter->notified = true;
+        if (waiter->since > notified)
             waiter->ops->notice(waiter, now - waiter->since);
-        }
     }
 }
 
@@ -399,7 +398,7 @@ shard_next_of_waiters(const struct shard *shard)
 
     LIST_FOREACH (waiter, &shard->waiters, link) {
         next = MIN(next, waiter_next(shard, waiter));
-        if (!waiter->notified)
+        if (waiter->since > shard->notified)
             break;
     }
     return next;
@@ -427,7 +426,6 @@ shard_tick(void *arg)
     const usec_t now = loop_now(shard->worker->loop);
     usec_t next;
 
-    shard->timer_at = USEC_NEVER;
     shard_expire(shard, now);
     shard_notify(shard, now);
     shard_trim(shard);
@@ -445,13 +443,11 @@ shard_tick(void *arg)
 void
 shard_schedule(struct shard *shard, usec_t at)
 {
-    const usec_t now = loop_now(shard->worker->loop);
-
-    if (at >= shard->timer_at || shard->worker->stopping)
+    if (shard->worker->stopping)
         return;
     if (shard->timer == NULL)
         shard->timer = timer_new(shard->worker->loop, "pool", shard_tick, shard);
     /* Without memory for a timer the next event of the pool does its work. */
-    if (shard->timer != NULL && timer_start(shard->timer, usec_sub(at, now)) == 0)
-        shard->timer_at = at;
+    if (shard->timer != NULL)
+        (void)timer_hasten(shard->timer, at);
 }

@@ -136,7 +136,7 @@ struct shard {
     enum wait_cause replication_cause; /* of all in replications */
     bool making_room;                  /* a server is being closed for the first of these */
     struct timer *timer;               /* owned; the next deadline of anything here */
-    usec_t timer_at;                   /* USEC_NEVER: not running */
+    usec_t notified;                   /* who has waited since then, or longer, was told so */
     struct permit_wait pool_wait, database_wait, user_wait;
     struct backend_error error; /* of the last failed connect */
     unsigned kills;             /* of its database, as far as they have been done here */
@@ -176,7 +176,6 @@ struct waiter {
     struct list link; /* in the shard's queue */
     const struct waiter_ops *ops;
     usec_t since;
-    bool notified;
 };
 
 /* Whether nothing but failed logins is to be had now: then pool_refusal tells why. */

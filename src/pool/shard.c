@@ -153,7 +153,6 @@ shard_review(struct shard *shard)
     shard_close_obsolete_sessions(shard);
     shard_close_obsolete_replications(shard);
     shard_trim(shard);
-    shard->timer_at = USEC_NEVER;
     shard_schedule(shard, loop_now(shard->worker->loop));
     shard_grow(shard);
 }
@@ -314,7 +313,6 @@ shard_new(struct pool *pool, struct worker *worker, struct shard **ret_shard)
     list_init(&shard->openings);
     list_init(&shard->replications);
     lookups_init(&shard->lookups);
-    shard->timer_at = USEC_NEVER;
     shard->evict_message.fn = shard_evict;
     shard->policy_message.fn = shard_policy_comes;
     shard->welcome_message.fn = shard_take_welcome;

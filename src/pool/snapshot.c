@@ -114,7 +114,8 @@ snapshot_local_address(int fd, int default_port, struct socket_row *row)
     if (getsockname(fd, (struct sockaddr *)&addr, &len) < 0)
         return;
     address_from_socket(&address, fd, (struct sockaddr *)&addr, (unsigned)default_port);
-    address.pid = 0;
+    if (address.family == AF_UNIX)
+        address.pid = 0;
     address_format(&address, &local);
     (void)str_copy(row->local_addr, sizeof row->local_addr, local.host);
     row->local_port = local.port;
@@ -140,7 +141,7 @@ snapshot_client(struct snapshot *snapshot, struct worker *worker, const struct c
     snapshot_local_address(client->stream.fd, peer.port, row);
     row->replication = replication_name(replication_kind_of(client->replication));
     row->state = client_state_name(client->state);
-    row->connect_time = client->connect_wall;
+    row->connect_time = client->connect_wall * SEC;
     row->request_time = snapshot_wall(snapshot, worker, client->request_time);
     if (client->state == CLIENT_WAITING) {
         row->wait = loop_now(worker->loop) - client->waiter.since;
@@ -149,7 +150,7 @@ snapshot_client(struct snapshot *snapshot, struct worker *worker, const struct c
     row->id = client->id;
     row->link_id = client->server != NULL ? client->server->id : 0;
     row->prepared_statements = prepared_count_names(client->names);
-    row->remote_pid = (int)client->address.pid;
+    row->remote_pid = (int)address_pid(&client->address);
     client_describe_tls(client, row->tls);
     row->worker = worker->index;
 }

@@ -47,7 +47,7 @@ visit_describe(struct console_visitor *visitor, const struct client *client)
     visitor->engine = client->worker->engine;
     visitor->fd = -1;
     visitor->id = client->id;
-    visitor->connect_time = client->connect_wall;
+    visitor->connect_time = client->connect_wall * SEC;
     address_format(&client->address, &visitor->peer);
     if (getsockname(client->stream.fd, (struct sockaddr *)&addr, &len) == 0) {
         address_from_socket(&local, client->stream.fd, (struct sockaddr *)&addr,

@@ -371,6 +371,14 @@ timer_start(struct timer *timer, usec_t delay)
 }
 
 int
+timer_hasten(struct timer *timer, usec_t at)
+{
+    if (timer_is_running(timer) && at >= timer->deadline)
+        return 0;
+    return timer_start(timer, usec_sub(at, timer->loop->now));
+}
+
+int
 timer_start_common(struct timer *timer, usec_t delay)
 {
     return timer_start(timer, delay);

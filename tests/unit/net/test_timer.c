@@ -184,6 +184,33 @@ test_never(void **state)
     timer_free(soon.timer);
 }
 
+/* An earlier time holds, a later one does not; what has rung or was stopped sets no time any more.
+ */
+static void
+test_hastened(void **state)
+{
+    struct alarm alarm;
+    int counter = 0;
+
+    alarm_init(&alarm, *state, &counter, 1);
+    assert_int_equal(timer_hasten(alarm.timer, loop_now(*state) + HOUR), 0);
+    assert_true(timer_is_running(alarm.timer));
+    alarm.deadline = loop_now(*state) + 5 * MSEC;
+    assert_int_equal(timer_hasten(alarm.timer, alarm.deadline), 0);
+    assert_int_equal(timer_hasten(alarm.timer, loop_now(*state) + 2 * HOUR), 0);
+    loop_run(*state);
+    assert_int_equal(alarm.order, 1);
+
+    assert_int_equal(timer_start(alarm.timer, 0), 0);
+    timer_stop(alarm.timer);
+    alarm.last = 2;
+    alarm.deadline = loop_now(*state) + MSEC;
+    assert_int_equal(timer_hasten(alarm.timer, alarm.deadline), 0);
+    loop_run(*state);
+    assert_int_equal(alarm.order, 2);
+    timer_free(alarm.timer);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int
@@ -195,6 +222,7 @@ main(void)
         TEST(test_from_its_own_call),
         TEST(test_more_common_delays_than_there_can_be),
         TEST(test_never),
+        TEST(test_hastened),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
