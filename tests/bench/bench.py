@@ -27,11 +27,11 @@ def parse_options():
                         help="the main workloads, less beside them, shorter rounds: under 3 minutes")
     parser.add_argument("--only", metavar="NAME", help="only workloads that have NAME in their name")
     parser.add_argument("--rounds", type=int, metavar="N", help="rounds per workload (5; quick: 4)")
-    parser.add_argument("--seconds", type=int, metavar="N", help="length of a run (3; quick: 1)")
+    parser.add_argument("--seconds", type=int, metavar="N", help="length of a run (2; quick: 1)")
     parser.add_argument("--pooler-binary", metavar="PATH", help="measure this one in the place of build/release/pgweir")
     options = parser.parse_args()
     options.rounds = options.rounds or (4 if options.quick else 5)
-    options.seconds = options.seconds or (1 if options.quick else 3)
+    options.seconds = options.seconds or (1 if options.quick else 2)
     return options
 
 

@@ -20,6 +20,7 @@ COLUMNS = [  # number, heading, width, digits
     ("tail", "p99/p50", 9, 2),
     ("cpu", "CPU us", 11, 1),
     ("calls", "calls", 9, 2),
+    ("pulled", "pulled MB/s", 12, 0),
 ]
 
 

@@ -2,11 +2,13 @@
 The ways to keep a target busy. Each load can warm a target up, which opens its servers, and measure it: one run,
 of which it tells what was reached and what that cost the pooler.
 
-    tps   transactions a second         p50, p99   their latency, in ms       tail   p99 / p50
-    cpu   microseconds of the pooler's CPU, per transaction                    calls  its system calls, likewise
+    tps     transactions a second                                   p50, p99  their latency, in ms
+    cpu     microseconds of the pooler's CPU, per transaction        calls     its system calls, likewise
+    tail    p99 / p50                                                pulled    MB a second of big results meanwhile
 """
 
 import json
+import math
 import os
 import re
 import signal
@@ -16,7 +18,7 @@ import tempfile
 import harness
 import logins
 from latency import percentile, read_latencies
-from targets import Skipped, need_program
+from targets import Skipped
 
 SCRIPTS = {
     "select-1.sql": "SELECT 1;\n",
@@ -103,37 +105,52 @@ class Counted:
 
 
 class Load:
-    """Clients of bench_load; words are more of its options."""
+    """
+    Clients of bench_load; words are more of its options. It reads the pooler's CPU itself, between the logins and
+    the end. opening is how many transactions it takes until all servers are as they stay.
+    """
 
-    def __init__(self, clients, *words):
-        self.clients, self.words = clients, words
+    def __init__(self, clients, *words, opening=1000):
+        self.clients, self.words, self.opening = clients, words, opening
 
     def warm_up(self, target):
-        self.run(target, "--seconds", 1)
+        self.run(target, "--count", self.opening + 10 * self.clients)
 
     def measure(self, target, seconds):
-        before = target.cpu()
-        result = self.run(target, "--seconds", seconds)
-        spent = target.cpu() - before
+        watched = ["--watch", target.pooler.process.pid] if target.pooler else []
+        result = self.run(target, "--seconds", seconds, *watched)
+        return {
+            "tps": result["transactions"] / result["seconds"],
+            "p50": result["p50"] / 1000,
+            "p99": result["p99"] / 1000,
+            "cpu": result["watched_cpu"] / result["transactions"] if target.pooler else math.nan,
+        }
+
+    def run(self, target, *words):
+        command = [logins.program("bench_load"), "--host", harness.HOST, "--port", target.port, *target.whom(),
+                   "--clients", self.clients, *self.words, *words]
+        result = json.loads(harness.run(list(map(str, command)), timeout=300))
+        if result["errors"] or not result["transactions"]:
+            raise harness.Failed(f"{target.shape}: {' '.join(map(str, command))}: {result}")
+        return result
+
+
+class LoadBesidePullers(Load):
+    """While one client pulls the results of another query, big ones, and a second one does not read them."""
+
+    def __init__(self, clients, pull_query, *words):
+        super().__init__(clients, *words)
+        self.disturbance = ["--pull-query", pull_query, "--pullers", 1, "--non-readers", 1]
+
+    def measure(self, target, seconds):
+        result = self.run(target, "--seconds", seconds, *self.disturbance)
         return {
             "tps": result["transactions"] / result["seconds"],
             "p50": result["p50"] / 1000,
             "p99": result["p99"] / 1000,
             "tail": result["p99"] / result["p50"],
-            "cpu": spent * 1e6 / result["transactions"],
+            "pulled": result["pulled_bytes"] / 1e6 / result["seconds"],
         }
-
-    def run(self, target, *words):
-        need_program("bench_load")
-        databases = target.databases
-        where = ["--databases", len(databases), "--database", "bench%d"] if len(databases) > 1 else [
-            "--database", databases[0]]
-        command = [logins.program("bench_load"), "--host", harness.HOST, "--port", target.port, "--user", harness.SUPERUSER,
-                   *where, "--clients", self.clients, *self.words, *words]
-        result = json.loads(harness.run(list(map(str, command)), timeout=300))
-        if result["errors"] or not result["transactions"]:
-            raise harness.Failed(f"{target.shape}: {' '.join(map(str, command))}: {result}")
-        return result
 
 
 class Logins:

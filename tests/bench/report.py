@@ -30,7 +30,8 @@ class Row:
 
     @property
     def of_limit(self):
-        return (self.measured if self.absolute else self.ratio) / self.limit
+        """The part of the limit that is taken, by the digits that are printed."""
+        return round(self.measured if self.absolute else self.ratio, 2) / self.limit
 
     @property
     def kept(self):
@@ -45,15 +46,14 @@ class Row:
 
 
 def number(value, unit):
-    if math.isnan(value):
-        return "-"
     digits = 0 if value >= 1000 or unit == "B" else 1 if value >= 10 else 2
     return f"{value:.{digits}f} {unit}".strip()
 
 
 def cells(row):
-    return [row.name, number(row.measured, row.unit), f"{number(row.other, row.unit)} {row.other_name}".lstrip("- "),
-            "" if math.isnan(row.ratio) else f"{row.ratio:.2f}x", row.limit_text(), "ok" if row.kept else "too much"]
+    beside = ("", "") if math.isnan(row.other) else (f"{number(row.other, row.unit)} {row.other_name}",
+                                                     f"{row.ratio:.2f}x")
+    return [row.name, number(row.measured, row.unit), *beside, row.limit_text(), "ok" if row.kept else "too much"]
 
 
 HEADINGS = ["", "pgweir", "beside", "ratio", "limit", ""]

@@ -3,6 +3,8 @@ What grows, and must not make a transaction dearer: connected clients, pools, pr
 server, since PostgreSQL would grow with them.
 """
 
+import math
+
 from compare import Comparison, Contender, median_ratio
 from loads import Load
 from report import Row
@@ -12,12 +14,19 @@ FLAT = 1.10  # the dearest step beside the cheapest
 
 
 class Scale(Comparison):
-    """Steps from small to large, each a contender. The steps of PgBouncer, if any, are there to be seen."""
+    """
+    Steps from small to large, each a contender. PgBouncer's first and last are there to be seen, if it can do such
+    things.
+    """
 
-    def __init__(self, name, steps, contender, shapes=(ONE_WORKER, PGBOUNCER)):
-        self.steps = {shape: {step: f"{shape}, {step:,}" for step in steps} for shape in shapes}
-        super().__init__(name, {label: contender(shape, step) for shape, labels in self.steps.items()
-                                for step, label in labels.items()}, [])
+    def __init__(self, name, steps, contender, beside=True):
+        self.labels = {ONE_WORKER: [f"{step:,}" for step in steps]}
+        contenders = {f"{step:,}": contender(ONE_WORKER, step) for step in steps}
+        if beside:
+            ends = {f"{PGBOUNCER}, {step:,}": contender(PGBOUNCER, step) for step in (steps[0], steps[-1])}
+            self.labels[PGBOUNCER] = list(ends)
+            contenders |= ends
+        super().__init__(name, contenders, [])
 
     def rows(self, rounds):
         own, other = (self.spread(rounds, shape) for shape in (ONE_WORKER, PGBOUNCER))
@@ -25,10 +34,10 @@ class Scale(Comparison):
 
     def spread(self, rounds, shape):
         """The dearest step beside the cheapest, each as the median of its ratios to the first one."""
-        if shape not in self.steps:
-            return float("nan")
-        labels = list(self.steps[shape].values())
-        costs = [median_ratio(rounds, label, labels[0], "cpu") for label in labels]
+        if shape not in self.labels:
+            return math.nan
+        first, *_ = labels = self.labels[shape]
+        costs = [median_ratio(rounds, label, first, "cpu") for label in labels]
         return max(costs) / min(costs)
 
 
@@ -40,18 +49,26 @@ def clients(shape, connected):
 
 
 def pools(shape, number):
-    """The same clients and as many servers, in more and more pools."""
-    busy = 1000
-    return Contender(shape, Load(busy), Setup(instant=True, servers=busy, pools=number, clients=busy + 100))
+    """
+    The same clients and as many servers, in more and more pools: of up to 100 databases, then of more users. Servers
+    are used in turn, so that there is as much to do for all of them in one pool as in many.
+    """
+    busy, databases = 1000, min(number, 100)
+    return Contender(shape, Load(busy), Setup(instant=True, servers=busy, databases=databases,
+                                              users=number // databases, clients=busy + 100,
+                                              more=lambda postgres: {"server_round_robin": 1}))
 
 
 def statements(shape, number):
-    return Contender(shape, Load(20, "--mode", "prepared", "--statements", number),
-                     Setup(instant=True, more=lambda postgres: {"max_prepared_statements": 2 * number}))
+    """Few servers, so that each has soon prepared them all."""
+    servers = 4
+    return Contender(shape, Load(16, "--mode", "prepared", "--statements", number, opening=12 * servers * number),
+                     Setup(instant=True, servers=servers,
+                           more=lambda postgres: {"max_prepared_statements": 2 * number}))
 
 
 SCALES = [
-    Scale("from 10 to 10,000 connected clients", (10, 100, 1000, 10000), clients),
-    Scale("from 1 to 1,000 pools", (1, 10, 100, 1000), pools),
-    Scale("from 1 to 10,000 prepared statements", (1, 100, 10000), statements, (ONE_WORKER,)),
+    Scale("flat from 10 to 10,000 connected clients", (10, 100, 1000, 10000), clients),
+    Scale("flat from 1 to 1,000 pools", (1, 10, 100, 1000), pools),
+    Scale("flat from 1 to 10,000 prepared statements", (1, 100, 10000), statements, beside=False),
 ]

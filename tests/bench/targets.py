@@ -50,11 +50,6 @@ def need_descriptors(number):
         raise Skipped(f"needs {number} descriptors (ulimit -n), {allowed} are allowed")
 
 
-def need_program(name):
-    if not os.path.exists(logins.program(name)):
-        raise Skipped(f"{name} is not built")
-
-
 class Instant:
     """The instant server, from its first use on."""
 
@@ -64,8 +59,7 @@ class Instant:
     @property
     def port(self):
         if self.process is None:
-            need_program("bench_instant")
-            self.process = subprocess.Popen([logins.program("bench_instant"), "--port", "0"], stdin=subprocess.DEVNULL,
+            self.process = subprocess.Popen([logins.program("bench_instant")], stdin=subprocess.DEVNULL,
                                             stdout=subprocess.PIPE, text=True, start_new_session=True)
             word, self.listens_on = self.process.stdout.readline().split() or ("", 0)
             if word != "port":
@@ -108,14 +102,15 @@ class Site:
 
 class Setup:
     """
-    What the files of several poolers have in common. servers is how many connections all the pools have together;
-    a session workload gives it a server for each client. more(postgres) returns further keys of [pgbouncer], line
-    is more of what is said about a server.
+    What the files of several poolers have in common. servers is how many connections all the pools have together, one
+    for each database and user. more(postgres) returns further keys of [pgbouncer], line is more of what is said
+    about a server.
     """
 
-    def __init__(self, *, servers=20, pools=1, session=False, client_tls=False, server_tls=False, instant=False,
-                 visitor=False, clients=1000, line="", more=None):
-        self.servers, self.pools, self.session, self.instant = servers, pools, session, instant
+    def __init__(self, *, servers=20, databases=1, users=1, clients=1000, session=False, client_tls=False,
+                 server_tls=False, instant=False, visitor=False, line="", more=None):
+        self.servers, self.databases, self.users = servers, databases, users
+        self.session, self.instant = session, instant
         self.clients = clients  # at most
         self.client_tls, self.server_tls = client_tls, server_tls
         self.visitor = visitor  # clients log in with SCRAM, as somebody whom logins.py knows
@@ -128,6 +123,7 @@ class Setup:
             "server_tls_sslmode": "require" if self.server_tls else "disable",
             "max_client_conn": self.clients,
             "log_connections": 0, "log_disconnections": 0, "log_stats": 0,
+            **({"auth": [f"user{i}" for i in range(self.users)]} if self.users > 1 else {}),
             **(logins.login_settings(postgres) if self.visitor else {}),
             **(logins.tls_settings(postgres) if self.client_tls else {}),
             **self.more(postgres),
@@ -147,14 +143,15 @@ class Target:
     def __init__(self, site, shape, setup):
         self.site, self.shape, self.setup = site, shape, setup
         self.pooler = self.visitors = None
-        pools = 2 if shape == TWO_POOLS else setup.pools
-        self.databases = ["bench"] if pools == 1 or shape == DIRECT else [f"bench{i}" for i in range(pools)]
+        databases = 2 if shape == TWO_POOLS else setup.databases
+        self.databases = ["bench"] if databases == 1 else [f"bench{i}" for i in range(databases)]
 
     def start(self):
         if SHAPES[self.shape] is None:
             return
-        line = (f"host={harness.HOST} port={self.site.port(self.setup)} dbname=bench "
-                f"pool_size={max(1, self.setup.servers // len(self.databases))} {self.setup.line}")
+        size = self.setup.servers // (len(self.databases) * self.setup.users)
+        line = (f"host={harness.HOST} port={self.site.port(self.setup)} dbname=bench pool_size={size} "
+                + self.setup.line)
         self.pooler = harness.Pgweir(
             self.site.postgres, binary=self.site.binary(self.shape), databases=dict.fromkeys(self.databases, line),
             **{**self.setup.settings(self.site.postgres), **SHAPES[self.shape]})
@@ -182,6 +179,15 @@ class Target:
 
     def conninfo(self, database):
         return harness.conninfo(host=harness.HOST, port=self.port, dbname=database, **self.setup.client_options())
+
+    def whom(self):
+        """The clients of bench_load: names and databases."""
+        who = self.setup.client_options()
+        users = {"--user": "user%d", "--users": self.setup.users} if self.setup.users > 1 else {
+            "--user": who["user"], "--password": who.get("password", "")}
+        databases = {"--database": "bench%d", "--databases": len(self.databases)} if len(self.databases) > 1 else {
+            "--database": self.databases[0]}
+        return [word for option in {**users, **databases}.items() for word in option]
 
     def on_all_pools(self, run):
         """What run(database) returns for each, all at once."""

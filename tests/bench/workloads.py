@@ -2,7 +2,7 @@
 
 import logins
 from compare import Claim, Comparison, Contender, beside_pgbouncer
-from loads import Counted, Load, Logins, Pgbench
+from loads import Counted, Load, LoadBesidePullers, Logins, Pgbench
 from memory import IdleMemory
 from scale import SCALES
 from storm import Storm
@@ -17,22 +17,22 @@ def of(clients):
     return f"{clients:,} client{'s' * (clients > 1)}"
 
 
-def prepared(clients):
+def prepared(clients, shapes=()):
     """Debian's PgBouncer has no prepared statements in transaction mode, so our own simple queries are beside."""
-    return Comparison(f"-S prepared, {of(clients)}", {
+    name, load = f"-S prepared, {of(clients)}", Pgbench(clients, "-S", "-M", "prepared")
+    return Comparison(name, {
         "simple": Contender(ONE_WORKER, Pgbench(clients, "-S")),
-        "prepared": Contender(ONE_WORKER, Pgbench(clients, "-S", "-M", "prepared")),
-        "prepared, 2 workers": Contender(TWO_WORKERS, Pgbench(clients, "-S", "-M", "prepared")),
-        "prepared, direct": Contender(DIRECT, Pgbench(clients, "-S", "-M", "prepared")),
-    }, [Claim(f"-S prepared, {of(clients)}", 1.10, "prepared", "simple")], quick=clients == 64)
+        "prepared": Contender(ONE_WORKER, load),
+        **{f"prepared, {shape}": Contender(shape, load) for shape in shapes},
+    }, [Claim(name, 1.10, "prepared", "simple")], quick=bool(shapes))
 
 
 def unnamed(clients):
-    load = Pgbench(clients, "-S", "-M", "extended")
-    return Comparison(f"-S extended with prepare_unnamed, {of(clients)}", {
+    name, load = f"-S extended with prepare_unnamed, {of(clients)}", Pgbench(clients, "-S", "-M", "extended")
+    return Comparison(name, {
         "without": Contender(ONE_WORKER, load),
         "with": Contender(ONE_WORKER, load, Setup(more=lambda postgres: {"prepare_unnamed": 1})),
-    }, [Claim(f"-S extended with prepare_unnamed, {of(clients)}", 1.30, "with", "without")])
+    }, [Claim(name, 1.30, "with", "without")])
 
 
 def many_idle(idle):
@@ -52,26 +52,22 @@ def system_calls():
                       [Claim("system calls, SELECT 1", 3.5, number="calls", unit="", absolute=True)], quick=True)
 
 
-def tail(name, big, setup):
-    """
-    500 clients on 40 servers, of which one has to do with a client that pulls big results, and one with a client
-    that never reads.
-    """
-    load = Load(500, *big, "--pullers", 1, "--non-readers", 1)
+def tail(name, pull_query, setup, *words):
+    load = LoadBesidePullers(500, pull_query, *words)
     return Comparison(name, {shape: Contender(shape, load, setup) for shape in (PGBOUNCER, ONE_WORKER, TWO_WORKERS)},
-                      [Claim(name, 1.5, number="tail", unit="", absolute=True)])
+                      [Claim(f"{name}: p99 / p50", 1.5, number="tail", unit="", absolute=True)])
 
 
 def log_in(name, limit, plain=False, **load):
-    return beside_pgbouncer(name, Logins(**load), limit, Setup(
-        line="user=postgres", more=lambda postgres: logins.login_settings(postgres, plain)))
+    setup = Setup(line="user=postgres", more=lambda postgres: logins.login_settings(postgres, plain))
+    return beside_pgbouncer(name, Logins(**load), limit, setup, shapes=(TWO_WORKERS,))
 
 
 WORKLOADS = [
     beside_pgbouncer("SELECT 1, 64 clients", Pgbench(64, script=SELECT_1), 0.60, shapes=ALL_SHAPES, quick=True),
     beside_pgbouncer("-S, 64 clients", Pgbench(64, "-S"), 0.72, shapes=ALL_SHAPES, quick=True),
     beside_pgbouncer("-S extended, 64 clients", Pgbench(64, "-S", "-M", "extended"), 0.72, quick=True),
-    prepared(64),
+    prepared(64, (TWO_WORKERS, DIRECT)),
     beside_pgbouncer("1 MB results, 8 clients", Pgbench(8, script="megabyte.sql"), 0.50, unit="us/MB",
                      quick=True),
     beside_pgbouncer("1 MB results, instant server, 8 clients", Load(8, "--query", "SELECT 'bytes=1000000'"), 0.20,
@@ -84,10 +80,9 @@ WORKLOADS = [
                      shapes=(TWO_WORKERS,), quick=True),
     system_calls(),
     IdleMemory(),
-    tail("tail of 500 clients, pool of 40",
-         ["--query", "SELECT abalance FROM pgbench_accounts WHERE aid = 1",
-          "--pull-query", "SELECT repeat('x', 1000) FROM generate_series(1, 100000)"], Setup(servers=40)),
-    tail("tail of 500 clients, pool of 40, instant server", ["--pull-query", "SELECT 'bytes=100000000'"],
+    tail("tail of 500 clients, pool of 40", "SELECT repeat('x', 1000) FROM generate_series(1, 100000)",
+         Setup(servers=40), "--query", "SELECT abalance FROM pgbench_accounts WHERE aid = 1"),
+    tail("tail of 500 clients, pool of 40, instant server", "SELECT 'bytes=100000000'",
          Setup(servers=40, instant=True)),
     *SCALES,
     # Beyond the targets: other numbers of clients, other ways to come in.
