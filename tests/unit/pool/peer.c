@@ -45,6 +45,13 @@ peer_free(struct peer *peer)
 
 /* --- sending --------------------------------------------------------------------------------- */
 
+void
+peer_send_types(struct peer *peer, const char *types)
+{
+    for (; *types != '\0'; types++)
+        peer_send(peer, *types, NULL);
+}
+
 size_t
 peer_send_some(struct peer *peer, const void *data, size_t len)
 {

@@ -38,6 +38,8 @@ void peer_send_bytes(struct peer *peer, const void *data, size_t len);
 void peer_send_body(struct peer *peer, char type, const void *body, size_t len);
 /* A message whose body is str with its NUL; without a body for NULL. */
 void peer_send(struct peer *peer, char type, const char *str);
+/* Messages of these types, without bodies. */
+void peer_send_types(struct peer *peer, const char *types);
 /* As many bytes as the socket takes. Returns how many. */
 size_t peer_send_some(struct peer *peer, const void *data, size_t len);
 

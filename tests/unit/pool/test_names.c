@@ -27,9 +27,7 @@ prepare_again(struct peer *client, struct peer *server, const char *name)
     peer_send(client, 'S', NULL);
     peer_expect(server, 'C', "pgweir_");
     peer_expect_types(server, "S");
-    peer_send(server, '3', NULL);
-    peer_send_ready(server, 'I');
-    peer_expect_types(client, "1Z");
+    answer_sync(client, server, "3", "1");
 }
 
 /* The server refuses a message about this statement of its own. */
@@ -91,9 +89,7 @@ test_error_names_one_of_a_pipeline(void **state)
     send_describe(client, "c");
     peer_send(client, 'S', NULL);
     peer_expect_types(server, "BSBSDS");
-    peer_send(server, '2', NULL);
-    peer_send_ready(server, 'I');
-    peer_expect_types(client, "2Z");
+    answer_sync(client, server, "2", "2");
     refuse_use(server, name);
     peer_send_ready(server, 'I');
     peer_expect_error(client, "ERROR", "08P01", "statement \"b\" requires 0");
@@ -163,9 +159,7 @@ test_too_many_names(void **state)
     send_close(client, "a");
     peer_send(client, 'S', NULL);
     peer_expect_types(server, "CS");
-    peer_send(server, '3', NULL);
-    peer_send_ready(server, 'I');
-    peer_expect_types(client, "3Z");
+    answer_sync(client, server, "3", "3");
     prepare_again(client, server, "b");
 }
 
@@ -238,14 +232,13 @@ test_deallocate_all_by_an_unnamed_parse(void **state)
     prepare(client, server, "a", "select 1", name);
     send_parse(client, "", "deallocate all");
     send_bind(client, "");
-    send_message(client, 'E', "", NULL, "\0\0\0\0", 4);
+    send_execute(client);
     send_bind(client, "a");
     peer_send(client, 'S', NULL);
     peer_expect(server, 'P', "deallocate all");
     peer_expect_types(server, "BEH");
     peer_expect_silence(server);
-    peer_send(server, '1', NULL);
-    peer_send(server, '2', NULL);
+    peer_send_types(server, "12");
     peer_send_body(server, 'C', tag, sizeof(tag));
     peer_expect_types(client, "12C");
     refuse_nowhere(server, 'B');

@@ -19,9 +19,7 @@ parse(struct peer *client, struct peer *server, const char *text)
     send_parse(client, "", text);
     peer_send(client, 'S', NULL);
     peer_expect_types(server, "PS");
-    peer_send(server, '1', NULL);
-    peer_send_ready(server, 'I');
-    peer_expect_types(client, "1Z");
+    answer_sync(client, server, "1", "1");
 }
 
 static void
@@ -109,9 +107,7 @@ test_parse_that_is_passed_over(void **state)
     use(client);
     peer_expect_types(server, "PPS");
     peer_expect_silence(server); /* what follows depends on the answer */
-    peer_send_error(server, "ERROR", "42601", "syntax error");
-    peer_send_ready(server, 'I');
-    peer_expect_types(client, "EZ");
+    refuse_text(client, server);
     peer_expect(server, 'C', "S");
     peer_expect_types(server, "BES");
 }
@@ -130,9 +126,7 @@ test_passed_over_is_as_before(void **state)
     send_parse(client, "", "select 2");
     peer_send(client, 'S', NULL);
     peer_expect_types(server, "PPS");
-    peer_send_error(server, "ERROR", "42601", "syntax error");
-    peer_send_ready(server, 'I');
-    peer_expect_types(client, "EZ");
+    refuse_text(client, server);
     use(client);
     read_name(server, 'P', 0, name);
     peer_expect_types(server, "BES");
@@ -149,9 +143,7 @@ test_failed_parse_leaves_none(void **state)
     send_parse(client, "", "bad");
     peer_send(client, 'S', NULL);
     peer_expect_types(server, "PS");
-    peer_send_error(server, "ERROR", "42601", "syntax error");
-    peer_send_ready(server, 'I');
-    peer_expect_types(client, "EZ");
+    refuse_text(client, server);
     expect_none(client, server);
 }
 
@@ -183,9 +175,7 @@ test_query_that_is_passed_over(void **state)
     peer_expect(server, 'P', STATEMENT_PREFIX);
     peer_expect(server, 'C', "S");
     peer_expect_types(server, "QS");
-    peer_send_error(server, "ERROR", "42601", "syntax error");
-    peer_send_ready(server, 'I');
-    peer_expect_types(client, "EZ");
+    refuse_text(client, server);
     expect_made(client, server);
 }
 
@@ -200,9 +190,7 @@ test_close_ends_it(void **state)
     send_close(client, "");
     peer_send(client, 'S', NULL);
     peer_expect_types(server, "CS");
-    peer_send(server, '3', NULL);
-    peer_send_ready(server, 'I');
-    peer_expect_types(client, "3Z");
+    answer_sync(client, server, "3", "3");
     expect_none(client, server);
 }
 
@@ -393,8 +381,7 @@ test_out_of_date_is_made_anew(void **state)
     peer_send_ready(server, 'I');
     peer_expect_types(client, "1");
     peer_expect_types(server, "CPBES");
-    peer_send(server, '3', NULL);
-    peer_send(server, '1', NULL);
+    peer_send_types(server, "31");
     finish(client, server, "2");
 }
 
