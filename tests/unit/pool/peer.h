@@ -71,6 +71,14 @@ void peer_send_parameter(struct peer *peer, const char *name, const char *value)
 /* CommandComplete and ReadyForQuery that the server sends, and that come to the client next. */
 #define peer_answer(server, client, tag, status)                                                   \
     peer_answer_at(server, client, tag, status, __FILE__, __LINE__)
+/* Both: a whole query that is answered with its text, outside of transactions. */
+#define peer_round_trip(client, server, sql)                                                       \
+    (peer_ask(client, server, sql), peer_answer(server, client, sql, 'I'))
+/* A transaction of the client's on the server, and its end. */
+#define peer_begin(client, server)                                                                 \
+    (peer_ask(client, server, "begin"), peer_answer(server, client, "BEGIN", 'T'))
+#define peer_commit(client, server)                                                                \
+    (peer_ask(client, server, "commit"), peer_answer(server, client, "COMMIT", 'I'))
 /* Exactly these bytes come next. */
 #define peer_expect_bytes(peer, data, len) peer_expect_bytes_at(peer, data, len, __FILE__, __LINE__)
 

@@ -10,14 +10,6 @@
 #include "pool.h"
 #include "rng.h"
 
-/* Client and server say a whole query and its answer. */
-static void
-round_trip(struct peer *client, struct peer *server, const char *sql)
-{
-    peer_ask(client, server, sql);
-    peer_answer(server, client, sql, 'I');
-}
-
 /* --- when a server is free -------------------------------------------------------------------- */
 
 static void
@@ -45,8 +37,7 @@ test_kept_in_a_transaction(void **state)
     struct peer *client, *server;
 
     fixture_begin(f, "", &client, &server);
-    peer_ask(client, server, "begin");
-    peer_answer(server, client, "BEGIN", 'T');
+    peer_begin(client, server);
     assert_int_equal(fixture_idle_count(f), 0);
     peer_ask(client, server, "nonsense");
     peer_send_error(server, "ERROR", "42601", "syntax error");
@@ -131,190 +122,6 @@ test_function_call(void **state)
     assert_int_equal(fixture_idle_count(f), 1);
 }
 
-static void
-test_copy_in(void **state)
-{
-    struct fixture *f = *state;
-    struct peer *client, *server;
-
-    fixture_begin(f, "", &client, &server);
-    peer_ask(client, server, "copy t from stdin");
-    peer_send(server, 'G', "");
-    peer_expect_types(client, "G");
-    peer_send(client, 'd', "a row");
-    peer_expect(server, 'd', "a row");
-    assert_int_equal(fixture_idle_count(f), 0);
-    peer_send(client, 'c', NULL);
-    peer_expect_types(server, "c");
-    peer_answer(server, client, "COPY 1", 'I');
-    assert_int_equal(fixture_idle_count(f), 1);
-}
-
-/* The rest of the data of a COPY that has failed reaches no server, and no other client's COPY. */
-static void
-test_late_copy_data_are_dropped(void **state)
-{
-    struct fixture *f = *state;
-    struct peer *client, *server;
-
-    fixture_begin(f, "", &client, &server);
-    peer_ask(client, server, "copy t from stdin");
-    peer_send(server, 'G', "");
-    peer_send_error(server, "ERROR", "22P04", "bad data");
-    peer_send_ready(server, 'I');
-    peer_expect_types(client, "GEZ");
-    assert_int_equal(fixture_idle_count(f), 1);
-    peer_send(client, 'd', "late");
-    peer_send(client, 'c', NULL);
-    peer_send(client, 'H', NULL);
-    peer_expect_silence(server);
-    assert_int_equal(fixture_idle_count(f), 1);
-    round_trip(client, server, "select 1");
-}
-
-static void
-test_copy_out(void **state)
-{
-    struct fixture *f = *state;
-    struct peer *client, *server;
-
-    fixture_begin(f, "", &client, &server);
-    peer_ask(client, server, "copy t to stdout");
-    peer_send(server, 'H', "");
-    peer_send(server, 'd', "a row");
-    peer_expect_types(client, "Hd");
-    assert_int_equal(fixture_idle_count(f), 0);
-    peer_send(server, 'c', NULL);
-    peer_send_complete(server, "COPY 1", 'I');
-    peer_expect_types(client, "cCZ");
-    assert_int_equal(fixture_idle_count(f), 1);
-}
-
-/* A COPY fails, and there were Syncs in its data: the client begins, up to the failure. */
-static void
-fail_copy_in_doubt(struct peer *client, struct peer *server, char status)
-{
-    peer_send(client, 'E', "");
-    peer_expect_types(server, "E");
-    peer_send(server, 'G', "");
-    peer_expect_types(client, "G");
-    for (const char *types = "dSdcS"; *types != '\0'; types++)
-        peer_send(client, *types, *types == 'd' ? "data" : NULL);
-    peer_expect_types(server, "dSdcS");
-    peer_send_error(server, "ERROR", "22P04", "bad data");
-    peer_send_ready(server, status);
-    peer_expect_types(client, "EZ");
-}
-
-/* An empty query of the daemon tells when the last answer of all has come. */
-static void
-test_fence_behind_a_failed_copy(void **state)
-{
-    struct fixture *f = *state;
-    struct peer *client, *server, *other;
-
-    fixture_begin(f, "default_pool_size = 1\n", &client, &server);
-    other = fixture_login(f, "db", "alice");
-    fail_copy_in_doubt(client, server, 'I');
-    peer_expect_bytes(server, "Q\0\0\0\5", 6);
-    peer_send(other, 'Q', "select 2");
-    peer_expect_silence(server);
-    peer_send_ready(server, 'I'); /* of the Sync in the data: the first came before it failed */
-    peer_expect_ready(client, 'I');
-    peer_expect_silence(server);
-    peer_send(server, 'I', NULL);
-    peer_send_ready(server, 'I');
-    peer_expect_silence(client);
-    peer_expect(server, 'Q', "select 2");
-    peer_expect_silence(other);
-}
-
-/* No fence where the server stays with its client: the client's next request tells as well. */
-static void
-test_no_fence_in_a_transaction(void **state)
-{
-    struct fixture *f = *state;
-    struct peer *client, *server;
-
-    fixture_begin(f, "", &client, &server);
-    peer_ask(client, server, "begin");
-    peer_answer(server, client, "BEGIN", 'T');
-    fail_copy_in_doubt(client, server, 'E');
-    peer_expect_silence(server);
-    peer_ask(client, server, "rollback");
-    peer_send_ready(server, 'E'); /* of the Sync in the data */
-    peer_expect_ready(client, 'E');
-    assert_int_equal(fixture_idle_count(f), 0);
-    peer_answer(server, client, "ROLLBACK", 'I');
-    assert_int_equal(fixture_idle_count(f), 1);
-}
-
-static void
-test_no_fence_in_a_session(void **state)
-{
-    struct fixture *f = *state;
-    struct peer *client, *server;
-
-    fixture_begin(f, "pool_mode = session\n", &client, &server);
-    fail_copy_in_doubt(client, server, 'I');
-    round_trip(client, server, "select 1");
-    fail_copy_in_doubt(client, server, 'I');
-    peer_expect_silence(server);
-    peer_close(client); /* and nobody else is to get what may still come */
-    peer_expect_types(server, "X");
-    peer_expect_end(server);
-}
-
-/* What is sent behind the client's own Sync is answered, with no fence between. */
-static void
-test_pipeline_behind_a_failed_copy(void **state)
-{
-    struct fixture *f = *state;
-    struct peer *client, *server;
-
-    fixture_begin(f, "", &client, &server);
-    peer_send(client, 'E', "");
-    peer_expect_types(server, "E");
-    peer_send(server, 'G', "");
-    peer_expect_types(client, "G");
-    for (const char *types = "dSSdcSQQ"; *types != '\0'; types++)
-        peer_send(client, *types, strchr("cS", *types) != NULL ? NULL : "");
-    peer_expect_types(server, "dSSdcSQQ");
-    peer_send_error(server, "ERROR", "22P04", "bad data");
-    peer_send_ready(server, 'I');
-    peer_expect_types(client, "EZ");
-    peer_send_ready(server, 'I');
-    peer_expect_types(client, "Z");
-    peer_answer(server, client, "SELECT 1", 'I');
-    assert_int_equal(fixture_idle_count(f), 0);
-    peer_answer(server, client, "SELECT 1", 'I');
-    peer_expect_silence(server);
-    assert_int_equal(fixture_idle_count(f), 1);
-}
-
-/* Between the data and that Sync it cannot be known what is. */
-static void
-test_too_much_behind_a_failed_copy(void **state)
-{
-    struct fixture *f = *state;
-    struct peer *client, *server;
-
-    fixture_begin(f, "", &client, &server);
-    peer_send(client, 'E', "");
-    peer_expect_types(server, "E");
-    peer_send(server, 'G', "");
-    peer_expect_types(client, "G");
-    for (const char *types = "dSdcQS"; *types != '\0'; types++)
-        peer_send(client, *types, strchr("cS", *types) != NULL ? NULL : "");
-    peer_expect_types(server, "dSdcQS");
-    peer_send_error(server, "ERROR", "22P04", "bad data");
-    peer_send_ready(server, 'I');
-    peer_expect_types(client, "EZ");
-    peer_expect_error(client, "FATAL", "08P01", "protocol violation");
-    peer_expect_end(client);
-    assert_int_equal(fixture_server_count(f), 0);
-}
-
 /* --- cut messages ------------------------------------------------------------------------------
  */
 
@@ -331,7 +138,7 @@ test_half_a_message_holds_no_server(void **state)
         peer_send_bytes(client, query + i, 1);
         peer_expect_silence(server);
     }
-    round_trip(other, server, "select 2");
+    peer_round_trip(other, server, "select 2");
     peer_send_bytes(client, query + sizeof(query) - 1, 1);
     peer_expect(server, 'Q', "select 1");
 }
@@ -510,8 +317,7 @@ test_stalled_transaction_keeps_others_waiting(void **state)
 
     fixture_begin(f, "default_pool_size = 1\n", &client, &server);
     other = fixture_login(f, "db", "alice");
-    peer_ask(client, server, "begin");
-    peer_answer(server, client, "BEGIN", 'T');
+    peer_begin(client, server);
     peer_send_bytes(client, "Q\0\0", 3); /* and no more */
     peer_send(other, 'Q', "select 2");
     fixture_advance(f, 4 * SEC);
@@ -576,7 +382,7 @@ test_statement_mode_allows_no_transaction(void **state)
     struct peer *client, *server;
 
     fixture_begin(f, "pool_mode = statement\n", &client, &server);
-    round_trip(client, server, "select 1");
+    peer_round_trip(client, server, "select 1");
     peer_ask(client, server, "begin");
     peer_send_complete(server, "BEGIN", 'T');
     peer_expect_types(client, "C");
@@ -595,11 +401,11 @@ test_session_mode_keeps_the_server(void **state)
 
     fixture_begin(f, "pool_mode = session\ndefault_pool_size = 1\n", &client, &server);
     other = fixture_login(f, "db", "alice");
-    round_trip(client, server, "select 1");
+    peer_round_trip(client, server, "select 1");
     assert_int_equal(fixture_idle_count(f), 0);
     peer_send(other, 'Q', "select 2");
     peer_expect_silence(server);
-    round_trip(client, server, "select 1");
+    peer_round_trip(client, server, "select 1");
     peer_send(client, 'X', NULL);
     peer_expect(server, 'Q', "DISCARD ALL");
     peer_expect_silence(server);
@@ -644,140 +450,6 @@ test_long_pipeline_in_a_session(void **state)
     assert_int_equal(got, count * sizeof(ready));
 }
 
-/* --- back-pressure ------------------------------------------------------------------------------
- */
-
-static const char row[1 + 50 * 1000] = {'D', 0, 0, 0xc3, 0x50};
-static const char data[1 + 60 * 1000] = {'d', 0, 0, 0xea, 0x60};
-
-/* A message over and over, of which so many bytes are sent: as much of the rest as is taken. */
-static size_t
-send_on(struct peer *peer, const char *message, size_t size, size_t sent)
-{
-    return peer_send_some(peer, message + sent % size, size - sent % size);
-}
-
-/* Until nobody takes any more. */
-static size_t
-send_all_that_fits(struct fixture *f, struct peer *peer, const char *message, size_t size)
-{
-    size_t sent = 0, before;
-
-    do {
-        before = sent;
-        sent += send_on(peer, message, size, sent);
-        fixture_settle(f);
-    } while (sent > before);
-    return sent;
-}
-
-/* All that comes is kept in peer->input. */
-static size_t
-receive_all(struct fixture *f, struct peer *peer)
-{
-    size_t got = 0, before;
-
-    do {
-        before = got;
-        fixture_settle(f);
-        got = peer_fill(peer);
-    } while (got > before);
-    return got;
-}
-
-static void
-test_slow_client_slows_its_server(void **state)
-{
-    const size_t all = 200 * sizeof(row);
-    struct fixture *f = *state;
-    struct peer *client, *server;
-    size_t sent, before, got = 0;
-
-    fixture_begin(f, "", &client, &server);
-    peer_ask(client, server, "select lots");
-    sent = send_all_that_fits(f, server, row, sizeof(row));
-    assert_true(sent < 3 * 1000 * 1000); /* the daemon does not take it all in */
-    while (got < all) {
-        if (sent < all)
-            sent += send_on(server, row, sizeof(row), sent);
-        fixture_settle(f);
-        before = got;
-        got += peer_fill(client);
-        for (size_t i = 0; i < client->input.len; i++)
-            assert_int_equal(client->input.data[i], row[(before + i) % sizeof(row)]);
-        buf_clear(&client->input);
-        assert_true(got > before);
-    }
-    peer_answer(server, client, "SELECT 200", 'I');
-    assert_int_equal(fixture_idle_count(f), 1);
-}
-
-/* A server that has gone while its client did not read: all that it said still arrives. */
-static void
-test_slow_client_gets_all_of_a_dead_server(void **state)
-{
-    struct fixture *f = *state;
-    struct peer *client, *server;
-    size_t sent;
-
-    fixture_begin(f, "", &client, &server);
-    peer_ask(client, server, "select lots");
-    sent = send_all_that_fits(f, server, row, sizeof(row));
-    peer_close(server);
-    assert_true(sent % sizeof(row) != 0); /* cut in a row: nothing may follow */
-    assert_int_equal(receive_all(f, client), sent);
-    for (size_t i = 0; i < sent; i++)
-        assert_int_equal(client->input.data[i], row[i % sizeof(row)]);
-}
-
-/* The same where the end comes together with more than the client's socket takes. */
-static void
-test_slow_client_gets_the_last_words(void **state)
-{
-    static const char big[1 + 180 * 1000] = {'D', 0, 2, 0xbf, 0x20};
-    struct fixture *f = *state;
-    struct peer *client, *server;
-
-    fixture_begin(f, "", &client, &server);
-    peer_ask(client, server, "select lots");
-    peer_send_bytes(server, big, sizeof(big));
-    fixture_settle(f);
-    peer_send_bytes(server, big, sizeof(big));
-    peer_send_error(server, "FATAL", "57P01", "terminating connection");
-    peer_close(server);
-    (void)receive_all(f, client);
-    peer_expect_types(client, "DD");
-    peer_expect_error(client, "FATAL", "57P01", "terminating connection");
-    peer_expect_end(client);
-}
-
-static void
-test_slow_server_slows_its_client(void **state)
-{
-    struct fixture *f = *state;
-    struct peer *client, *server;
-    size_t sent, before, got = 0;
-
-    fixture_begin(f, "", &client, &server);
-    peer_ask(client, server, "copy t from stdin");
-    peer_send(server, 'G', "");
-    peer_expect_types(client, "G");
-    sent = send_all_that_fits(f, client, data, sizeof(data));
-    assert_true(sent < 3 * 1000 * 1000);
-    while (got < sent || sent < 50 * sizeof(data)) {
-        if (sent < 50 * sizeof(data))
-            sent += send_on(client, data, sizeof(data), sent);
-        fixture_settle(f);
-        before = got;
-        got += peer_fill(server);
-        buf_clear(&server->input);
-        assert_true(got > before);
-    }
-    assert_int_equal(got, sent);
-    peer_send(client, 'c', NULL);
-    peer_expect_types(server, "c");
-}
-
 /* --- nonsense -----------------------------------------------------------------------------------
  */
 
@@ -792,7 +464,7 @@ test_unknown_message_type(void **state)
     peer_send(client, 'y', "");
     peer_expect_error(client, "FATAL", "08P01", "unknown pkt");
     peer_expect_end(client);
-    round_trip(other, server, "select 1");
+    peer_round_trip(other, server, "select 1");
     peer_send(other, 'p', "secret");
     peer_expect_error(other, "FATAL", "08P01", "unknown pkt");
     peer_expect_end(other);
@@ -876,14 +548,6 @@ main(void)
         TEST(test_kept_until_sync),
         TEST(test_kept_after_an_error_until_sync),
         TEST(test_function_call),
-        TEST(test_copy_in),
-        TEST(test_late_copy_data_are_dropped),
-        TEST(test_copy_out),
-        TEST(test_fence_behind_a_failed_copy),
-        TEST(test_no_fence_in_a_transaction),
-        TEST(test_no_fence_in_a_session),
-        TEST(test_pipeline_behind_a_failed_copy),
-        TEST(test_too_much_behind_a_failed_copy),
         TEST(test_half_a_message_holds_no_server),
         TEST(test_big_message_is_passed_on_in_pieces),
         TEST(test_big_message_waits_for_a_server),
@@ -896,10 +560,6 @@ main(void)
         TEST(test_statement_mode_allows_no_transaction),
         TEST(test_session_mode_keeps_the_server),
         TEST(test_long_pipeline_in_a_session),
-        TEST(test_slow_client_slows_its_server),
-        TEST(test_slow_client_gets_all_of_a_dead_server),
-        TEST(test_slow_client_gets_the_last_words),
-        TEST(test_slow_server_slows_its_client),
         TEST(test_unknown_message_type),
         TEST(test_bad_lengths),
         TEST(test_max_packet_size),
