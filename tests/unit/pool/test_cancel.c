@@ -33,8 +33,7 @@ begin_running(struct fixture *f, const char *text, struct peer **ret_client,
 static void
 end_first(struct peer *first, struct peer *server)
 {
-    peer_ask(first, server, "commit");
-    peer_answer(server, first, "COMMIT", 'I');
+    peer_commit(first, server);
 }
 
 static const char one[] = "default_pool_size = 1\nquery_wait_notify = 0\n";
@@ -548,8 +547,7 @@ test_idle_client(void **state)
     fixture_begin(f, one, &client, &server);
     peer_expect_end(fixture_cancel(client));
     peer_expect_silence(client);
-    peer_ask(client, server, "begin");
-    peer_answer(server, client, "BEGIN", 'T');
+    peer_begin(client, server);
     peer_expect_end(fixture_cancel(client)); /* idle in a transaction */
     peer_expect_silence(client);
     assert_int_equal(fake_connector_counts(f->connector).cancels, 0);

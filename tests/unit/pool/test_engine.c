@@ -28,15 +28,13 @@ count(void *arg)
 static void
 begin_transaction(struct peer *client, struct peer *server)
 {
-    peer_ask(client, server, "begin");
-    peer_answer(server, client, "BEGIN", 'T');
+    peer_begin(client, server);
 }
 
 static void
 end_transaction(struct peer *client, struct peer *server)
 {
-    peer_ask(client, server, "commit");
-    peer_answer(server, client, "COMMIT", 'I');
+    peer_commit(client, server);
 }
 
 /* --- pause

@@ -120,8 +120,7 @@ test_stale_is_told_in_a_transaction(void **state)
 
     fixture_begin(f, "", &client, &server);
     prepare(client, server, "s1", "select 1", one);
-    peer_ask(client, server, "begin");
-    peer_answer(server, client, "BEGIN", 'T');
+    peer_begin(client, server);
     send_described(client, "s1");
     peer_expect_types(server, "BDES");
     send_stale(server);
@@ -350,8 +349,7 @@ test_unnamed_in_a_transaction(void **state)
 
     fixture_begin(f, "prepare_unnamed = 1\n", &client, &server);
     prepare_unnamed(client, server, name);
-    peer_ask(client, server, "begin");
-    peer_answer(server, client, "BEGIN", 'T');
+    peer_begin(client, server);
     send_parse(client, "", "select *");
     send_used(client, "");
     peer_expect(server, 'P', "select *");
@@ -505,8 +503,7 @@ test_parsed_in_a_transaction(void **state)
     fixture_begin(f, "", &client, &server);
     prepare(client, server, "s1", "select *", name);
     other = fixture_login(f, "db", "alice");
-    peer_ask(other, server, "begin");
-    peer_answer(server, other, "BEGIN", 'T');
+    peer_begin(other, server);
     send_parse(other, "q", "select *");
     peer_send(other, 'S', NULL);
     peer_expect(server, 'C', name);

@@ -584,8 +584,7 @@ test_in_the_queue(void **state)
     server = fixture_serve(f);
     peer_expect_login(client);
     late = fixture_login(f, "db", "bob");
-    peer_ask(client, server, "begin");
-    peer_answer(server, client, "BEGIN", 'T');
+    peer_begin(client, server);
     ask(f, &question, "db", "dave");
     peer_send(late, 'Q', "select 1");
     expect_no_answer(f, &question);

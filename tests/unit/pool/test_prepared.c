@@ -387,8 +387,7 @@ test_statement_of_an_altered_transaction(void **state)
     peer_send(server, '1', NULL);
     peer_send_ready(server, 'T');
     peer_expect_types(client, "1Z");
-    peer_ask(client, server, "commit");
-    peer_answer(server, client, "COMMIT", 'I');
+    peer_commit(client, server);
     /* Another client does not get that; and what it prepares there is everybody's again. */
     other = fixture_login(f, "db", "alice");
     for (unsigned turn = 0; turn < 2; turn++) {

@@ -34,21 +34,6 @@ pending(struct fixture *f)
     return fake_connector_pending(f->connector);
 }
 
-/* The pool's only server is busy with a transaction of client. */
-static void
-take_server(struct peer *client, struct peer *server)
-{
-    peer_ask(client, server, "begin");
-    peer_answer(server, client, "BEGIN", 'T');
-}
-
-static void
-give_server(struct peer *client, struct peer *server)
-{
-    peer_ask(client, server, "commit");
-    peer_answer(server, client, "COMMIT", 'I');
-}
-
 /* It was told to go, politely. */
 static void
 expect_goodbye(struct peer *server)
@@ -147,8 +132,8 @@ test_transactions_in_any_mode(void **state)
     struct peer *client, *server;
 
     begin(f, "pool_mode = statement\nserver_reset_query_always = 1\n", &client, &server);
-    take_server(client, server);
-    give_server(client, server);
+    peer_begin(client, server);
+    peer_commit(client, server);
     peer_send(client, 'P', "name");
     peer_send(client, 'S', NULL);
     peer_expect(server, 'P', "name"); /* its names are its own */
@@ -177,6 +162,15 @@ test_connect_query_is_for_who_knows_sql(void **state)
     peer_expect_login(client);
 }
 
+static void
+start_stream(struct peer *client, struct peer *server)
+{
+    peer_send(client, 'Q', "START_REPLICATION 0/0");
+    peer_expect(server, 'Q', "START_REPLICATION");
+    peer_send_body(server, BACKEND_COPY_BOTH, "\0\0\0", 3);
+    peer_expect_types(client, "W");
+}
+
 /* Both directions at once, then the end of both, and the next command. */
 static void
 test_copy_both(void **state)
@@ -185,11 +179,8 @@ test_copy_both(void **state)
     struct peer *client, *server;
 
     begin(f, "", &client, &server);
-    peer_send(client, 'Q', "START_REPLICATION 0/0");
-    peer_expect(server, 'Q', "START_REPLICATION");
-    peer_send_body(server, BACKEND_COPY_BOTH, "\0\0\0", 3);
+    start_stream(client, server);
     peer_send(server, 'd', "wal 1");
-    peer_expect_types(client, "W");
     peer_expect(client, 'd', "wal 1");
     peer_send(client, 'd', "status 1");
     peer_expect(server, 'd', "status 1");
@@ -215,10 +206,7 @@ test_leaves_a_stream(void **state)
     struct peer *client, *server;
 
     begin(f, "", &client, &server);
-    peer_send(client, 'Q', "START_REPLICATION 0/0");
-    peer_expect(server, 'Q', "START_REPLICATION");
-    peer_send_body(server, BACKEND_COPY_BOTH, "\0\0\0", 3);
-    peer_expect_types(client, "W");
+    start_stream(client, server);
     peer_close(client);
     peer_expect_end(server);
     assert_int_equal(fake_connector_counts(f->connector).impolite, 1);
@@ -258,13 +246,13 @@ test_in_order_with_other_waiters(void **state)
     fixture_begin(f, "default_pool_size = 1\n", &busy, &server);
     earlier = fixture_login(f, "db", "alice");
     later = fixture_login(f, "db", "alice");
-    take_server(busy, server);
+    peer_begin(busy, server);
     peer_send(earlier, 'Q', "select 'earlier'");
     fixture_advance(f, MSEC);
     client = KNOCK(f, "replication", "true");
     fixture_advance(f, MSEC);
     peer_send(later, 'Q', "select 'later'");
-    give_server(busy, server);
+    peer_commit(busy, server);
     peer_expect(server, 'Q', "earlier");
     assert_int_equal(pending(f), 0);
     peer_answer(server, earlier, "SELECT 1", 'I');
@@ -287,7 +275,7 @@ test_no_more_room_than_needed(void **state)
     struct peer *busy[2], *servers[2], *client;
 
     fixture_begin(f, "default_pool_size = 2\n", &busy[0], &servers[0]);
-    take_server(busy[0], servers[0]);
+    peer_begin(busy[0], servers[0]);
     busy[1] = fixture_login(f, "db", "alice");
     peer_send(busy[1], 'Q', "begin");
     servers[1] = fixture_serve(f);
@@ -296,8 +284,8 @@ test_no_more_room_than_needed(void **state)
     peer_expect_types(busy[1], "CZ");
     fake_connector_hold_retired(f->connector);
     client = KNOCK(f, "replication", "true");
-    give_server(busy[0], servers[0]);
-    give_server(busy[1], servers[1]);
+    peer_commit(busy[0], servers[0]);
+    peer_commit(busy[1], servers[1]);
     expect_goodbye(servers[0]);
     peer_expect_silence(servers[1]);
     assert_int_equal(fixture_idle_count(f), 1);
@@ -319,13 +307,13 @@ test_room_in_another_shard(void **state)
         fixture_begin(f, "worker_threads = 2\npool_shards = 2\ndefault_pool_size = 1\n", &other,
                       &server);
         if (busy)
-            take_server(other, server);
+            peer_begin(other, server);
         client = KNOCK(f, "replication", "true");
         assert_int_equal(atomic_load(&fixture_pool(f, "db", "alice")->shards[1]->client_count), 1);
         if (busy) {
             fixture_advance(f, SEC);
             assert_int_equal(pending(f), 0);
-            give_server(other, server);
+            peer_commit(other, server);
             fixture_advance(f, SEC);
         }
         expect_goodbye(server);
@@ -357,7 +345,7 @@ test_the_reserve_is_for_it_too(void **state)
 
     fixture_begin(f, "default_pool_size = 1\nreserve_pool_size = 1\nreserve_pool_timeout = 3\n",
                   &busy, &server);
-    take_server(busy, server);
+    peer_begin(busy, server);
     client = KNOCK(f, "replication", "true");
     fixture_advance(f, 3 * SEC - 1);
     assert_int_equal(pending(f), 0);
@@ -413,13 +401,13 @@ test_login_timeout_says_why(void **state)
     struct peer *busy, *server, *client;
 
     fixture_begin(f, "default_pool_size = 1\nclient_login_timeout = 5\n", &busy, &server);
-    take_server(busy, server);
+    peer_begin(busy, server);
     client = KNOCK(f, "replication", "true");
     fixture_advance(f, 5 * SEC);
     peer_expect_error(client, "FATAL", "57P03",
                       "waited for a connection of its own (all servers of the pool are busy) for ");
     peer_expect_end(client);
-    give_server(busy, server);
+    peer_commit(busy, server);
     assert_int_equal(fixture_idle_count(f), 1); /* and nobody claims it */
 }
 
@@ -561,9 +549,9 @@ test_no_timeouts(void **state)
           "query_timeout = 1\ntransaction_timeout = 1\nidle_transaction_timeout = 1\n"
           "client_idle_timeout = 1\nserver_lifetime = 1\nserver_idle_timeout = 1\n",
           &client, &server);
-    take_server(client, server);
+    peer_begin(client, server);
     fixture_advance(f, 10 * SEC);
-    give_server(client, server);
+    peer_commit(client, server);
     fixture_advance(f, 10 * SEC);
     peer_send(client, 'Q', "START_REPLICATION 0/0");
     peer_expect(server, 'Q', "START_REPLICATION");

@@ -107,8 +107,7 @@ test_server_that_had_other_rows(void **state)
     fixture_begin(f, "", &client, &server);
     prepare_described(client, server, "old", name);
     other = fixture_login(f, "db", "alice");
-    peer_ask(client, server, "begin");
-    peer_answer(server, client, "BEGIN", 'T');
+    peer_begin(client, server);
     send_parse(other, "s1", "select *");
     send_describe(other, "s1");
     peer_send(other, 'S', NULL);
@@ -118,8 +117,7 @@ test_server_that_had_other_rows(void **state)
     describe(second, "new");
     peer_send_ready(second, 'I');
     peer_expect_types(other, "1tTZ");
-    peer_ask(client, server, "commit");
-    peer_answer(server, client, "COMMIT", 'I');
+    peer_commit(client, server);
     /* The first one was used last, so it is the next. */
     send_used(other, "s1");
     peer_expect(server, 'C', name);

@@ -32,15 +32,13 @@ static const char two_shards[] = "worker_threads = 2\npool_shards = 2\n"
 static void
 begin_transaction(struct peer *client, struct peer *server)
 {
-    peer_ask(client, server, "begin");
-    peer_answer(server, client, "BEGIN", 'T');
+    peer_begin(client, server);
 }
 
 static void
 end_transaction(struct peer *client, struct peer *server)
 {
-    peer_ask(client, server, "commit");
-    peer_answer(server, client, "COMMIT", 'I');
+    peer_commit(client, server);
 }
 
 /* Who waits on the one shard is given the idle server of the other, and no new one is opened. */

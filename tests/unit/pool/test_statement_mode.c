@@ -163,8 +163,7 @@ test_by_user(void **state)
     client = fixture_knock(f, "db", "alice");
     server = fixture_serve(f);
     peer_expect_login(client);
-    peer_ask(client, server, "begin");
-    peer_answer(server, client, "BEGIN", 'T');
+    peer_begin(client, server);
 }
 
 int

@@ -58,8 +58,7 @@ test_waiting_is_not_running(void **state)
                   "bob = query_timeout=10\n[databases]\ndb = host=10.0.0.1 user=bob\n",
                   &first, &server);
     client = fixture_login(f, "db", "bob");
-    peer_ask(first, server, "begin");
-    peer_answer(server, first, "BEGIN", 'T');
+    peer_begin(first, server);
     peer_send(client, 'Q', "select pg_sleep(60)");
     fixture_advance(f, 9 * SEC);
     peer_expect_silence(client);
@@ -118,8 +117,7 @@ test_transaction_timeout(void **state)
     struct peer *client, *server;
 
     fixture_begin(f, "transaction_timeout = 10\n", &client, &server);
-    peer_ask(client, server, "begin");
-    peer_answer(server, client, "BEGIN", 'T');
+    peer_begin(client, server);
     fixture_advance(f, 6 * SEC);
     peer_ask(client, server, "select 1");
     expect_timeout(client, 4 * SEC, "25P04", "transaction timeout");

@@ -351,8 +351,7 @@ test_in_a_transaction_it_is_parsed(void **state)
         peer_expect_types(server, "PBES");
         answer(client, server, '1');
     }
-    peer_ask(client, server, "begin");
-    peer_answer(server, client, "BEGIN", 'T');
+    peer_begin(client, server);
     ask(client, "select 1");
     peer_expect(server, 'P', "");
     peer_expect_types(server, "BES");

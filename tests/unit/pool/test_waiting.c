@@ -8,20 +8,6 @@
 #include "pg.h"
 #include "pool.h"
 
-static void
-take_server(struct peer *client, struct peer *server)
-{
-    peer_ask(client, server, "begin");
-    peer_answer(server, client, "BEGIN", 'T');
-}
-
-static void
-give_server(struct peer *client, struct peer *server)
-{
-    peer_ask(client, server, "commit");
-    peer_answer(server, client, "COMMIT", 'I');
-}
-
 /* --- how long -----------------------------------------------------------------------------------
  */
 
@@ -34,7 +20,7 @@ test_wait_timeout(void **state)
     fixture_begin(f, "default_pool_size = 1\nquery_wait_timeout = 10\nquery_wait_notify = 0\n",
                   &first, &server);
     client = fixture_login(f, "db", "alice");
-    take_server(first, server);
+    peer_begin(first, server);
     peer_send(client, 'Q', "select 1");
     fixture_advance(f, 10 * SEC - 1);
     peer_expect_silence(client);
@@ -43,7 +29,7 @@ test_wait_timeout(void **state)
                       "Waited 10.0 s for a server of pool db/alice (1 of 1 in use): "
                       "all servers of the pool are busy.");
     peer_expect_end(client);
-    give_server(first, server);
+    peer_commit(first, server);
     assert_int_equal(fixture_idle_count(f), 1);
 }
 
@@ -54,7 +40,7 @@ test_each_waiter_has_its_deadline(void **state)
     struct peer *first, *clients[3], *server;
 
     fixture_begin(f, "default_pool_size = 1\nquery_wait_timeout = 10\n", &first, &server);
-    take_server(first, server);
+    peer_begin(first, server);
     for (unsigned i = 0; i < 3; i++) {
         clients[i] = fixture_login(f, "db", "alice");
         peer_send(clients[i], 'Q', "select 1");
@@ -78,10 +64,10 @@ test_served_just_in_time(void **state)
     fixture_begin(f, "default_pool_size = 1\nquery_wait_timeout = 10\nquery_wait_notify = 0\n",
                   &first, &server);
     client = fixture_login(f, "db", "alice");
-    take_server(first, server);
+    peer_begin(first, server);
     peer_send(client, 'Q', "select 1");
     fixture_advance(f, 10 * SEC - 1);
-    give_server(first, server);
+    peer_commit(first, server);
     fixture_advance(f, MINUTE);
     peer_expect_silence(client);
     peer_expect(server, 'Q', "select 1");
@@ -94,7 +80,7 @@ test_notice(void **state)
     struct peer *first, *clients[2], *server;
 
     fixture_begin(f, "default_pool_size = 1\nquery_wait_notify = 5\n", &first, &server);
-    take_server(first, server);
+    peer_begin(first, server);
     for (unsigned i = 0; i < 2; i++) {
         clients[i] = fixture_login(f, "db", "alice");
         peer_send(clients[i], 'Q', "select 1");
@@ -126,7 +112,7 @@ test_reserve_is_for_who_waits_long(void **state)
 
     fixture_begin(f, reserve, &first, &server);
     client = fixture_login(f, "db", "alice");
-    take_server(first, server);
+    peer_begin(first, server);
     peer_send(client, 'Q', "select 1");
     fixture_advance(f, 5 * SEC - 1);
     assert_int_equal(fake_connector_pending(f->connector), 0);
@@ -148,7 +134,7 @@ test_reserve_has_a_limit(void **state)
     struct peer *first, *clients[3], *server;
 
     fixture_begin(f, reserve, &first, &server);
-    take_server(first, server);
+    peer_begin(first, server);
     for (unsigned i = 0; i < 3; i++) {
         clients[i] = fixture_login(f, "db", "alice");
         peer_send(clients[i], 'Q', "select 1");
@@ -168,7 +154,7 @@ test_reserve_for_the_next_in_line(void **state)
     fixture_begin(f, reserve, &clients[0], &server);
     for (unsigned i = 1; i < 4; i++)
         clients[i] = fixture_login(f, "db", "alice");
-    take_server(clients[0], server);
+    peer_begin(clients[0], server);
     peer_send(clients[1], 'Q', "begin");
     fixture_advance(f, 5 * SEC);
     extra = fixture_serve(f);
@@ -177,7 +163,7 @@ test_reserve_for_the_next_in_line(void **state)
     fixture_advance(f, 4 * SEC);
     peer_send(clients[3], 'Q', "select 3");
     fixture_advance(f, 2 * SEC);
-    give_server(clients[0], server); /* 2 was due since a second, 3 is not */
+    peer_commit(clients[0], server); /* 2 was due since a second, 3 is not */
     peer_expect(server, 'Q', "select 2");
     peer_close(extra);
     fixture_settle(f);
@@ -217,11 +203,11 @@ test_busy_server_goes_to_another_pool_afterwards(void **state)
     struct peer *alice, *bob, *server;
 
     fixture_begin(f, "max_db_connections = 1\nquery_wait_notify = 1\n", &alice, &server);
-    take_server(alice, server);
+    peer_begin(alice, server);
     bob = fixture_knock(f, "db", "bob");
     fixture_advance(f, 2 * SEC);
     assert_int_equal(fake_connector_pending(f->connector), 0);
-    give_server(alice, server);
+    peer_commit(alice, server);
     peer_expect(server, 'X', NULL);
     server = fixture_serve(f);
     peer_expect_login(bob);
@@ -234,13 +220,13 @@ test_max_user_connections(void **state)
     struct peer *alice, *again, *server;
 
     fixture_begin(f, "max_user_connections = 1\nquery_wait_notify = 1\n", &alice, &server);
-    take_server(alice, server);
+    peer_begin(alice, server);
     again = fixture_knock(f, "two", "alice");
     assert_int_equal(fake_connector_pending(f->connector), 0);
     (void)fixture_knock(f, "two", "bob"); /* is another user */
     assert_int_equal(fake_connector_pending(f->connector), 1);
     (void)fixture_serve(f);
-    give_server(alice, server);
+    peer_commit(alice, server);
     peer_expect(server, 'X', NULL);
     assert_string_equal(fake_connector_target(f->connector)->host, "10.0.0.2");
     assert_string_equal(fake_connector_target(f->connector)->user, "alice");
@@ -293,11 +279,11 @@ test_no_more_connects_than_waiters(void **state)
 
     fixture_begin(f, "", &first, &server);
     client = fixture_login(f, "db", "alice");
-    take_server(first, server);
+    peer_begin(first, server);
     peer_send(client, 'Q', "select 1");
     fixture_settle(f);
     assert_int_equal(fake_connector_pending(f->connector), 1);
-    give_server(first, server);
+    peer_commit(first, server);
     peer_expect(server, 'Q', "select 1");
     extra = fixture_serve(f);
     peer_expect_silence(extra); /* comes idle */
@@ -355,12 +341,12 @@ test_refused_login_with_servers_left(void **state)
 
     fixture_begin(f, "", &first, &server);
     client = fixture_login(f, "db", "alice");
-    take_server(first, server);
+    peer_begin(first, server);
     peer_send(client, 'Q', "select 1");
     fixture_settle(f);
     fixture_refuse(f, "53300", "too many clients already", true, false);
     peer_expect_silence(client);
-    give_server(first, server);
+    peer_commit(first, server);
     peer_expect(server, 'Q', "select 1");
 }
 

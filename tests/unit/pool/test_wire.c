@@ -138,6 +138,19 @@ expect_answers(struct pair *pair)
 /* --- in few pieces ----------------------------------------------------------------------------
  */
 
+/* All that is said leaves in one send, and all that is answered in another. */
+static void
+travel_together(struct pair *pair)
+{
+    peer_send_bytes(pair->client, pair->said.data, pair->said.len);
+    assert_int_equal(count_sends(pair->f), 1);
+    server_works(pair);
+    server_answers(pair, pair->model.output.len);
+    assert_int_equal(count_sends(pair->f), 1);
+    expect_answers(pair);
+    pair_end(pair);
+}
+
 static void
 test_queries_travel_together(void **state)
 {
@@ -146,13 +159,7 @@ test_queries_travel_together(void **state)
     pair_begin(&pair, *state, "");
     for (unsigned i = 0; i < 200; i++)
         APPEND(&pair.said, 'Q', "a query");
-    peer_send_bytes(pair.client, pair.said.data, pair.said.len);
-    assert_int_equal(count_sends(pair.f), 1);
-    server_works(&pair);
-    server_answers(&pair, pair.model.output.len);
-    assert_int_equal(count_sends(pair.f), 1);
-    expect_answers(&pair);
-    pair_end(&pair);
+    travel_together(&pair);
 }
 
 /* Though most of these messages, and some of their answers, are put into other words. */
@@ -168,13 +175,7 @@ test_statements_travel_together(void **state)
         APPEND(&pair.said, 'C', "Sname");
     }
     append_sync(&pair.said);
-    peer_send_bytes(pair.client, pair.said.data, pair.said.len);
-    assert_int_equal(count_sends(pair.f), 1);
-    server_works(&pair);
-    server_answers(&pair, pair.model.output.len);
-    assert_int_equal(count_sends(pair.f), 1);
-    expect_answers(&pair);
-    pair_end(&pair);
+    travel_together(&pair);
 }
 
 /* Errors, each in its segment, with a name in the client's words. */
