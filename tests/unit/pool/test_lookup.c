@@ -2,143 +2,15 @@
  * test_lookup.c - auth_query: a question for each user, a server for each question, an answer for
  * each who asks.
  */
-#include "fixture.h"
+#include "question.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
-#include "auth.h"
 #include "build.h"
-#include "config.h"
 #include "engine_int.h"
 #include "pg.h"
 #include "pool.h"
 #include "snapshot.h"
-
-#define AUTH_QUERY "SELECT usename, secret FROM users WHERE usename = $1"
-#define ASKING     "auth_user = bob\nauth_query = " AUTH_QUERY "\n"
-
-/* --- who asks ------------------------------------------------------------------------------------
- */
-
-struct question {
-    struct auth_lookup lookup;
-    unsigned answers;
-};
-
-static void
-answered(struct message *message)
-{
-    container_of(message, struct question, lookup.message)->answers++;
-}
-
-static void
-ask(struct fixture *f, struct question *question, const char *database, const char *user)
-{
-    *question = (struct question){
-        .lookup = {.message.fn = answered,
-                   .loop = f->engine->workers[0].loop,
-                   .config = config_ref(f->config),
-                   .database = strdup(database),
-                   .user = strdup(user)},
-    };
-    engine_look_up(f->engine, &question->lookup);
-    fixture_settle(f);
-}
-
-static void
-ask_done(struct question *question)
-{
-    config_unref(question->lookup.config);
-    free(question->lookup.database);
-    free(question->lookup.user);
-    free(question->lookup.secret);
-    memset(question, 0, sizeof(*question));
-}
-
-/* It was answered, once, by this; secret NULL: there is none. */
-static void
-expect_answer(struct fixture *f, struct question *question, enum auth_lookup_answer answer,
-              const char *secret)
-{
-    fixture_settle(f);
-    assert_int_equal(question->answers, 1);
-    assert_int_equal(question->lookup.answer, answer);
-    if (secret != NULL)
-        assert_string_equal(question->lookup.secret, secret);
-    else
-        assert_null(question->lookup.secret);
-    ask_done(question);
-}
-
-static void
-expect_no_answer(struct fixture *f, const struct question *question)
-{
-    fixture_settle(f);
-    assert_int_equal(question->answers, 0);
-}
-
-/* --- who answers ---------------------------------------------------------------------------------
- */
-
-/* The query has come, all of it, and nothing before it. */
-static void
-expect_query(struct peer *server, const char *user)
-{
-    peer_expect(server, 'P', AUTH_QUERY);
-    peer_expect(server, 'B', user);
-    peer_expect_types(server, "DES");
-    peer_expect_silence(server);
-}
-
-static void
-send_columns(struct peer *server, size_t count)
-{
-    static const struct msg_column columns[] = {
-        {"usename", PG_TYPE_TEXT}, {"secret", PG_TYPE_TEXT}, {"more", PG_TYPE_TEXT}};
-    CLEANUP(buf_done) struct buf buf = BUF_INIT;
-
-    peer_send(server, '1', NULL);
-    peer_send(server, '2', NULL);
-    if (count == 0) {
-        peer_send(server, 'n', NULL);
-        return;
-    }
-    assert_int_equal(msg_row_description(&buf, columns, count), 0);
-    peer_send_bytes(server, buf.data, buf.len);
-}
-
-static void
-send_row(struct peer *server, const char *name, const char *secret)
-{
-    CLEANUP(buf_done) struct buf buf = BUF_INIT;
-
-    assert_int_equal(msg_data_row(&buf, (const char *const[]){name, secret, "x"}, 2), 0);
-    peer_send_bytes(server, buf.data, buf.len);
-}
-
-/* A whole answer: no row at all for name NULL. */
-static void
-answer_query(struct peer *server, const char *name, const char *secret)
-{
-    send_columns(server, 2);
-    if (name != NULL)
-        send_row(server, name, secret);
-    peer_send_complete(server, name != NULL ? "SELECT 1" : "SELECT 0", 'I');
-}
-
-/* An engine whose only server has been asked for dave's secret. */
-static struct peer *
-start_and_ask(struct fixture *f, const char *config, struct question *question)
-{
-    struct peer *server;
-
-    fixture_start(f, config);
-    ask(f, question, "db", "dave");
-    server = fixture_serve(f);
-    expect_query(server, "dave");
-    return server;
-}
 
 /* --- one question --------------------------------------------------------------------------------
  */
@@ -494,203 +366,6 @@ test_what_is_not_kept(void **state)
     expect_answer(f, &question, AUTH_LOOKUP_FOUND, "x");
 }
 
-/* --- no server -----------------------------------------------------------------------------------
- */
-
-static void
-test_server_is_lost(void **state)
-{
-    struct fixture *f = *state;
-    struct question questions[2];
-    struct peer *server;
-
-    fixture_start(f, ASKING);
-    ask(f, &questions[0], "db", "dave");
-    ask(f, &questions[1], "db", "dave");
-    server = fixture_serve(f);
-    expect_query(server, "dave");
-    send_columns(server, 2);
-    send_row(server, "dave", "x");
-    peer_close(server);
-    expect_answer(f, &questions[0], AUTH_LOOKUP_FAILED, NULL);
-    expect_answer(f, &questions[1], AUTH_LOOKUP_FAILED, NULL);
-}
-
-static void
-test_server_lets_nobody_in(void **state)
-{
-    struct fixture *f = *state;
-    struct question question;
-
-    fixture_start(f, ASKING);
-    ask(f, &question, "db", "dave");
-    fixture_refuse(f, "28P01", "password authentication failed for user \"bob\"", true, false);
-    expect_answer(f, &question, AUTH_LOOKUP_FAILED, NULL);
-}
-
-static void
-test_server_is_out_of_reach(void **state)
-{
-    struct fixture *f = *state;
-    struct question question;
-    struct peer *server;
-
-    fixture_start(f, ASKING "client_login_timeout = 5\n");
-    ask(f, &question, "db", "dave");
-    fixture_refuse(f, "08006", "connection refused", false, true);
-    expect_no_answer(f, &question);
-    fixture_advance(f, 5 * SEC - 1);
-    expect_no_answer(f, &question);
-    fixture_advance(f, 1);
-    expect_answer(f, &question, AUTH_LOOKUP_FAILED, NULL);
-    /* The next has as much time. */
-    ask(f, &question, "db", "dave");
-    server = fixture_serve(f);
-    expect_query(server, "dave");
-    answer_query(server, "dave", "x");
-    expect_answer(f, &question, AUTH_LOOKUP_FOUND, "x");
-}
-
-static void
-test_slow_query(void **state)
-{
-    struct fixture *f = *state;
-    struct question questions[2];
-    struct peer *server;
-
-    fixture_start(f, ASKING "client_login_timeout = 5\n");
-    ask(f, &questions[0], "db", "dave");
-    server = fixture_serve(f);
-    expect_query(server, "dave");
-    fixture_advance(f, 3 * SEC);
-    ask(f, &questions[1], "db", "dave");
-    fixture_advance(f, 5 * SEC - 1);
-    expect_no_answer(f, &questions[1]);
-    fixture_advance(f, 1);
-    expect_answer(f, &questions[0], AUTH_LOOKUP_FAILED, NULL);
-    expect_answer(f, &questions[1], AUTH_LOOKUP_FAILED, NULL);
-    peer_expect_end(server);
-}
-
-static void
-test_in_the_queue(void **state)
-{
-    struct fixture *f = *state;
-    struct question question;
-    struct peer *client, *late, *server;
-
-    fixture_start(f, ASKING "default_pool_size = 1\nquery_wait_timeout = 10\n");
-    client = fixture_knock(f, "db", "bob");
-    server = fixture_serve(f);
-    peer_expect_login(client);
-    late = fixture_login(f, "db", "bob");
-    peer_begin(client, server);
-    ask(f, &question, "db", "dave");
-    peer_send(late, 'Q', "select 1");
-    expect_no_answer(f, &question);
-    assert_int_equal(fixture_shard(f, "db", "bob")->lookups.waiting, 1);
-    /* First come, first served. */
-    peer_ask(client, server, "commit");
-    peer_send_complete(server, "COMMIT", 'I');
-    expect_query(server, "dave");
-    assert_int_equal(fixture_shard(f, "db", "bob")->lookups.waiting, 0);
-    answer_query(server, "dave", "x");
-    expect_answer(f, &question, AUTH_LOOKUP_FOUND, "x");
-    peer_expect(server, 'Q', "select 1");
-    /* Nobody waits for longer than query_wait_timeout. */
-    ask(f, &question, "db", "dave");
-    fixture_advance(f, 10 * SEC - 1);
-    expect_no_answer(f, &question);
-    fixture_advance(f, 1);
-    expect_answer(f, &question, AUTH_LOOKUP_FAILED, NULL);
-    peer_answer(server, late, "SELECT 1", 'I');
-}
-
-static void
-drained(struct engine_drain *drain)
-{
-    (void)drain;
-}
-
-static void
-test_paused(void **state)
-{
-    struct fixture *f = *state;
-    struct question question;
-    struct engine_drain drain = {.done = drained};
-    struct peer *server;
-
-    fixture_start(f, ASKING);
-    assert_int_equal(engine_pause(f->engine, "db", &drain), ENGINE_OK);
-    ask(f, &question, "db", "dave");
-    fixture_advance(f, 30 * SEC);
-    expect_no_answer(f, &question);
-    assert_int_equal(engine_resume(f->engine, "db"), ENGINE_OK);
-    server = fixture_serve(f);
-    expect_query(server, "dave");
-    answer_query(server, "dave", "x");
-    expect_answer(f, &question, AUTH_LOOKUP_FOUND, "x");
-}
-
-static void
-test_database_removed(void **state)
-{
-    struct fixture *f = *state;
-    struct question waiting, asking;
-    struct peer *server;
-
-    fixture_start(f, ASKING "default_pool_size = 1\n[databases]\nx = host=10.0.0.9\n");
-    ask(f, &asking, "x", "dave");
-    server = fixture_serve(f);
-    expect_query(server, "dave");
-    ask(f, &waiting, "x", "erin");
-    fixture_reload(f, ASKING "default_pool_size = 1\n");
-    expect_answer(f, &asking, AUTH_LOOKUP_FAILED, NULL);
-    expect_answer(f, &waiting, AUTH_LOOKUP_FAILED, NULL);
-    peer_expect_end(server);
-}
-
-static void
-test_stop(void **state)
-{
-    struct fixture *f = *state;
-    struct question waiting, asking, kept;
-    struct peer *server;
-
-    fixture_start(f, ASKING "default_pool_size = 1\nauth_query_cache = 60\n");
-    ask(f, &kept, "db", "alice");
-    server = fixture_serve(f);
-    expect_query(server, "alice");
-    answer_query(server, "alice", "x");
-    expect_answer(f, &kept, AUTH_LOOKUP_FOUND, "x");
-    ask(f, &asking, "db", "dave");
-    expect_query(server, "dave");
-    ask(f, &waiting, "db", "erin");
-    fixture_stop(f);
-    assert_int_equal(asking.answers, 1);
-    assert_int_equal(asking.lookup.answer, AUTH_LOOKUP_FAILED);
-    assert_int_equal(waiting.answers, 1);
-    assert_int_equal(waiting.lookup.answer, AUTH_LOOKUP_FAILED);
-    ask_done(&asking);
-    ask_done(&waiting);
-}
-
-static void
-test_shutdown(void **state)
-{
-    struct fixture *f = *state;
-    struct question question;
-    struct peer *server;
-
-    server = start_and_ask(f, ASKING, &question);
-    engine_shutdown(f->engine, ENGINE_WAIT_FOR_SERVERS, NULL, NULL);
-    answer_query(server, "dave", "x");
-    expect_answer(f, &question, AUTH_LOOKUP_FOUND, "x");
-    peer_expect(server, 'X', NULL);
-    ask(f, &question, "db", "dave");
-    expect_answer(f, &question, AUTH_LOOKUP_FAILED, NULL);
-}
-
 /* --- what the console sees -----------------------------------------------------------------------
  */
 
@@ -742,7 +417,7 @@ test_snapshot(void **state)
 int
 main(void)
 {
-    static const struct CMUnitTest tests[] = {
+    const struct CMUnitTest tests[] = {
         TEST(test_found),
         TEST(test_other_answers),
         TEST(test_answer_byte_by_byte),
@@ -759,15 +434,6 @@ main(void)
         TEST(test_unknown_users_are_kept),
         TEST(test_not_too_many_are_kept),
         TEST(test_what_is_not_kept),
-        TEST(test_server_is_lost),
-        TEST(test_server_lets_nobody_in),
-        TEST(test_server_is_out_of_reach),
-        TEST(test_slow_query),
-        TEST(test_in_the_queue),
-        TEST(test_paused),
-        TEST(test_database_removed),
-        TEST(test_stop),
-        TEST(test_shutdown),
         TEST(test_snapshot),
     };
 
