@@ -45,6 +45,8 @@ class Pgbench:
             outputs = self.run(target, "-T", seconds, "-l", "--log-prefix", prefix)
             spent = target.cpu() - before
             latencies = sorted(read_latencies(prefix))
+        if not latencies:
+            raise harness.Failed(f"{target.shape}: no transaction in {seconds} s")
         return {
             "tps": sum(float(field(output, "tps = ")) for output in outputs),
             "p50": percentile(latencies, 50) / 1000,

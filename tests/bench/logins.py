@@ -6,7 +6,6 @@ The pooler logs in to the server as somebody whom the server trusts, so that onl
 """
 
 import os
-import subprocess
 
 import harness
 
@@ -39,19 +38,3 @@ def program(name):
 
 def load_command(port, database, *words):
     return [program("login_load"), *map(str, words), harness.HOST, str(port), database, USER, PASSWORD]
-
-
-class Visitors:
-    """Clients that log in, ask one question, and stay."""
-
-    def __init__(self, port, clients, words):
-        self.process = subprocess.Popen(load_command(port, "bench", "-i", "-c", clients, *words),
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def wait(self):
-        """Until all are in."""
-        if not self.process.stdout.readline():
-            raise harness.Failed("login_load did not get its clients in")
-
-    def leave(self):
-        self.process.communicate()

@@ -33,7 +33,7 @@ class IdleMemory:
             target.start()
             Logins(clients=20, tls=tls).load(target, "-n", 5)
             before = proportional_memory(target.pooler.process.pid)
-            target.invite(clients, tls)
+            target.invite(clients)
             return (proportional_memory(target.pooler.process.pid) - before) / clients
         finally:
             target.stop()

@@ -44,8 +44,7 @@ class Scale(Comparison):
 def clients(shape, connected):
     """Ten of them work."""
     busy = 10
-    return Contender(shape, Load(busy), Setup(instant=True, visitor=True, clients=connected + 100),
-                     idle=connected - busy)
+    return Contender(shape, Load(busy), Setup(instant=True, clients=connected + 100), idle=connected - busy)
 
 
 def pools(shape, number):

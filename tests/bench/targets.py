@@ -157,17 +157,25 @@ class Target:
             **{**self.setup.settings(self.site.postgres), **SHAPES[self.shape]})
         self.pooler.start()
 
-    def invite(self, number, tls=False):
+    def invite(self, number):
         """Clients who log in, ask one question, and stay until the target is stopped."""
         need_descriptors(number + 1000)
-        self.visitors = logins.Visitors(self.port, number, ["-s"] if tls else [])
-        self.visitors.wait()
+        words = [logins.program("bench_load"), "--host", harness.HOST, "--port", self.port, *self.whom(),
+                 "--clients", 0, "--idle", number, "--wait", *["--tls"] * self.setup.client_tls]
+        self.visitors = subprocess.Popen(list(map(str, words)), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                         text=True)
+        if self.visitors.stdout.readline() != "ready\n":
+            raise harness.Failed(f"{self.shape}: {number} clients did not get in")
 
     def stop(self):
         if self.visitors:
-            self.visitors.leave()
+            gone = self.visitors.poll() is not None
+            self.visitors.kill()
+            self.visitors.communicate()
         if self.pooler:
             self.pooler.stop()
+        if self.visitors and gone:
+            raise harness.Failed(f"{self.shape}: the clients that should stay have gone")
 
     @property
     def port(self):

@@ -36,7 +36,7 @@ def unnamed(clients):
 
 
 def many_idle(idle):
-    load, setup = Pgbench(64, "-S"), Setup(visitor=True, clients=idle + 1000)
+    load, setup = Pgbench(64, "-S"), Setup(clients=idle + 1000)
     return Comparison(f"-S, 64 clients, with {idle:,} idle ones", {
         "none idle": Contender(ONE_WORKER, load, setup),
         "many idle": Contender(ONE_WORKER, load, setup, idle),
@@ -45,11 +45,23 @@ def many_idle(idle):
     }, [Claim(f"-S, 64 clients and {idle:,} idle ones", 1.05, "many idle", "none idle")])
 
 
+def batch_sends(method):
+    return Setup(more=lambda postgres: {"batch_sends": method})
+
+
 def system_calls():
     load = Counted(Pgbench(64, script=SELECT_1), 100)
-    return Comparison("system calls, SELECT 1, 64 clients",
-                      {shape: Contender(shape, load) for shape in (PGBOUNCER, ONE_WORKER, TWO_WORKERS)},
-                      [Claim("system calls, SELECT 1", 3.5, number="calls", unit="", absolute=True)], quick=True)
+    return Comparison("system calls, SELECT 1, 64 clients", {
+        **{shape: Contender(shape, load) for shape in (PGBOUNCER, ONE_WORKER, TWO_WORKERS)},
+        "pgweir, sends one by one": Contender(ONE_WORKER, load, batch_sends("off")),
+    }, [Claim("system calls, SELECT 1", 3.5, number="calls", unit="", absolute=True)], quick=True)
+
+
+def batching():
+    load = Pgbench(64, "-S")
+    return Comparison("-S, 64 clients, sends in batches", {
+        method: Contender(ONE_WORKER, load, batch_sends(method)) for method in ("off", "aio", "io_uring")
+    }, [Claim("-S, 64 clients: sends in batches", 1, "io_uring", "off")])
 
 
 def tail(name, pull_query, setup, *words):
@@ -87,6 +99,7 @@ WORKLOADS = [
     *SCALES,
     # Beyond the targets: other numbers of clients, other ways to come in.
     beside_pgbouncer("SELECT 1, instant server, 64 clients", Load(64), 1, INSTANT, shapes=ALL_SHAPES),
+    batching(),
     beside_pgbouncer("-S, 1 client", Pgbench(1, "-S"), 1, shapes=(DIRECT,)),
     beside_pgbouncer("-S, 16 clients", Pgbench(16, "-S"), 1, shapes=(DIRECT,)),
     beside_pgbouncer("-S, 256 clients", Pgbench(256, "-S"), 1, shapes=(DIRECT,)),
