@@ -9,7 +9,6 @@
  *       -n N   so many logins of each client, all at the same moment, instead
  *       -s     over TLS
  *       -r     with resumption
- *       -i     idle: log in once, say so, and stay until the standard input ends
  *
  * Prints one line of JSON: logins, resumed, seconds, p50 and p99 in milliseconds.
  */
@@ -30,7 +29,6 @@ struct load {
     int clients;
     int seconds;
     int logins; /* of each client; 0: as many as fit into the time */
-    bool idle;
     pthread_barrier_t start;
     uint64_t until; /* moment */
 };
@@ -52,8 +50,7 @@ visit(struct client *client, struct link_memory *memory)
     link_query(&client->link);
     latencies_add(&client->latencies, moment_now() - started);
     client->n_resumed += client->link.resumed;
-    if (!client->load->idle)
-        link_close(&client->link, memory);
+    link_close(&client->link, memory);
 }
 
 static bool
@@ -76,17 +73,6 @@ run_client(void *arg)
         visit(client, &memory);
     link_forget(&memory);
     return NULL;
-}
-
-/* Idle ones come one after the other, so that they do not measure a storm. */
-static void
-run_idle(struct load *load, struct client *clients)
-{
-    struct link_memory memory = {.session = NULL};
-
-    for (int i = 0; i < load->clients; i++)
-        visit(&clients[i], &memory);
-    link_forget(&memory);
 }
 
 static void
@@ -125,21 +111,12 @@ report(const struct client *clients, int n_clients, double seconds)
 }
 
 static void
-wait_for_end_of_input(void)
-{
-    char ignored[64];
-
-    while (read(STDIN_FILENO, ignored, sizeof(ignored)) > 0)
-        ;
-}
-
-static void
 parse_options(struct load *load, int argc, char **argv)
 {
     bool tls = false;
     int option;
 
-    while ((option = getopt(argc, argv, "c:t:n:sri")) != -1) {
+    while ((option = getopt(argc, argv, "c:t:n:sr")) != -1) {
         switch (option) {
         case 'c':
             load->clients = atoi(optarg);
@@ -156,15 +133,12 @@ parse_options(struct load *load, int argc, char **argv)
         case 'r':
             load->target.resume = true;
             break;
-        case 'i':
-            load->idle = true;
-            break;
         default:
             exit(2);
         }
     }
     if (argc - optind != 5 || load->clients < 1)
-        errx(2, "usage: login_load [-c N] [-t S | -n N | -i] [-s [-r]] HOST PORT DATABASE USER "
+        errx(2, "usage: login_load [-c N] [-t S | -n N] [-s [-r]] HOST PORT DATABASE USER "
                 "PASSWORD");
     load->target.host = argv[optind];
     load->target.port = argv[optind + 1];
@@ -188,13 +162,8 @@ main(int argc, char **argv)
     for (int i = 0; i < load.clients; i++)
         clients[i].load = &load;
     started = moment_now();
-    if (load.idle)
-        run_idle(&load, clients);
-    else
-        run_threads(&load, clients);
+    run_threads(&load, clients);
     report(clients, load.clients, (double)(moment_now() - started) / NSEC_PER_SEC);
-    if (load.idle)
-        wait_for_end_of_input();
     for (int i = 0; i < load.clients; i++)
         latencies_done(&clients[i].latencies);
     free(clients);
