@@ -44,7 +44,7 @@ static void
 deal_out(struct server *server, int fd)
 {
     const int one = 1;
-    const uint32_t number = server->n_sessions++;
+    const uint32_t number = ++server->n_sessions;
 
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     session_new(server->epolls[number % (uint32_t)server->n_threads], fd, server->tls, number);

@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "fd.h"
+#include "notice.h"
 #include "pg.h"
 
 #define MESSAGE_MAX 8192
@@ -58,14 +59,12 @@ receive_all(struct link *link, char *data, size_t len)
     }
 }
 
-/* The text of an error is its field M. */
 static const char *
 error_text(const struct message *message)
 {
-    for (const char *field = message->body; *field != '\0'; field += strlen(field) + 1)
-        if (*field == 'M')
-            return field + 1;
-    return "an error without text";
+    struct notice notice;
+
+    return notice_parse(message->body, message->len, &notice) == 0 ? notice.message : "an error";
 }
 
 /* The next message but those that inform only; an error is the end. */

@@ -11,7 +11,7 @@
  *     pulls, pulled_bytes                  by pullers
  *     own_cpu, watched_cpu                 microseconds of CPU, of this process and --watch's
  *
- * Logins and the warm-up are not measured. It always ends: logins have 2 minutes, a line on the
+ * Logins and the warm-up are not measured. It always ends: logins have 5 minutes, a line on the
  * standard input 10, a run with --count 4.
  */
 #include <err.h>
@@ -30,7 +30,7 @@
 #include "macros.h"
 #include "moment.h"
 
-#define LOGIN_SECONDS 120
+#define LOGIN_SECONDS 300
 #define WAIT_SECONDS  600
 #define COUNT_SECONDS 240
 #define THREADS_MAX   64

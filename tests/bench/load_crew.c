@@ -19,6 +19,7 @@
 #include "list.h"
 #include "load.h"
 #include "moment.h"
+#include "notice.h"
 #include "str.h"
 
 #define EVENTS_MAX   128
@@ -26,7 +27,7 @@
 
 enum role { ROLE_BUSY, ROLE_PULLER, ROLE_NON_READER, ROLE_IDLE };
 
-enum step { STEP_NONE, STEP_BEGIN, STEP_QUERY, STEP_COMMIT, STEP_PULL };
+enum step { STEP_NONE, STEP_BEGIN, STEP_QUERY, STEP_COMMIT, STEP_PULL, STEP_LOST };
 
 struct client {
     struct link link;
@@ -103,6 +104,8 @@ client_watch(struct crew *crew, struct client *client, int operation, uint32_t e
 static void
 client_lose(struct crew *crew, struct client *client)
 {
+    if (client->step == STEP_LOST)
+        return;
     if (client->role == ROLE_BUSY) {
         crew->n_busy -= client->step != STEP_NONE;
         crew->n_alive--;
@@ -110,7 +113,7 @@ client_lose(struct crew *crew, struct client *client)
     }
     note_error(&crew->outcome, "the server has closed a connection");
     crew->outcome.errors++;
-    client->step = STEP_NONE;
+    client->step = STEP_LOST;
     epoll_ctl(crew->epoll, EPOLL_CTL_DEL, client->link.fd, NULL);
 }
 
@@ -200,6 +203,7 @@ client_advance(struct crew *crew, struct client *client, uint64_t now)
 {
     switch (client->step) {
     case STEP_NONE:
+    case STEP_LOST:
         break;
     case STEP_BEGIN:
         client_take_step(crew, client, STEP_QUERY);
@@ -247,16 +251,18 @@ begin_what_is_due(struct crew *crew, uint64_t now)
 
 /* Receiving ----------------------------------------------------------------------------------- */
 
-/* The text of an error is its field M. */
+/* An error that came in pieces has no text. */
 static void
-note_server_error(struct outcome *outcome, const struct frame *frame)
+note_server_error(struct outcome *outcome, enum frame_kind kind, const struct frame *frame)
 {
+    struct notice notice;
     size_t len;
-    const char *field = frame_body(frame, &len), *const end = field + len;
+    const char *body = frame_body(frame, &len);
 
-    while (field < end && *field != '\0' && *field != 'M')
-        field += strnlen(field, (size_t)(end - field)) + 1;
-    note_error(outcome, field + 1 < end && *field == 'M' && frame->last ? field + 1 : "an error");
+    if (kind == FRAME_WHOLE && notice_parse(body, len, &notice) == 0)
+        note_error(outcome, notice.message);
+    else
+        note_error(outcome, "an error");
 }
 
 static void
@@ -271,7 +277,7 @@ client_take(struct crew *crew, struct client *client, const char *pos, size_t le
             client_advance(crew, client, now);
         } else if (frame.type == BACKEND_ERROR && kind != FRAME_BODY) {
             client->failed = true;
-            note_server_error(&crew->outcome, &frame);
+            note_server_error(&crew->outcome, kind, &frame);
         }
     }
     if (kind == FRAME_BAD)
@@ -304,7 +310,7 @@ client_receive(struct crew *crew, struct client *client)
         }
         note_bytes(crew, client, (size_t)n, now);
         client_take(crew, client, crew->buffer, (size_t)n, now);
-    } while (link_has_pending(&client->link));
+    } while (client->step != STEP_LOST && link_has_pending(&client->link));
 }
 
 static void
@@ -412,23 +418,31 @@ start_pullers(struct crew *crew)
     }
 }
 
-/* Until something may happen, at most until the end of all patience. */
+static bool
+is_over(const struct crew *crew, uint64_t now)
+{
+    const bool has_work = crew->n_alive > 0 || crew->load->pullers > 0;
+
+    return crew->n_busy == 0 && (!has_work || next_due(crew, now) == UINT64_MAX);
+}
+
+/* Those under way after the end have some time. */
+static uint64_t
+patience_ends(const struct crew *crew)
+{
+    return crew->schedule.end + (crew->n_busy > 0 ? CREW_GRACE * NSEC_PER_SEC : 0);
+}
+
 static int
-wait_for_events(struct crew *crew, struct epoll_event *events, uint64_t now, uint64_t patience)
+wait_for_events(struct crew *crew, struct epoll_event *events, uint64_t now)
 {
     const uint64_t due = list_empty(&crew->free) ? UINT64_MAX : next_due(crew, now);
-    const uint64_t until = MIN(due, patience);
+    const uint64_t until = MIN(due, patience_ends(crew));
     const uint64_t wait = until > now ? until - now : 0;
     const struct timespec timeout = {.tv_sec = (time_t)(wait / NSEC_PER_SEC),
                                      .tv_nsec = (long)(wait % NSEC_PER_SEC)};
 
     return epoll_pwait2(crew->epoll, events, EVENTS_MAX, &timeout, NULL);
-}
-
-static bool
-is_over(const struct crew *crew, uint64_t now)
-{
-    return crew->n_busy == 0 && (crew->n_alive == 0 || next_due(crew, now) == UINT64_MAX);
 }
 
 static void
@@ -441,19 +455,18 @@ give_up(struct crew *crew)
 static void
 run(struct crew *crew)
 {
-    const uint64_t patience = crew->schedule.end + CREW_GRACE * NSEC_PER_SEC;
     struct epoll_event events[EVENTS_MAX];
     uint64_t now = moment_now();
 
     crew->due = now;
     start_pullers(crew);
     for (begin_what_is_due(crew, now); !is_over(crew, now); begin_what_is_due(crew, now)) {
-        const int n = wait_for_events(crew, events, now, patience);
+        const int n = wait_for_events(crew, events, now);
 
         for (int i = 0; i < n; i++)
             client_run(crew, events[i].data.ptr, events[i].events);
         now = moment_now();
-        if (now >= patience) {
+        if (crew->n_busy > 0 && now >= patience_ends(crew)) {
             give_up(crew);
             break;
         }
