@@ -96,7 +96,7 @@ def read_figures():
 
 def write_figures(counts):
     with open(FIGURES, "w") as file:
-        file.write("# Instructions per transaction (SELECT 1), on x86_64; written by tests/check/instructions.py --update\n")
+        file.write("# Instructions per transaction (SELECT 1), on x86_64; written by ./dev instructions --update\n")
         file.writelines(f"{name} | {number}\n" for name, number in counts.items())
 
 
@@ -108,7 +108,7 @@ def compare(counts, figures):
         print(f"{name:<16}{number:>8} instructions, {ratio:.3f} of {figures[name]}: {words}")
     dear = sum(number > LIMIT * figures[name] for name, number in counts.items())
     if dear:
-        print(f"over {LIMIT:.2f} of tests/check/instructions.txt. If it is worth that: tests/check/instructions.py --update;\n"
+        print(f"over {LIMIT:.2f} of tests/check/instructions.txt. If it is worth that: ./dev instructions --update;\n"
               "what costs so much: callgrind_annotate build/test/callgrind.simple")
     return dear
 
