@@ -9,6 +9,7 @@ says what is measured and how. A promise that is broken is told, and no failure.
 
 import argparse
 import os
+import subprocess
 import sys
 import time
 
@@ -54,7 +55,7 @@ def run_all(site, workloads):
             rows += its_rows
         except Skipped as reason:
             print(f"\n{workload.name}: not measured: {reason}", flush=True)
-        except harness.Failed as failure:
+        except (harness.Failed, subprocess.TimeoutExpired) as failure:
             print(f"\n{workload.name}: FAILED: {failure}", flush=True)
             failed.append(workload.name)
     return rows, details, failed
@@ -64,13 +65,15 @@ def main():
     options = parse_options()
     workloads = chosen(options)
     harness.end_on_signals()
-    started = time.time()
+    started, load = time.time(), os.getloadavg()[0]
+    if load > os.cpu_count() / 2:
+        print(f"others are at work (load average {load:.1f}): do not trust the figures")
     try:
         with Site(options) as site:
             print(f"{options.rounds} rounds of {options.seconds} s; medians, and ratios to the first line's")
             rows, details, failed = run_all(site, workloads)
             about = {"date": time.strftime("%Y-%m-%d %H:%M"), "rounds": options.rounds, "seconds": options.seconds,
-                     **machine(site)}
+                     "load_before": load, **machine(site)}
     except KeyboardInterrupt:
         sys.exit("bench: interrupted")
     except harness.Failed as failure:

@@ -79,11 +79,20 @@ def save(rows, details, about):
     os.makedirs(FOLDER, exist_ok=True)
     stem = os.path.join(FOLDER, time.strftime("%Y%m%d-%H%M%S"))
     with open(stem + ".json", "w") as file:
-        json.dump({**about, "rows": [{**dataclasses.asdict(row), "kept": row.kept} for row in rows],
-                   "measurements": details}, file, indent=1)
+        json.dump(valid({**about, "rows": [{**dataclasses.asdict(row), "kept": row.kept} for row in rows],
+                         "measurements": details}), file, indent=1)
     with open(stem + ".svg", "w") as file:
         file.write(chart(rows, about))
     return stem + ".json", stem + ".svg"
+
+
+def valid(value):
+    """The same without what JSON does not know: numbers that are none."""
+    if isinstance(value, dict):
+        return {key: valid(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [valid(part) for part in value]
+    return None if isinstance(value, float) and math.isnan(value) else value
 
 
 # The chart ----------------------------------------------------------------------------------------------------
@@ -105,7 +114,8 @@ def chart(rows, about):
     bottom = LINE * (len(rows) + 1.5)
     parts += [f'<line x1="{limit:.1f}" y1="{LINE * 1.3:.1f}" x2="{limit:.1f}" y2="{bottom:.1f}" stroke="black"/>',
               text(limit, bottom + 14, "limit", "middle"),
-              text(10, bottom + 14, about["date"], "start"), "</svg>"]
+              text(10, bottom + 14, f"{about['date']}: {about['rounds']} rounds of {about['seconds']} s", "start"),
+              "</svg>"]
     return "\n".join(parts) + "\n"
 
 
