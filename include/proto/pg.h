@@ -85,6 +85,7 @@ enum pg_type {
     PG_TYPE_INT8 = 20,
     PG_TYPE_INT4 = 23,
     PG_TYPE_TEXT = 25,
+    PG_TYPE_FLOAT8 = 701,
     PG_TYPE_NUMERIC = 1700,
 };
 

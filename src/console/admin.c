@@ -364,5 +364,8 @@ admin_cancel(struct session *session)
     } else if (session->state == SESSION_DRAIN) {
         undo_pause(session);
         interrupted(session);
+    } else if (session->state == SESSION_SQL) {
+        select_give_up(session);
+        interrupted(session);
     }
 }

@@ -13,6 +13,7 @@
 #include "driver.h"
 #include "log.h"
 #include "result.h"
+#include "select.h"
 #include "sqlstate.h"
 #include "statement.h"
 #include "str.h"
@@ -169,6 +170,15 @@ answer_driver(struct session *session, const struct driver_answer *answer)
     session_complete(session, tag);
 }
 
+void
+command_refuse_in_failed_transaction(struct session *session)
+{
+    session_error_state(session, SQLSTATE_FAILED_TRANSACTION,
+                        "current transaction is aborted, commands ignored until end of "
+                        "transaction block",
+                        NULL);
+}
+
 /* As PostgreSQL: the driver is to notice that something has failed. */
 static bool
 is_refused_in_failed_transaction(const struct session *session, const struct driver_answer *answer)
@@ -240,14 +250,15 @@ command_execute(struct session *session, const char *sql)
     const bool from_driver = driver_find(sql, &answer);
 
     if (is_refused_in_failed_transaction(session, from_driver ? &answer : NULL)) {
-        session_error_state(session, SQLSTATE_FAILED_TRANSACTION,
-                            "current transaction is aborted, commands ignored until end of "
-                            "transaction block",
-                            NULL);
+        command_refuse_in_failed_transaction(session);
         return;
     }
     if (from_driver) {
         answer_driver(session, &answer);
+        return;
+    }
+    if (select_is_query(sql)) {
+        select_execute(session, sql);
         return;
     }
     switch (statement_parse(sql, &statement)) {

@@ -5,9 +5,17 @@
 #include <string.h>
 
 #include "console_int.h"
+#include "executor.h"
 #include "log.h"
+#include "query.h"
 #include "sampler.h"
 #include "str.h"
+
+/* SELECTs: two at a time, for the sake of those who work; others wait. */
+#define SQL_THREADS 2
+#define SQL_QUEUE   32
+#define SQL_NICE    10
+#define SQL_MEMORY  (128 << 20) /* of all of them */
 
 int
 console_new(struct engine *engine, struct loop *loop, struct outbox *outbox,
@@ -23,8 +31,15 @@ console_new(struct engine *engine, struct loop *loop, struct outbox *outbox,
     console->outbox = outbox;
     console->hooks = *hooks;
     list_init(&console->sessions);
+    query_limit_memory(SQL_MEMORY);
+    r = executor_new_nice("sql", SQL_THREADS, SQL_QUEUE, SQL_NICE, USEC_NEVER, &console->executor);
+    if (r < 0) {
+        free(console);
+        return r;
+    }
     r = sampler_new(engine, loop, &console->stats, &console->sampler);
     if (r < 0) {
+        executor_free(console->executor);
         free(console);
         return r;
     }
@@ -41,6 +56,7 @@ console_close(struct console *console)
     sampler_stop(console->sampler);
     LIST_FOREACH_SAFE (session, &console->sessions, link)
         session_close(session, "pooler is shutting down");
+    executor_close(console->executor); /* which does not take long: all it has is cancelled */
 }
 
 void
@@ -51,6 +67,7 @@ console_free(struct console *console)
     if (!console->closed)
         console_close(console);
     sampler_free(console->sampler);
+    executor_free(console->executor);
     free(console);
 }
 

@@ -15,10 +15,12 @@
 #include "usec.h"
 
 struct config;
+struct executor;
 struct formats;
 struct msg_column;
 struct portal;
 struct sampler;
+struct select;
 struct show;
 struct timer;
 
@@ -27,9 +29,10 @@ struct console {
     struct loop *loop;
     struct outbox *outbox;
     struct console_hooks hooks;
-    struct list sessions;    /* struct session; owned */
-    struct sampler *sampler; /* owned */
-    struct stats stats;      /* of the console's own database */
+    struct list sessions;      /* struct session; owned */
+    struct sampler *sampler;   /* owned */
+    struct executor *executor; /* owned: for SQLite */
+    struct stats stats;        /* of the console's own database */
     bool closed;
 };
 
@@ -40,6 +43,7 @@ struct console {
  *   IDLE ------+--> DRAIN -----+--> IDLE
  *    |         +--> WATCH -----+
  *    |         +--> KILL ------+
+ *    |         +--> SQL -------+
  *    |         +--> FLUSH -----+
  *    |         +--> EXIT
  *    +-------------- any ---------> CLOSED --> freed
@@ -52,6 +56,7 @@ enum session_state {
     SESSION_DRAIN,    /* PAUSE: until the last server is gone */
     SESSION_WATCH,    /* WAIT_CLOSE: until no server is left that is to be closed */
     SESSION_KILL,     /* KILL_CLIENT: until the client is found */
+    SESSION_SQL,      /* SELECT: for SQLite, and for the rows of its tables */
     SESSION_FLUSH,    /* until the peer has read what it asked for */
     SESSION_EXIT,     /* SHUTDOWN: no answer but the end of the connection */
     SESSION_CLOSED,
@@ -88,6 +93,7 @@ struct session {
     struct message turn;
     struct snapshot_request request;
     const struct show *show;     /* SNAPSHOT: what it is for */
+    struct select *select;       /* SQL: owned until it is given up */
     const char *tag;             /* BARRIER: what it was; static */
     struct engine_kill kill;     /* KILL */
     struct timer *timer;         /* WATCH, owned: when to look again */
@@ -108,11 +114,18 @@ void session_close(struct session *session, const char *reason);
 void session_error(struct session *session, const char *format, ...) PRINTF_LIKE(2, 3);
 void session_error_state(struct session *session, const char *sqlstate, const char *message,
                          const char *detail);
+/* detail and hint may be NULL. */
+void session_fault(struct session *session, const char *sqlstate, const char *message,
+                   const char *detail, const char *hint);
 /* ReadyForQuery, or CommandComplete and ReadyForQuery, behind what is in output. */
 void session_ready(struct session *session);
 void session_complete(struct session *session, const char *tag);
 /* Goes on, or is freed if closed, at the end of the loop's turn: no caller is on the stack then. */
 void session_wake(struct session *session);
+/* A statement has come: notes when, and in the log. */
+void session_begin(struct session *session, const char *sql);
+/* Sends what is in output; if the session has waited, it goes on. */
+void session_go_on(struct session *session);
 /* Sends what is in output; the answer goes on. */
 void session_send_output(struct session *session);
 /* Executes one statement that has just come. */
@@ -131,6 +144,8 @@ const char *session_state_name(enum session_state state);
 
 /* Executes one statement: answers, or begins to wait. */
 void command_execute(struct session *session, const char *sql);
+/* An error, as PostgreSQL's: the driver is to notice that something has failed. */
+void command_refuse_in_failed_transaction(struct session *session);
 /* The columns that it will answer with, and how many; 0: no rows. */
 size_t command_describe(const struct session *session, const char *sql, struct msg_column *columns);
 
@@ -140,6 +155,11 @@ size_t command_describe(const struct session *session, const char *sql, struct m
 void admin_cancel(struct session *session);
 /* The same, for a session that is being closed. */
 void admin_give_up(struct session *session);
+
+/* select.c */
+
+/* A session that is closed, or whose statement is cancelled, lets go of its SELECT. */
+void select_give_up(struct session *session);
 
 /* extended.c */
 

@@ -4,6 +4,9 @@
  *
  * A parameter stands where an argument or a value stands: SHOW $1, SET key = $1, KILL_CLIENT $1. A
  * Bind writes it into the text, quoted; so what is executed is always a text without parameters.
+ *
+ * A SELECT is SQLite's, parameters and all. It runs when it is bound: then its columns are known,
+ * and an Execute only sends what is there.
  */
 #include "console_int.h"
 
@@ -16,86 +19,18 @@
 #include "build.h"
 #include "clock.h"
 #include "parameter.h"
+#include "portal.h"
 #include "reader.h"
 #include "result.h"
+#include "select.h"
 #include "sqlstate.h"
-#include "str.h"
+#include "statement.h"
+#include "table.h"
 
-/* So a session's memory is bounded. */
-#define TEXT_MAX    4096 /* of a statement, parameters included */
-#define NAMES_MAX   100  /* of statements, and of portals */
-#define PARAMS_MAX  8
-#define FORMATS_MAX 64
-#define REST_MAX    (64 << 20) /* of what all portals have left over */
+/* Of a statement, parameters included; a query may be as long as a message. */
+#define TEXT_MAX 4096
 
-struct prepared {
-    struct list link; /* in session->prepared */
-    char *name;       /* owned, as the next; "" is the unnamed one */
-    char *sql;
-    unsigned param_count;
-    uint32_t types[PARAMS_MAX]; /* PARAMETER_UNKNOWN: taken as text */
-};
-
-struct portal {
-    struct list link; /* in session->portals */
-    char *name;       /* owned, as the next */
-    char *sql;        /* with its parameters in place */
-    struct formats formats;
-    bool executed;
-    struct buf rest; /* owned: what an Execute with a limit has left over */
-};
-
-/* ---- names ----------------------------------------------------------------------------------- */
-
-static struct prepared *
-find_prepared(const struct session *session, const char *name)
-{
-    struct prepared *prepared;
-
-    LIST_FOREACH (prepared, &session->prepared, link) {
-        if (str_eq(prepared->name, name))
-            return prepared;
-    }
-    return NULL;
-}
-
-static struct portal *
-find_portal(const struct session *session, const char *name)
-{
-    struct portal *portal;
-
-    LIST_FOREACH (portal, &session->portals, link) {
-        if (str_eq(portal->name, name))
-            return portal;
-    }
-    return NULL;
-}
-
-static void
-prepared_free(struct prepared *prepared)
-{
-    if (prepared == NULL)
-        return;
-    list_remove(&prepared->link);
-    free(prepared->name);
-    free(prepared->sql);
-    free(prepared);
-}
-
-static void
-portal_free(struct portal *portal)
-{
-    if (portal == NULL)
-        return;
-    list_remove(&portal->link);
-    free(portal->name);
-    free(portal->sql);
-    buf_done(&portal->rest);
-    free(portal);
-}
-
-DEFINE_CLEANUP(struct prepared *, prepared_free);
-DEFINE_CLEANUP(struct portal *, portal_free);
+/* ---- what is common to all ------------------------------------------------------------------- */
 
 void
 extended_forget_portals(struct session *session)
@@ -110,11 +45,11 @@ extended_forget_portals(struct session *session)
 void
 extended_forget(struct session *session)
 {
-    struct prepared *prepared;
+    struct parsed *prepared;
 
     extended_forget_portals(session);
     LIST_FOREACH_SAFE (prepared, &session->prepared, link)
-        prepared_free(prepared);
+        parsed_free(prepared);
 }
 
 static void
@@ -146,7 +81,7 @@ no_portal(struct session *session, const char *name)
     fault(session, SQLSTATE_UNDEFINED_PORTAL, "portal", name, "does not exist");
 }
 
-/* Sends one message without a body. */
+/* Sends one message without a body; the session goes on. */
 static void
 answer(struct session *session, char type)
 {
@@ -156,20 +91,10 @@ answer(struct session *session, char type)
     if (msg_end(&msg) < 0)
         session_no_memory(session);
     else
-        session_send_output(session);
+        session_go_on(session);
 }
 
 /* ---- Parse ----------------------------------------------------------------------------------- */
-
-static struct prepared *
-prepared_new(const char *name, const char *sql)
-{
-    CLEANUP(prepared_free) struct prepared *prepared = calloc(1, sizeof(*prepared));
-
-    if (prepared == NULL || str_set(&prepared->name, name) < 0 || str_set(&prepared->sql, sql) < 0)
-        return NULL;
-    return TAKE(prepared);
-}
 
 static void
 on_parse(struct session *session, struct reader *reader)
@@ -178,22 +103,25 @@ on_parse(struct session *session, struct reader *reader)
     const char *const sql = read_string(reader);
     const unsigned type_count = read_int16(reader);
     const unsigned param_count = parameter_count(sql);
-    struct prepared *prepared;
+    const bool is_query = select_is_query(sql);
+    struct parsed *prepared;
 
     if (*name == '\0')
-        prepared_free(find_prepared(session, ""));
+        parsed_free(parsed_find(session, ""));
     if (reader->is_broken)
         broken(session, "Parse");
-    else if (type_count > PARAMS_MAX || param_count > PARAMS_MAX || strlen(sql) > TEXT_MAX)
+    else if (type_count > PARAMETERS_MAX || param_count > PARAMETERS_MAX ||
+             (strlen(sql) > TEXT_MAX && !is_query))
         session_error(session, "bad arguments");
-    else if (find_prepared(session, name) != NULL)
+    else if (parsed_find(session, name) != NULL)
         fault(session, SQLSTATE_DUPLICATE_STATEMENT, "prepared statement", name, "already exists");
-    else if (list_count(&session->prepared) >= NAMES_MAX)
+    else if (list_count(&session->prepared) >= PORTAL_NAMES_MAX)
         session_error_state(session, SQLSTATE_LIMIT_EXCEEDED, "too many prepared statements", NULL);
-    else if ((prepared = prepared_new(name, sql)) == NULL)
+    else if ((prepared = parsed_new(name, sql)) == NULL)
         session_no_memory(session);
     else {
         list_push_back(&session->prepared, &prepared->link);
+        prepared->is_query = is_query;
         prepared->param_count = MAX(param_count, type_count);
         for (unsigned i = 0; i < type_count; i++)
             prepared->types[i] = read_int32(reader);
@@ -201,7 +129,7 @@ on_parse(struct session *session, struct reader *reader)
             answer(session, BACKEND_PARSE_COMPLETE);
             return;
         }
-        prepared_free(prepared);
+        parsed_free(prepared);
         broken(session, "Parse");
     }
 }
@@ -210,11 +138,11 @@ on_parse(struct session *session, struct reader *reader)
 
 /* Format codes: none, one for all, or one each. */
 static bool
-read_formats(struct reader *reader, uint16_t codes[static FORMATS_MAX], uint16_t *ret_count)
+read_formats(struct reader *reader, uint16_t codes[static RESULT_COLUMNS_MAX], uint16_t *ret_count)
 {
     const uint16_t count = read_int16(reader);
 
-    if (count > FORMATS_MAX)
+    if (count > RESULT_COLUMNS_MAX)
         return false;
     for (uint16_t i = 0; i < count; i++) {
         codes[i] = read_int16(reader);
@@ -227,10 +155,10 @@ read_formats(struct reader *reader, uint16_t codes[static FORMATS_MAX], uint16_t
 
 /* False: they do not fit the statement, or the message is broken. */
 static bool
-read_parameters(struct reader *reader, const struct prepared *prepared,
-                struct parameter parameters[static PARAMS_MAX])
+read_parameters(struct reader *reader, const struct parsed *prepared,
+                struct parameter parameters[static PARAMETERS_MAX])
 {
-    uint16_t codes[FORMATS_MAX], format_count = 0, count;
+    uint16_t codes[RESULT_COLUMNS_MAX], format_count = 0, count;
 
     if (!read_formats(reader, codes, &format_count))
         return false;
@@ -250,37 +178,17 @@ read_parameters(struct reader *reader, const struct prepared *prepared,
 static bool
 read_result_formats(struct reader *reader, struct formats *formats)
 {
-    uint16_t codes[FORMATS_MAX], count;
-
-    if (!read_formats(reader, codes, &count) || count > RESULT_COLUMNS_MAX)
-        return false;
-    formats->count = count;
-    memcpy(formats->codes, codes, count * sizeof(codes[0]));
-    return read_all(reader);
+    return read_formats(reader, formats->codes, &formats->count) && read_all(reader);
 }
 
 static bool
-has_null(const struct prepared *prepared, const struct parameter *parameters)
+has_null(const struct parsed *prepared, const struct parameter *parameters)
 {
     for (unsigned i = 0; i < prepared->param_count; i++) {
         if (parameters[i].data == NULL)
             return true;
     }
     return false;
-}
-
-static struct portal *
-portal_new(const char *name, struct buf *sql, const struct formats *formats)
-{
-    CLEANUP(portal_free) struct portal *portal = calloc(1, sizeof(*portal));
-
-    if (portal == NULL || str_set(&portal->name, name) < 0)
-        return NULL;
-    portal->sql = buf_steal(sql);
-    if (portal->sql == NULL)
-        return NULL;
-    portal->formats = *formats;
-    return TAKE(portal);
 }
 
 /* One format for each column that there will be, unless one or none is enough. */
@@ -292,47 +200,50 @@ formats_fit(const struct session *session, const char *sql, const struct formats
     return formats->count <= 1 || formats->count == command_describe(session, sql, columns);
 }
 
+/* An unnamed portal gives way; of another name there must be none. */
+static bool
+can_open_portal(struct session *session, const char *name)
+{
+    if (*name == '\0')
+        portal_free(portal_find(session, ""));
+    if (portal_find(session, name) != NULL)
+        fault(session, SQLSTATE_DUPLICATE_PORTAL, "portal", name, "already exists");
+    else if (list_count(&session->portals) >= PORTAL_NAMES_MAX)
+        session_error_state(session, SQLSTATE_LIMIT_EXCEEDED, "too many portals", NULL);
+    else
+        return true;
+    return false;
+}
+
 static void
-open_portal(struct session *session, const char *name, struct buf *sql,
+open_portal(struct session *session, const char *name, const char *sql,
             const struct formats *formats)
 {
     struct portal *portal;
 
-    if (*name == '\0')
-        portal_free(find_portal(session, ""));
-    if (find_portal(session, name) != NULL)
-        fault(session, SQLSTATE_DUPLICATE_PORTAL, "portal", name, "already exists");
-    else if (list_count(&session->portals) >= NAMES_MAX)
-        session_error_state(session, SQLSTATE_LIMIT_EXCEEDED, "too many portals", NULL);
-    else if (!formats_fit(session, buf_str(sql), formats))
+    if (!can_open_portal(session, name))
+        return;
+    if (!formats_fit(session, sql, formats)) {
         broken(session, "Bind");
-    else if ((portal = portal_new(name, sql, formats)) == NULL)
-        session_no_memory(session);
-    else {
-        list_push_back(&session->portals, &portal->link);
-        answer(session, BACKEND_BIND_COMPLETE);
+        return;
     }
+    portal = portal_new(name, sql, formats);
+    if (portal == NULL) {
+        session_no_memory(session);
+        return;
+    }
+    list_push_back(&session->portals, &portal->link);
+    answer(session, BACKEND_BIND_COMPLETE);
 }
 
+/* With the parameters in the text. */
 static void
-on_bind(struct session *session, struct reader *reader)
+bind_text(struct session *session, const char *name, const struct parsed *prepared,
+          const struct parameter *parameters, const struct formats *formats)
 {
-    const char *const portal = read_string(reader);
-    const char *const name = read_string(reader);
-    const struct prepared *const prepared = find_prepared(session, name);
-    struct parameter parameters[PARAMS_MAX] = {{0}};
-    struct formats formats = {0};
     CLEANUP(buf_done) struct buf sql = BUF_INIT;
     int r;
 
-    if (prepared == NULL) {
-        no_prepared(session, name);
-        return;
-    }
-    if (!read_parameters(reader, prepared, parameters) || !read_result_formats(reader, &formats)) {
-        broken(session, "Bind");
-        return;
-    }
     if (has_null(prepared, parameters)) {
         session_error_state(session, SQLSTATE_NULL_NOT_ALLOWED,
                             "a parameter of the console cannot be NULL", NULL);
@@ -344,13 +255,93 @@ on_bind(struct session *session, struct reader *reader)
     else if (r < 0)
         session_no_memory(session);
     else
-        open_portal(session, portal, &sql, &formats);
+        open_portal(session, name, buf_str(&sql), formats);
+}
+
+/* The rows are there: now there is a portal that has them. */
+static void
+query_is_bound(struct session *session, struct select *select)
+{
+    const size_t formats = select->formats.count;
+    struct portal *portal;
+
+    if (formats > 1 && formats != table_column_count(select->columns)) {
+        broken(session, "Bind");
+        return;
+    }
+    if (portal_is_too_much_rest(session, select->output.len)) {
+        session_error_state(session, SQLSTATE_LIMIT_EXCEEDED, "too many rows in portals", NULL);
+        return;
+    }
+    portal = portal_new(select->name, "", &select->formats);
+    if (portal == NULL) {
+        session_no_memory(session);
+        return;
+    }
+    portal->executed = true;
+    portal->columns = TAKE(select->columns);
+    portal->rest = select->output;
+    buf_init(&select->output);
+    list_push_back(&session->portals, &portal->link);
+    answer(session, BACKEND_BIND_COMPLETE);
+}
+
+/* A query runs now; an Execute has its rows only to send. */
+static void
+bind_query(struct session *session, const char *name, const struct parsed *prepared,
+           const struct parameter *parameters, const struct formats *formats)
+{
+    CLEANUP(table_free) struct table *row = NULL;
+    CLEANUP(table_free) struct table *told = NULL;
+    struct select *select = NULL;
+    int r;
+
+    if (!can_open_portal(session, name))
+        return;
+    session_begin(session, prepared->sql);
+    r = parameter_row(parameters, prepared->types, prepared->param_count, &row);
+    if (r == -EINVAL) {
+        session_error(session, "bad arguments");
+        return;
+    }
+    if (r == 0 && prepared->columns != NULL)
+        r = table_copy_columns(prepared->columns, &told);
+    if (r == 0)
+        select = select_new(prepared->sql, name, query_is_bound);
+    if (select == NULL) {
+        session_no_memory(session);
+        return;
+    }
+    select->parameters = TAKE(row);
+    select->told = TAKE(told);
+    select->formats = *formats;
+    select_start(session, select);
+}
+
+static void
+on_bind(struct session *session, struct reader *reader)
+{
+    const char *const portal = read_string(reader);
+    const char *const name = read_string(reader);
+    const struct parsed *const prepared = parsed_find(session, name);
+    struct parameter parameters[PARAMETERS_MAX] = {{0}};
+    struct formats formats = {0};
+
+    if (prepared == NULL)
+        no_prepared(session, name);
+    else if (!read_parameters(reader, prepared, parameters) ||
+             !read_result_formats(reader, &formats))
+        broken(session, "Bind");
+    else if (prepared->is_query)
+        bind_query(session, portal, prepared, parameters, &formats);
+    else
+        bind_text(session, portal, prepared, parameters, &formats);
 }
 
 /* ---- Describe, Close ------------------------------------------------------------------------- */
 
 static int
-put_parameter_types(struct buf *output, const struct prepared *prepared)
+put_parameter_types(struct buf *output, const struct parsed *prepared)
 {
     struct msg msg;
 
@@ -374,42 +365,97 @@ answer_columns(struct session *session, const char *sql, const struct formats *f
     else if (result_describe(&session->output, columns, count, formats) < 0)
         session_no_memory(session);
     else
-        session_send_output(session);
+        session_go_on(session);
+}
+
+/* The same of a query. */
+static void
+answer_query_columns(struct session *session, const struct table *columns,
+                     const struct formats *formats)
+{
+    if (result_describe_table(&session->output, columns, formats) < 0)
+        session_no_memory(session);
+    else
+        session_go_on(session);
 }
 
 /* Which columns SHOW $1 has is known when a Bind has told what to show. */
 static bool
-has_open_columns(const struct prepared *prepared)
+has_open_columns(const struct parsed *prepared)
 {
-    const char *const sql = prepared->sql + strspn(prepared->sql, " \t\r\n");
+    return prepared->param_count > 0 && !prepared->is_query &&
+           strncasecmp(statement_skip(prepared->sql), "show", 4) == 0;
+}
 
-    return prepared->param_count > 0 &&
-           (strncasecmp(sql, "show", 4) == 0 || strncasecmp(sql, "select", 6) == 0);
+static void
+answer_prepared(struct session *session, const struct parsed *prepared)
+{
+    if (put_parameter_types(&session->output, prepared) < 0)
+        session_no_memory(session);
+    else if (prepared->columns != NULL)
+        answer_query_columns(session, prepared->columns, NULL);
+    else
+        answer_columns(session, prepared->sql, NULL);
+}
+
+/* What was learned of the query stays with it. */
+static void
+query_is_described(struct session *session, struct select *select)
+{
+    struct parsed *const prepared = parsed_find(session, select->name);
+
+    prepared->columns = TAKE(select->columns);
+    for (unsigned i = 0; i < prepared->param_count; i++) {
+        if (prepared->types[i] == PARAMETER_UNKNOWN)
+            prepared->types[i] = result_type(table_column_type(select->parameters, i));
+    }
+    answer_prepared(session, prepared);
+}
+
+static void
+describe_query(struct session *session, const struct parsed *prepared)
+{
+    CLEANUP(table_free) struct table *parameters = NULL;
+    struct select *select = NULL;
+
+    if (table_new("parameters", prepared->param_count, 0, &parameters) == 0)
+        select = select_new(prepared->sql, prepared->name, query_is_described);
+    if (select == NULL) {
+        session_no_memory(session);
+        return;
+    }
+    for (unsigned i = 0; i < prepared->param_count; i++)
+        table_set_type(parameters, i, result_column_type(prepared->types[i]));
+    select->parameters = TAKE(parameters);
+    select->purpose = QUERY_DESCRIBE;
+    select_start(session, select);
 }
 
 static void
 describe_prepared(struct session *session, const char *name)
 {
-    const struct prepared *const prepared = find_prepared(session, name);
+    const struct parsed *const prepared = parsed_find(session, name);
 
     if (prepared == NULL)
         no_prepared(session, name);
     else if (has_open_columns(prepared))
         session_error_state(session, SQLSTATE_INDETERMINATE_DATATYPE,
                             "columns that depend on a parameter cannot be described", NULL);
-    else if (put_parameter_types(&session->output, prepared) < 0)
-        session_no_memory(session);
+    else if (prepared->is_query && prepared->columns == NULL)
+        describe_query(session, prepared);
     else
-        answer_columns(session, prepared->sql, NULL);
+        answer_prepared(session, prepared);
 }
 
 static void
 describe_portal(struct session *session, const char *name)
 {
-    const struct portal *const portal = find_portal(session, name);
+    const struct portal *const portal = portal_find(session, name);
 
     if (portal == NULL)
         no_portal(session, name);
+    else if (portal->columns != NULL)
+        answer_query_columns(session, portal->columns, &portal->formats);
     else
         answer_columns(session, portal->sql, &portal->formats);
 }
@@ -440,70 +486,32 @@ on_close(struct session *session, struct reader *reader)
         return;
     }
     if (*what == 'S')
-        prepared_free(find_prepared(session, name));
+        parsed_free(parsed_find(session, name));
     else
-        portal_free(find_portal(session, name));
+        portal_free(portal_find(session, name));
     answer(session, BACKEND_CLOSE_COMPLETE);
 }
 
 /* ---- Execute --------------------------------------------------------------------------------- */
 
-/* Where in the answer the row after the limit begins; 0: it is all within the limit. */
-static size_t
-end_of_rows(const struct buf *answer, uint32_t limit)
-{
-    size_t at = 0;
-    uint32_t rows = 0;
-
-    while (at < answer->len) {
-        if (answer->data[at] == BACKEND_DATA_ROW && ++rows > limit)
-            return at;
-        at += pg_get_uint32(answer->data + at + 1) + 1;
-    }
-    return 0;
-}
-
-static bool
-is_too_much_rest(const struct session *session, size_t len)
-{
-    const struct portal *portal;
-
-    LIST_FOREACH (portal, &session->portals, link)
-        len += portal->rest.len;
-    return len > REST_MAX;
-}
-
 int
 extended_limit(struct session *session)
 {
-    struct portal *const portal = session->portal;
-    struct buf *const output = &session->output;
-    size_t end;
-    struct msg msg;
-    int r;
-
-    if (portal == NULL || session->row_limit == 0)
+    if (session->portal == NULL)
         return 0;
-    end = end_of_rows(output, session->row_limit);
-    if (end == 0)
-        return 0;
-    if (is_too_much_rest(session, output->len - end))
-        return -ENOMEM;
-    r = buf_append(&portal->rest, output->data + end, output->len - end);
-    if (r < 0)
-        return r;
-    output->len = end;
-    msg_begin(&msg, output, BACKEND_PORTAL_SUSPENDED);
-    return msg_end(&msg);
+    return portal_limit(session, session->portal, session->row_limit, &session->output);
 }
 
-/* What an Execute before has left over. */
+/* What a Bind has brought, or an Execute before has left over. */
 static void
 go_on(struct session *session, struct portal *portal)
 {
-    session->output = portal->rest;
-    buf_init(&portal->rest);
     session->query_start = clock_now();
+    if (portal_put_rest(portal, session->row_limit, &session->output) < 0) {
+        session_no_memory(session);
+        return;
+    }
+    session->portal = NULL; /* it is limited */
     session_ready(session);
 }
 
@@ -512,7 +520,7 @@ on_execute(struct session *session, struct reader *reader)
 {
     const char *const name = read_string(reader);
     const uint32_t limit = read_int32(reader);
-    struct portal *const portal = find_portal(session, name);
+    struct portal *const portal = portal_find(session, name);
 
     if (!read_all(reader)) {
         broken(session, "Execute");
@@ -524,7 +532,7 @@ on_execute(struct session *session, struct reader *reader)
     }
     session->portal = portal;
     session->row_limit = limit <= INT32_MAX ? limit : 0;
-    if (portal->rest.len > 0) {
+    if (portal_has_rest(portal)) {
         go_on(session, portal);
     } else if (portal->executed) {
         fault(session, SQLSTATE_NOT_IN_PREREQUISITE_STATE, "portal", name, "cannot be run");

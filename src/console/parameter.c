@@ -10,9 +10,11 @@
 #include "buf.h"
 #include "macros.h"
 #include "pg.h"
-
-/* Types of parameters beyond those that we send. */
-enum { TYPE_INT2 = 21, TYPE_FLOAT4 = 700, TYPE_FLOAT8 = 701, TYPE_VARCHAR = 1043 };
+#include "result.h"
+#include "statement.h"
+#include "str.h"
+#include "table.h"
+#include "units.h"
 
 /* A numeric: how many digits of base 10000, weight of the first, sign, decimal places, digits. */
 #define NUMERIC_HEADER   8
@@ -113,17 +115,7 @@ put_numeric(struct buf *sql, const char *data, size_t len)
 static int
 put_text(struct buf *sql, const char *data, size_t len)
 {
-    int r = 0;
-
-    if (memchr(data, '\0', len) != NULL)
-        return -EINVAL;
-    for (size_t i = 0; i < len && r == 0; i++) {
-        if (data[i] == '"')
-            r = buf_append_char(sql, '"');
-        if (r == 0)
-            r = buf_append_char(sql, data[i]);
-    }
-    return r;
+    return memchr(data, '\0', len) == NULL ? buf_append(sql, data, len) : -EINVAL;
 }
 
 typedef int put_fn(struct buf *sql, const char *data, size_t len);
@@ -137,12 +129,12 @@ static const struct {
     { PARAMETER_UNKNOWN, 0, put_text },
     { PG_TYPE_BOOL,      1, put_bool },
     { PG_TYPE_INT8,      8, put_integer },
-    { TYPE_INT2,         2, put_integer },
+    { PARAMETER_INT2,        2, put_integer },
     { PG_TYPE_INT4,      4, put_integer },
     { PG_TYPE_TEXT,      0, put_text },
-    { TYPE_FLOAT4,       4, put_float4 },
-    { TYPE_FLOAT8,       8, put_float8 },
-    { TYPE_VARCHAR,      0, put_text },
+    { PARAMETER_FLOAT4,      4, put_float4 },
+    { PG_TYPE_FLOAT8,      8, put_float8 },
+    { PARAMETER_VARCHAR,     0, put_text },
     { PG_TYPE_NUMERIC,   0, put_numeric },
     // clang-format on
 };
@@ -162,33 +154,101 @@ find_put(const struct parameter *parameter, uint32_t type)
     return NULL;
 }
 
+static int
+parameter_text(struct buf *text, const struct parameter *parameter, uint32_t type)
+{
+    put_fn *const put = find_put(parameter, type);
+
+    return put != NULL ? put(text, parameter->data, parameter->len) : -EINVAL;
+}
+
 /* Appends it between double quotes. */
 static int
 parameter_put(struct buf *sql, const struct parameter *parameter, uint32_t type)
 {
-    put_fn *const put = find_put(parameter, type);
-    int r;
+    CLEANUP(buf_done) struct buf text = BUF_INIT;
+    int r = parameter_text(&text, parameter, type);
 
-    if (put == NULL)
-        return -EINVAL;
-    r = buf_append_char(sql, '"');
     if (r == 0)
-        r = put(sql, parameter->data, parameter->len);
+        r = buf_append_char(sql, '"');
+    for (size_t i = 0; i < text.len && r == 0; i++) {
+        if (text.data[i] == '"')
+            r = buf_append_char(sql, '"');
+        if (r == 0)
+            r = buf_append_char(sql, text.data[i]);
+    }
     return r == 0 ? buf_append_char(sql, '"') : r;
+}
+
+/* ---- for a query ----------------------------------------------------------------------------- */
+
+/* As PostgreSQL reads and writes one. */
+static bool
+read_bool(const char *text, bool *ret_value)
+{
+    *ret_value = str_ieq(text, "t");
+    return *ret_value || str_ieq(text, "f") || units_parse_bool(text, ret_value) == 0;
+}
+
+/* SQLite's booleans are numbers. */
+static int
+query_text(struct buf *text, const struct parameter *parameter, uint32_t type)
+{
+    const size_t at = text->len;
+    bool value;
+    int r = parameter_text(text, parameter, type);
+
+    if (r < 0 || type != PG_TYPE_BOOL)
+        return r;
+    if (!read_bool(buf_str(text) + at, &value))
+        return -EINVAL;
+    text->len = at;
+    return buf_append_char(text, value ? '1' : '0');
+}
+
+int
+parameter_row(const struct parameter *parameters, const uint32_t *types, unsigned count,
+              struct table **ret_row)
+{
+    CLEANUP(table_free) struct table *row = NULL;
+    CLEANUP(buf_done) struct buf buf = BUF_INIT;
+    size_t at[PARAMETERS_MAX];
+    const char *texts[PARAMETERS_MAX];
+    int r = table_new("parameters", count, 0, &row);
+
+    for (unsigned i = 0; i < count && r == 0; i++) {
+        table_set_type(row, i, result_column_type(types[i]));
+        at[i] = buf.len;
+        if (parameters[i].data != NULL)
+            r = query_text(&buf, &parameters[i], types[i]);
+        if (r == 0)
+            r = buf_append_char(&buf, '\0');
+    }
+    for (unsigned i = 0; i < count && r == 0; i++)
+        texts[i] = parameters[i].data != NULL ? buf.data + at[i] : NULL;
+    if (r == 0)
+        r = table_add_texts(row, texts);
+    if (r == 0)
+        *ret_row = TAKE(row);
+    return r;
 }
 
 /* ---- all of a statement ---------------------------------------------------------------------- */
 
 /*
- * The next `$n` outside quotes, from *pos on; false when there is none. *ret_start and *pos are
- * where it begins and ends.
+ * The next `$n` outside quotes and comments, from *pos on; false when there is none. *ret_start and
+ * *pos are where it begins and ends.
  */
 static bool
 next_parameter(const char **pos, const char **ret_start, unsigned *ret_number)
 {
     char quote = '\0';
 
-    for (const char *p = *pos; *p != '\0'; p++) {
+    for (const char *p = *pos;; p++) {
+        if (quote == '\0')
+            p = statement_skip(p);
+        if (*p == '\0')
+            return false;
         if (quote != '\0' || *p == '\'' || *p == '"') {
             quote = quote == '\0' ? *p : *p == quote ? '\0' : quote;
         } else if (p[0] == '$' && p[1] >= '1' && p[1] <= '9') {
@@ -200,7 +260,6 @@ next_parameter(const char **pos, const char **ret_start, unsigned *ret_number)
             return true;
         }
     }
-    return false;
 }
 
 unsigned

@@ -1,11 +1,13 @@
 #include "result.h"
 
+#include <assert.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "buf.h"
 #include "macros.h"
+#include "parameter.h"
 
 /* A numeric's digits are of base 10000: four decimal ones. */
 #define NUMERIC_DIGITS   4
@@ -82,6 +84,23 @@ put_text(struct msg *msg, const char *text)
 }
 
 static void
+put_uint64(struct msg *msg, uint64_t value)
+{
+    msg_put_int32(msg, 8);
+    msg_put_int32(msg, (uint32_t)(value >> 32));
+    msg_put_int32(msg, (uint32_t)value);
+}
+
+static void
+put_float8(struct msg *msg, double value)
+{
+    uint64_t bits;
+
+    memcpy(&bits, &value, sizeof(bits));
+    put_uint64(msg, bits);
+}
+
+static void
 put_binary(struct msg *msg, enum pg_type type, const char *text)
 {
     switch (type) {
@@ -93,14 +112,12 @@ put_binary(struct msg *msg, enum pg_type type, const char *text)
         msg_put_int32(msg, 4);
         msg_put_int32(msg, (uint32_t)strtoll(text, NULL, 10));
         break;
-    case PG_TYPE_INT8: {
-        const uint64_t value = (uint64_t)strtoll(text, NULL, 10);
-
-        msg_put_int32(msg, 8);
-        msg_put_int32(msg, (uint32_t)(value >> 32));
-        msg_put_int32(msg, (uint32_t)value);
+    case PG_TYPE_INT8:
+        put_uint64(msg, (uint64_t)strtoll(text, NULL, 10));
         break;
-    }
+    case PG_TYPE_FLOAT8:
+        put_float8(msg, strtod(text, NULL));
+        break;
     case PG_TYPE_NUMERIC:
         put_numeric(msg, text);
         break;
@@ -127,4 +144,85 @@ result_row(struct buf *buf, const struct msg_column *columns, const char *const 
             put_binary(&msg, columns[i].type, values[i]);
     }
     return msg_end(&msg);
+}
+
+/* ---- tables ---------------------------------------------------------------------------------- */
+
+/* The first of several types of PostgreSQL's is the one for ours. */
+static const struct {
+    enum column_type column;
+    uint32_t type;
+} types[] = {
+    // clang-format off
+    { COLUMN_TEXT,    PG_TYPE_TEXT },
+    { COLUMN_INT4,    PG_TYPE_INT4 },
+    { COLUMN_INT4,    PARAMETER_INT2 },
+    { COLUMN_INT4,    PG_TYPE_BOOL },
+    { COLUMN_INT8,    PG_TYPE_INT8 },
+    { COLUMN_NUMERIC, PG_TYPE_NUMERIC },
+    { COLUMN_FLOAT8,  PG_TYPE_FLOAT8 },
+    { COLUMN_FLOAT8,  PARAMETER_FLOAT4 },
+    { COLUMN_UNKNOWN, PARAMETER_UNKNOWN },
+    // clang-format on
+};
+
+enum pg_type
+result_type(enum column_type type)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+        if (types[i].column == type && type != COLUMN_UNKNOWN)
+            return (enum pg_type)types[i].type;
+    }
+    return PG_TYPE_TEXT;
+}
+
+enum column_type
+result_column_type(uint32_t type)
+{
+    for (size_t i = 0; i < ARRAY_SIZE(types); i++) {
+        if (types[i].type == type)
+            return types[i].column;
+    }
+    return COLUMN_TEXT;
+}
+
+static size_t
+columns_of(const struct table *table, struct msg_column columns[static RESULT_COLUMNS_MAX])
+{
+    const size_t count = table_column_count(table);
+
+    assert(count <= RESULT_COLUMNS_MAX);
+    for (size_t i = 0; i < count; i++)
+        columns[i] = (struct msg_column){table_column_name(table, i),
+                                         result_type(table_column_type(table, i))};
+    return count;
+}
+
+int
+result_describe_table(struct buf *buf, const struct table *table, const struct formats *formats)
+{
+    struct msg_column columns[RESULT_COLUMNS_MAX];
+    const size_t count = columns_of(table, columns);
+
+    return result_describe(buf, columns, count, formats);
+}
+
+int
+result_table(struct buf *buf, const struct table *table, const struct formats *formats)
+{
+    struct msg_column columns[RESULT_COLUMNS_MAX];
+    const size_t count = columns_of(table, columns), rows = table_row_count(table);
+    char numbers[RESULT_COLUMNS_MAX][VALUE_TEXT_MAX];
+    const char *texts[RESULT_COLUMNS_MAX];
+    int r = 0;
+
+    for (size_t row = 0; row < rows && r == 0; row++) {
+        for (size_t i = 0; i < count; i++) {
+            const struct value value = table_get(table, row, i);
+
+            texts[i] = value_text(&value, numbers[i]);
+        }
+        r = result_row(buf, columns, texts, count, formats);
+    }
+    return r;
 }

@@ -34,14 +34,15 @@ static const struct {
 } states[] = {
     // clang-format off
     [SESSION_IDLE]     = { "idle",     TO(SNAPSHOT) | TO(BARRIER) | TO(RELOAD) | TO(DRAIN) |
-                                       TO(WATCH) | TO(KILL) | TO(FLUSH) | TO(EXIT) |
-                                       TO(CLOSED),               true,  false },
+                                       TO(WATCH) | TO(KILL) | TO(SQL) | TO(FLUSH) |
+                                       TO(EXIT) | TO(CLOSED),               true,  false },
     [SESSION_SNAPSHOT] = { "snapshot", TO(IDLE) | TO(CLOSED),    false, false },
     [SESSION_BARRIER]  = { "barrier",  TO(IDLE) | TO(CLOSED),    false, false },
     [SESSION_RELOAD]   = { "reload",   TO(IDLE) | TO(CLOSED),    false, false },
     [SESSION_DRAIN]    = { "drain",    TO(IDLE) | TO(CLOSED),    false, true },
     [SESSION_WATCH]    = { "watch",    TO(IDLE) | TO(CLOSED),    false, true },
     [SESSION_KILL]     = { "kill",     TO(IDLE) | TO(CLOSED),    false, false },
+    [SESSION_SQL]      = { "sql",      TO(IDLE) | TO(CLOSED),    false, true },
     [SESSION_FLUSH]    = { "flush",    TO(IDLE) | TO(CLOSED),    false, false },
     [SESSION_EXIT]     = { "exit",     TO(CLOSED),               false, true },
     [SESSION_CLOSED]   = { "closed",   0,                        false, false },
@@ -104,6 +105,16 @@ session_send_output(struct session *session)
     buf_done(&session->output); /* a big answer's memory is not kept */
 }
 
+void
+session_go_on(struct session *session)
+{
+    session_send_output(session);
+    if (session->state == SESSION_IDLE)
+        return;
+    session_set_state(session, SESSION_IDLE);
+    session_wake(session);
+}
+
 /* The statement has its answer. */
 static void
 session_finish(struct session *session)
@@ -112,15 +123,11 @@ session_finish(struct session *session)
     const usec_t spent = usec_sub(clock_now(), session->query_start);
 
     session->portal = NULL;
-    session_send_output(session);
     stats->queries++;
     stats->xacts++;
     stats->query_time += spent;
     stats->xact_time += spent;
-    if (session->state == SESSION_IDLE)
-        return;
-    session_set_state(session, SESSION_IDLE);
-    session_wake(session);
+    session_go_on(session);
 }
 
 /* What of the answer is not to be sent now is kept; a ReadyForQuery follows, or comes with the
@@ -154,8 +161,8 @@ session_complete(struct session *session, const char *tag)
 }
 
 void
-session_error_state(struct session *session, const char *sqlstate, const char *message,
-                    const char *detail)
+session_fault(struct session *session, const char *sqlstate, const char *message,
+              const char *detail, const char *hint)
 {
     if (engine_config(session->console->engine)->log_pooler_errors)
         session_log(session, LOG_LEVEL_WARNING, "pooler error: %s", message);
@@ -163,7 +170,7 @@ session_error_state(struct session *session, const char *sqlstate, const char *m
     session->portal = NULL;
     if (session->status == READY_IN_TRANSACTION)
         session->status = READY_FAILED_TRANSACTION;
-    if (msg_error(&session->output, "ERROR", sqlstate, message, detail, NULL) < 0 ||
+    if (msg_error(&session->output, "ERROR", sqlstate, message, detail, hint) < 0 ||
         session_end_answer(session) < 0) {
         session_close(session, "out of memory");
         return;
@@ -171,6 +178,13 @@ session_error_state(struct session *session, const char *sqlstate, const char *m
     if (session->mode == SESSION_EXTENDED)
         session->mode = SESSION_SKIPPING;
     session_finish(session);
+}
+
+void
+session_error_state(struct session *session, const char *sqlstate, const char *message,
+                    const char *detail)
+{
+    session_fault(session, sqlstate, message, detail, NULL);
 }
 
 void
@@ -222,6 +236,7 @@ session_close(struct session *session, const char *reason)
         session_log(session, LOG_LEVEL_INFO, "closing because: %s (age=%llus)", reason,
                     (unsigned long long)(usec_sub(clock_wall(), visitor->connect_time) / SEC));
     admin_give_up(session);
+    select_give_up(session);
     session_set_state(session, SESSION_CLOSED);
     extended_forget(session);
     timer_free(session->timer);
@@ -263,11 +278,17 @@ session_query(struct session *session, const char *sql, size_t len)
 }
 
 void
-session_execute(struct session *session, const char *sql)
+session_begin(struct session *session, const char *sql)
 {
     session->query_start = clock_now();
     session->request_time = clock_wall();
     session_log(session, LOG_LEVEL_DEBUG, "got admin query: %s", sql);
+}
+
+void
+session_execute(struct session *session, const char *sql)
+{
+    session_begin(session, sql);
     command_execute(session, sql);
 }
 

@@ -4,11 +4,13 @@
 #include "show.h"
 
 #include <assert.h>
+#include <ctype.h>
 #include <stdio.h>
 #include <time.h>
 
 #include "config.h"
 #include "str.h"
+#include "table.h"
 
 /* ---- getters --------------------------------------------------------------------------------- */
 
@@ -121,7 +123,7 @@ show_describe(const struct config *config, const struct show *show, struct msg_c
     if (show == NULL)
         return 0;
     count = show->column_count + (config->console_legacy_columns ? show->legacy_count : 0);
-    assert(count <= RESULT_COLUMNS_MAX);
+    assert(count <= SHOW_COLUMNS_MAX);
     for (size_t i = 0; i < count; i++)
         columns[i] = (struct msg_column){show->columns[i].name, show->columns[i].type};
     return count;
@@ -131,8 +133,8 @@ void
 show_row(struct show_output *output, const void *row)
 {
     const struct show *show = output->show;
-    char texts[RESULT_COLUMNS_MAX][SHOW_TEXT_MAX];
-    const char *values[RESULT_COLUMNS_MAX];
+    char texts[SHOW_COLUMNS_MAX][SHOW_TEXT_MAX];
+    const char *values[SHOW_COLUMNS_MAX];
 
     if (output->error < 0)
         return;
@@ -141,8 +143,13 @@ show_row(struct show_output *output, const void *row)
 
         values[i] = column->get((const char *)row + column->offset, output, texts[i]);
     }
-    output->error =
-        result_row(output->buf, output->described, values, output->column_count, output->formats);
+    output->error = output->put(output, values);
+}
+
+static int
+put_in_answer(struct show_output *output, const char *const *texts)
+{
+    return result_row(output->buf, output->described, texts, output->column_count, output->formats);
 }
 
 static void
@@ -153,6 +160,7 @@ show_answer(struct session *session, const struct show *show, struct snapshot *s
         .config = engine_config(session->console->engine),
         .snapshot = snapshot,
         .show = show,
+        .put = put_in_answer,
         .buf = &session->output,
         .formats = extended_formats(session),
     };
@@ -199,14 +207,66 @@ show_execute(struct session *session, const struct show *show)
     engine_snapshot(session->console->engine, &session->request);
 }
 
+/* ---- tables ---------------------------------------------------------------------------------- */
+
+int
+show_make_table(const struct config *config, const struct show *show, struct table **ret_table)
+{
+    struct msg_column columns[SHOW_COLUMNS_MAX];
+    const size_t count = show_describe(config, show, columns);
+    CLEANUP(table_free) struct table *table = NULL;
+    char name[SHOW_TEXT_MAX];
+    int r;
+
+    (void)str_copy(name, sizeof(name), show->name);
+    for (char *p = name; *p != '\0'; p++)
+        *p = (char)tolower((unsigned char)*p);
+    r = table_new(name, count, 0, &table);
+    for (size_t i = 0; i < count && r == 0; i++)
+        r = table_set_column(table, i, columns[i].name, result_column_type(columns[i].type));
+    if (r == 0)
+        *ret_table = TAKE(table);
+    return r;
+}
+
+static int
+put_in_table(struct show_output *output, const char *const *texts)
+{
+    return table_add_texts(output->table, texts);
+}
+
+int
+show_fill_table(struct console *console, const struct show *show, struct snapshot *snapshot,
+                struct table *table)
+{
+    struct show_output output = {
+        .console = console,
+        .config = engine_config(console->engine),
+        .snapshot = snapshot,
+        .show = show,
+        .put = put_in_table,
+        .table = table,
+        .column_count = table_column_count(table),
+    };
+
+    show->rows(&output);
+    return output.error;
+}
+
+/* ---- all of them ----------------------------------------------------------------------------- */
+
 static const struct show *const shows[] = {
-    &show_active_sockets, &show_clients,        &show_config,
-    &show_databases,      &show_dns_hosts,      &show_dns_zones,
-    &show_help,           &show_lists,          &show_mem,
-    &show_peer_pools,     &show_peers,          &show_pools,
-    &show_servers,        &show_sockets,        &show_state,
-    &show_stats,          &show_stats_averages, &show_stats_totals,
-    &show_tasks,          &show_totals,         &show_users,
+    &show_active_sockets, &show_clients,
+    &show_columns,        &show_config,
+    &show_databases,      &show_dns_hosts,
+    &show_dns_zones,      &show_help,
+    &show_lists,          &show_mem,
+    &show_peer_pools,     &show_peers,
+    &show_pools,          &show_servers,
+    &show_sockets,        &show_state,
+    &show_stats,          &show_stats_averages,
+    &show_stats_totals,   &show_tasks,
+    &show_totals,         &show_users,
     &show_version,        &show_waits,
 };
 
@@ -218,4 +278,10 @@ show_find(const char *name)
             return shows[i];
     }
     return NULL;
+}
+
+const struct show *
+show_at(size_t number)
+{
+    return number < ARRAY_SIZE(shows) ? shows[number] : NULL;
 }

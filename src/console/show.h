@@ -11,19 +11,26 @@
 #include "result.h"
 
 struct config;
+struct table;
+
+/* No show has more. */
+#define SHOW_COLUMNS_MAX 32
 
 /* The longest text that a getter makes itself; what it only points to may be longer. */
 #define SHOW_TEXT_MAX 80
 
-/* An answer being built. The first error is kept, and what follows does nothing. */
+/* Rows on their way. The first error is kept, and what follows does nothing. */
 struct show_output {
     struct console *console; /* borrowed, as the next two */
     const struct config *config;
     struct snapshot *snapshot; /* NULL where show->snapshot is 0 */
     const struct show *show;
+    /* Takes a row of texts; 0 or -errno. One of those that follow has it: an answer, or a table. */
+    int (*put)(struct show_output *output, const char *const *texts);
     struct buf *buf;
     const struct formats *formats; /* borrowed; NULL: text */
-    struct msg_column described[RESULT_COLUMNS_MAX];
+    struct table *table;
+    struct msg_column described[SHOW_COLUMNS_MAX];
     size_t column_count;
     int error;
 };
@@ -55,6 +62,7 @@ struct show {
 };
 
 /* To add one: a struct show in one of the show_*.c, a line here, and one in show.c. */
+extern const struct show show_columns;               /* show_columns.c */
 extern const struct show show_databases, show_pools; /* show_pools.c */
 extern const struct show show_active_sockets, show_clients, show_servers, show_sockets,
     show_waits; /* show_sockets.c */
@@ -66,6 +74,15 @@ extern const struct show show_config, show_help, show_lists, show_state, show_ta
 
 /* Appends a row of the kind that the show's columns look at. */
 void show_row(struct show_output *output, const void *row);
+
+/* All of them, by number; NULL behind the last. */
+const struct show *show_at(size_t number);
+/* For queries: a table called as the show, in lower case, with its columns and no rows. 0 or
+ * -ENOMEM. */
+int show_make_table(const struct config *config, const struct show *show, struct table **ret_table);
+/* Its rows, as they are now. 0 or -errno. */
+int show_fill_table(struct console *console, const struct show *show, struct snapshot *snapshot,
+                    struct table *table);
 
 /* Getters for the usual fields. */
 show_get_fn show_get_chars;         /* char[] */

@@ -32,8 +32,8 @@ statement_skip(const char *p)
     return p;
 }
 
-static bool
-is_word(char c)
+bool
+statement_is_word(char c)
 {
     return isalnum((unsigned char)c) || c == '_';
 }
@@ -42,7 +42,7 @@ is_word(char c)
 static bool
 is_value(char c)
 {
-    return is_word(c) || c == '.' || c == '-' || c == '+';
+    return statement_is_word(c) || c == '.' || c == '-' || c == '+';
 }
 
 /* The text between two quotes, in which a doubled quote is one. */
@@ -88,7 +88,8 @@ take_bare(const char **pos, bool (*belongs)(char c), char *out, size_t size)
 static enum statement_result
 take_word(const char **pos, char *out, size_t size)
 {
-    return **pos == '"' ? take_quoted(pos, '"', out, size) : take_bare(pos, is_word, out, size);
+    return **pos == '"' ? take_quoted(pos, '"', out, size)
+                        : take_bare(pos, statement_is_word, out, size);
 }
 
 static enum statement_result
@@ -107,7 +108,8 @@ take_equals(const char **pos)
 
     if (*p == '=')
         p++;
-    else if ((p[0] == 't' || p[0] == 'T') && (p[1] == 'o' || p[1] == 'O') && !is_word(p[2]))
+    else if ((p[0] == 't' || p[0] == 'T') && (p[1] == 'o' || p[1] == 'O') &&
+             !statement_is_word(p[2]))
         p += 2;
     else
         return false;

@@ -30,5 +30,7 @@ enum statement_result {
 };
 
 enum statement_result statement_parse(const char *sql, struct statement *ret_statement);
+/* Whether it belongs to a word. */
+bool statement_is_word(char c);
 /* Behind blanks and comments. */
 const char *statement_skip(const char *p);

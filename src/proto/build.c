@@ -281,6 +281,7 @@ msg_type_size(enum pg_type type)
     case PG_TYPE_INT4:
         return 4;
     case PG_TYPE_INT8:
+    case PG_TYPE_FLOAT8:
         return 8;
     case PG_TYPE_TEXT:
     case PG_TYPE_NUMERIC:

@@ -142,7 +142,7 @@ static const struct {
       "1 E(ERROR 22004 a parameter of the console cannot be NULL) Z " },
     { "a parameter too few", { PARSE("SHOW $1"), BIND, SYNC },
       "1 E(ERROR 08P01 broken Bind packet) Z " },
-    { "too many", { PARSE("SHOW $9"), SYNC }, "E(ERROR 08P01 bad arguments) Z " },
+    { "too many", { PARSE("SHOW $33"), SYNC }, "E(ERROR 08P01 bad arguments) Z " },
     { "a query ends the extended", { PARSE("select 1"), {'Q', BYTES("select 1\0")} },
       "1 T(?column?) D(1) C(SELECT 1) Z " },
 };
