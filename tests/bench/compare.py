@@ -17,6 +17,7 @@ COLUMNS = [  # number, heading, width, digits
     ("tps", "tps", 9, 0),
     ("p50", "p50 ms", 9, 2),
     ("p99", "p99 ms", 9, 2),
+    ("p99.9", "p99.9 ms", 9, 2),
     ("tail", "p99/p50", 9, 2),
     ("cpu", "CPU us", 11, 1),
     ("calls", "calls", 9, 2),

@@ -2,9 +2,9 @@
 The ways to keep a target busy. Each load can warm a target up, which opens its servers, and measure it: one run,
 of which it tells what was reached and what that cost the pooler.
 
-    tps     transactions a second                                   p50, p99  their latency, in ms
-    cpu     microseconds of the pooler's CPU, per transaction        calls     its system calls, likewise
-    tail    p99 / p50                                                pulled    MB a second of big results meanwhile
+    tps     transactions a second                               p50, p99, p99.9  their latency, in ms
+    cpu     microseconds of the pooler's CPU, per transaction    calls            its system calls, likewise
+    tail    p99 / p50                                            pulled           MB a second of big results meanwhile
 """
 
 import json
@@ -53,6 +53,7 @@ class Pgbench:
             "tps": sum(float(field(output, "tps = ")) for output in outputs),
             "p50": percentile(latencies, 50) / 1000,
             "p99": percentile(latencies, 99) / 1000,
+            "p99.9": percentile(latencies, 99.9) / 1000,
             "cpu": spent * 1e6 / transactions(outputs),
         }
 
@@ -124,9 +125,7 @@ class Load:
         watched = ["--watch", target.pooler.process.pid] if target.pooler else []
         result = self.run(target, "--seconds", seconds, *watched)
         return {
-            "tps": result["transactions"] / result["seconds"],
-            "p50": result["p50"] / 1000,
-            "p99": result["p99"] / 1000,
+            **reached(result),
             "cpu": result["watched_cpu"] / result["transactions"] if target.pooler else math.nan,
         }
 
@@ -139,6 +138,12 @@ class Load:
         return result
 
 
+def reached(result):
+    """What bench_load says of its clients."""
+    return {"tps": result["transactions"] / result["seconds"],
+            **{quantile: result[quantile] / 1000 for quantile in ("p50", "p99", "p99.9")}}
+
+
 class LoadBesidePullers(Load):
     """While one client pulls the results of another query, big ones, and a second one does not read them."""
 
@@ -149,9 +154,7 @@ class LoadBesidePullers(Load):
     def measure(self, target, seconds):
         result = self.run(target, "--seconds", seconds, *self.disturbance)
         return {
-            "tps": result["transactions"] / result["seconds"],
-            "p50": result["p50"] / 1000,
-            "p99": result["p99"] / 1000,
+            **reached(result),
             "tail": result["p99"] / result["p50"],
             "pulled": result["pulled_bytes"] / 1e6 / result["seconds"],
         }

@@ -17,14 +17,14 @@ def of(clients):
     return f"{clients:,} client{'s' * (clients > 1)}"
 
 
-def prepared(clients, shapes=()):
+def prepared(clients, shapes=(), quick=False):
     """Debian's PgBouncer has no prepared statements in transaction mode, so our own simple queries are beside."""
     name, load = f"-S prepared, {of(clients)}", Pgbench(clients, "-S", "-M", "prepared")
     return Comparison(name, {
         "simple": Contender(ONE_WORKER, Pgbench(clients, "-S")),
         "prepared": Contender(ONE_WORKER, load),
         **{f"prepared, {shape}": Contender(shape, load) for shape in shapes},
-    }, [Claim(name, 1.10, "prepared", "simple")], quick=bool(shapes))
+    }, [Claim(name, 1.10, "prepared", "simple")], quick)
 
 
 def unnamed(clients):
@@ -79,7 +79,7 @@ WORKLOADS = [
     beside_pgbouncer("SELECT 1, 64 clients", Pgbench(64, script=SELECT_1), 0.60, shapes=ALL_SHAPES, quick=True),
     beside_pgbouncer("-S, 64 clients", Pgbench(64, "-S"), 0.72, shapes=ALL_SHAPES, quick=True),
     beside_pgbouncer("-S extended, 64 clients", Pgbench(64, "-S", "-M", "extended"), 0.72, quick=True),
-    prepared(64, (TWO_WORKERS, DIRECT)),
+    prepared(64, (TWO_WORKERS, DIRECT), quick=True),
     beside_pgbouncer("1 MB results, 8 clients", Pgbench(8, script="megabyte.sql"), 0.50, unit="us/MB",
                      quick=True),
     beside_pgbouncer("1 MB results, instant server, 8 clients", Load(8, "--query", "SELECT 'bytes=1000000'"), 0.20,

@@ -23,4 +23,4 @@ def read_latencies(prefix):
 
 def percentile(ordered, percent):
     """The smallest value that percent of all are not above."""
-    return ordered[max(0, -(-len(ordered) * percent // 100) - 1)] if ordered else float("nan")
+    return ordered[max(0, int(-(-len(ordered) * percent // 100)) - 1)] if ordered else float("nan")
