@@ -7,6 +7,7 @@ of which it tells what was reached and what that cost the pooler.
     tail    p99 / p50                                            pulled           MB a second of big results meanwhile
 """
 
+import concurrent.futures
 import json
 import math
 import os
@@ -14,10 +15,11 @@ import re
 import signal
 import subprocess
 import tempfile
+import time
 
 import harness
 import logins
-from latency import percentile, read_latencies
+from latency import percentile, read_latencies, read_transactions
 from targets import Skipped
 
 SCRIPTS = {
@@ -51,9 +53,7 @@ class Pgbench:
             return self.measure(target, 2 * seconds)
         return {
             "tps": sum(float(field(output, "tps = ")) for output in outputs),
-            "p50": percentile(latencies, 50) / 1000,
-            "p99": percentile(latencies, 99) / 1000,
-            "p99.9": percentile(latencies, 99.9) / 1000,
+            **quantiles(latencies),
             "cpu": spent * 1e6 / transactions(outputs),
         }
 
@@ -75,6 +75,33 @@ class Pgbench:
             with open(path, "w") as file:
                 file.write(SCRIPTS[self.script])
         return path
+
+
+class SettledPgbench(Pgbench):
+    """The same where logins are dear: only what happens once all clients are in counts. It takes a second longer."""
+
+    LOGINS = 0.8  # seconds
+
+    def measure(self, target, seconds):
+        with tempfile.TemporaryDirectory(dir=target.site.postgres.dir) as logs, \
+                concurrent.futures.ThreadPoolExecutor() as threads:
+            prefix = os.path.join(logs, "latency")
+            running = threads.submit(self.run, target, "-T", seconds + 1, "-l", "--log-prefix", prefix)
+            time.sleep(self.LOGINS)
+            start, before = time.time(), target.cpu()
+            time.sleep(seconds)
+            end, after = time.time(), target.cpu()
+            running.result()
+            latencies = sorted(took for ended, took in read_transactions(prefix) if start < ended <= end)
+        if not latencies:
+            raise harness.Failed(f"{target.shape}: no transaction in {seconds} s")
+        return {"tps": len(latencies) / (end - start), **quantiles(latencies),
+                "cpu": (after - before) * 1e6 / len(latencies)}
+
+
+def quantiles(latencies):
+    """In ms, of microseconds in order."""
+    return {f"p{percent}": percentile(latencies, percent) / 1000 for percent in (50, 99, 99.9)}
 
 
 def transactions(outputs):

@@ -2,7 +2,7 @@
 
 import logins
 from compare import Claim, Comparison, Contender, beside_pgbouncer
-from loads import Counted, Load, LoadBesidePullers, Logins, Pgbench
+from loads import Counted, Load, LoadBesidePullers, Logins, Pgbench, SettledPgbench
 from memory import IdleMemory
 from scale import SCALES
 from storm import Storm
@@ -86,7 +86,7 @@ WORKLOADS = [
                      INSTANT, shapes=(DIRECT,), unit="us/MB", quick=True),
     beside_pgbouncer("TPC-B, 64 clients", Pgbench(64), 0.75, quick=True),
     many_idle(10000),
-    beside_pgbouncer("-S over TLS, 64 clients", Pgbench(64, "-S"), 0.75, Setup(client_tls=True),
+    beside_pgbouncer("-S over TLS, 64 clients", SettledPgbench(64, "-S"), 0.75, Setup(client_tls=True),
                      shapes=(TWO_WORKERS,), quick=True),
     beside_pgbouncer("-S with TLS to servers, 64 clients", Pgbench(64, "-S"), 0.70, Setup(server_tls=True),
                      shapes=(TWO_WORKERS,), quick=True),
