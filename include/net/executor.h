@@ -30,7 +30,7 @@ int executor_new(const char *name, unsigned threads, unsigned queue_size,
  * The same for big computations: threads that are nicer than the loops (nice is added to the
  * process's own value), which so keep their pace where there are not enough CPUs for both. Where
  * other processes take all there is, one more thread, which is not nice, does what has been in the
- * queue for patience.
+ * queue for patience (USEC_NEVER: there is no such thread).
  */
 int executor_new_nice(const char *name, unsigned threads, unsigned queue_size, int nice,
                       usec_t patience, struct executor **ret_executor);

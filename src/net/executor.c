@@ -117,7 +117,7 @@ executor_start_threads(struct executor *executor, unsigned threads)
     pthread_sigmask(SIG_SETMASK, &all, &before);
     while (r == 0 && executor->running < threads)
         r = executor_start_thread(executor, executor_thread);
-    if (r == 0 && executor->nice != 0)
+    if (r == 0 && executor->patience != USEC_NEVER)
         r = executor_start_thread(executor, executor_relief_thread);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
     return r;

@@ -155,7 +155,7 @@ queue_remove_late(struct queue *queue, usec_t patience)
 static void
 queue_wait_late(struct queue *queue, usec_t patience)
 {
-    const usec_t at = queue->ring[queue->first].since + patience;
+    const usec_t at = usec_add(queue->ring[queue->first].since, patience);
     const struct timespec until = {.tv_sec = (time_t)(at / SEC),
                                    .tv_nsec = (long)(at % SEC) * 1000};
 
