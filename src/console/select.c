@@ -295,7 +295,7 @@ static int
 make_tables(struct select *select, const struct config *config)
 {
     const struct show *show;
-    size_t count = 0;
+    size_t count = 1;
     int r = 0;
 
     while (show_at(count) != NULL)

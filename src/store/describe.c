@@ -73,8 +73,9 @@ step_description(struct description *description)
 
     for (int i = 0; i < ROWS_OF_DESCRIPTION && code == SQLITE_ROW; i++) {
         code = sqlite3_step(statement);
-        if (code == SQLITE_ROW)
-            query_take_row(statement, description->result, description->values);
+        if (code == SQLITE_ROW &&
+            query_take_row(statement, description->result, description->values) < 0)
+            code = SQLITE_NOMEM;
     }
     return code;
 }

@@ -223,11 +223,15 @@ open_database(struct query *query)
 static bool
 has_more(struct query *query, const char *tail)
 {
-    sqlite3_stmt *next = NULL;
-    const int code = sqlite3_prepare_v2(query->db, tail, -1, &next, NULL);
+    while (*tail != '\0') {
+        sqlite3_stmt *next = NULL;
+        const int code = sqlite3_prepare_v2(query->db, tail, -1, &next, &tail);
 
-    sqlite3_finalize(next);
-    return code != SQLITE_OK || next != NULL; /* NULL: blanks and comments only */
+        sqlite3_finalize(next);
+        if (code != SQLITE_OK || next != NULL) /* NULL: blanks, a comment or a semicolon */
+            return true;
+    }
+    return false;
 }
 
 int
@@ -245,8 +249,6 @@ query_prepare(struct query *query, enum query_purpose purpose)
         return query_fail_in_sqlite(query, code);
     if (query->statement == NULL || !sqlite3_stmt_readonly(query->statement))
         return query_fail(query, "42501", "not authorized", NULL, NULL);
-    while (*tail == ';')
-        tail++;
     if (has_more(query, tail))
         return query_fail(query, "42601", "there is more than one statement", NULL,
                           "Send one SELECT at a time.");

@@ -62,7 +62,8 @@ void query_begin(struct query *query);
 bool query_find_parameter(const struct query *query, int index, size_t count, size_t *ret_number);
 /* A table for the result: names, and the types that are declared. 0 or -ENOMEM. */
 int query_make_result(struct query *query, size_t max, struct table **ret_result);
-/* The row that the statement is at, and what its values tell about the types of columns. */
-void query_take_row(sqlite3_stmt *statement, struct table *result, struct value *values);
+/* The row that the statement is at, and what its values tell about the types of columns. 0 or
+ * -ENOMEM. */
+int query_take_row(sqlite3_stmt *statement, struct table *result, struct value *values);
 /* Of a column in which there is nothing but NULL, nothing is known: it is text. */
 void query_finish_types(struct table *result);

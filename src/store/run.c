@@ -125,14 +125,26 @@ take_value(sqlite3_stmt *statement, int column)
     return value;
 }
 
-/* The row that the statement is at, and what its values tell about the types of columns. */
-void
+/* Without memory SQLite gives no bytes; it does so for no bytes at all, too. */
+static bool
+is_missing(const struct value *value)
+{
+    return value->text == NULL &&
+           (value->kind == VALUE_TEXT || (value->kind == VALUE_BYTES && value->len > 0));
+}
+
+/* The row that the statement is at, and what its values tell about the types of columns. 0 or
+ * -ENOMEM. */
+int
 query_take_row(sqlite3_stmt *statement, struct table *result, struct value *values)
 {
     for (size_t i = 0; i < table_column_count(result); i++) {
         values[i] = take_value(statement, (int)i);
+        if (is_missing(&values[i]))
+            return -ENOMEM;
         table_set_type(result, i, column_type_widen(table_column_type(result, i), &values[i]));
     }
+    return 0;
 }
 
 /* Of a column in which there is nothing but NULL, nothing is known. */
@@ -160,13 +172,14 @@ static int
 fetch(struct query *query, struct table *result)
 {
     CLEANUP(free) struct value *values = calloc(table_column_count(result), sizeof(*values));
-    int code, r = 0;
+    int code = SQLITE_ROW, r = 0;
 
     if (values == NULL)
         return query_fail_without_memory(query);
-    while ((code = sqlite3_step(query->statement)) == SQLITE_ROW && r == 0) {
-        query_take_row(query->statement, result, values);
-        r = table_add(result, values);
+    while (r == 0 && (code = sqlite3_step(query->statement)) == SQLITE_ROW) {
+        r = query_take_row(query->statement, result, values);
+        if (r == 0)
+            r = table_add(result, values);
     }
     if (r < 0)
         return fail_at_row(query, r);

@@ -176,20 +176,21 @@ put_bytes(struct buf *texts, const char *bytes, size_t len)
 
     for (size_t i = 0; i < len && r == 0; i++)
         r = buf_printf(texts, "%02x", (unsigned char)bytes[i]);
-    return r;
+    return r == 0 ? buf_append_char(texts, '\0') : r;
 }
 
-/* Appends a text, and says where. */
+/* Appends a text with its NUL, and says where. */
 static int
 put_text(struct table *table, const struct value *value, struct cell *cell)
 {
     struct buf *const texts = &table->texts;
     const size_t at = texts->len;
-    int r = value->kind == VALUE_BYTES ? put_bytes(texts, value->text, value->len)
-                                       : buf_append(texts, value->text, value->len);
+    int r;
 
-    if (r == 0)
-        r = buf_append_char(texts, '\0');
+    if (value->kind == VALUE_BYTES)
+        r = put_bytes(texts, value->text, value->len);
+    else
+        r = buf_append(texts, value->text, value->len + 1);
     if (r < 0)
         return r;
     if (texts->len - at > UINT32_MAX)
@@ -249,27 +250,35 @@ parse_value(const char *text, enum column_type type)
     return value;
 }
 
-/* Of values, or, where these are NULL, of texts. */
-static int
-add_row(struct table *table, const struct value *values, const char *const *texts)
+/* How far the table goes while a row is added. */
+struct mark {
+    size_t cells, texts;
+};
+
+static struct mark
+begin_row(const struct table *table)
 {
-    const size_t cells_len = table->cells.len, texts_len = table->texts.len;
+    return (struct mark){table->cells.len, table->texts.len};
+}
+
+static int
+add_value(struct table *table, const struct value *value)
+{
     struct cell cell;
-    int r = 0;
+    const int r = make_cell(table, value, &cell);
 
-    for (size_t i = 0; i < table->column_count && r == 0; i++) {
-        const struct value value =
-            values != NULL ? values[i] : parse_value(texts[i], table->columns[i].type);
+    return r == 0 ? buf_append(&table->cells, &cell, sizeof(cell)) : r;
+}
 
-        r = make_cell(table, &value, &cell);
-        if (r == 0)
-            r = buf_append(&table->cells, &cell, sizeof(cell));
-    }
+/* All of the row is there, or nothing of it. */
+static int
+end_row(struct table *table, struct mark mark, int r)
+{
     if (r == 0 && table->max > 0 && table->cells.len + table->texts.len > table->max)
         r = -EFBIG;
     if (r < 0) {
-        table->cells.len = cells_len;
-        table->texts.len = texts_len;
+        table->cells.len = mark.cells;
+        table->texts.len = mark.texts;
     }
     return r;
 }
@@ -277,13 +286,26 @@ add_row(struct table *table, const struct value *values, const char *const *text
 int
 table_add(struct table *table, const struct value *values)
 {
-    return add_row(table, values, NULL);
+    const struct mark mark = begin_row(table);
+    int r = 0;
+
+    for (size_t i = 0; i < table->column_count && r == 0; i++)
+        r = add_value(table, &values[i]);
+    return end_row(table, mark, r);
 }
 
 int
 table_add_texts(struct table *table, const char *const *texts)
 {
-    return add_row(table, NULL, texts);
+    const struct mark mark = begin_row(table);
+    int r = 0;
+
+    for (size_t i = 0; i < table->column_count && r == 0; i++) {
+        const struct value value = parse_value(texts[i], table->columns[i].type);
+
+        r = add_value(table, &value);
+    }
+    return end_row(table, mark, r);
 }
 
 void
