@@ -3,7 +3,7 @@
  *
  * OpenSSL is given whole records only, so that what a step can do depends on nothing but what has
  * come; when the handshake is done it gets the rest, too, and keeps the beginning of a record for
- * the stream to continue.
+ * the stream to continue. It reads and writes our buffers by a BIO, whose data is the handshake.
  *
  * A step begins on the loop. When it comes to a signature, OpenSSL lets it be interrupted, and the
  * executor goes on: a session that is resumed, which needs none, is not worth two changes of
@@ -16,11 +16,14 @@
 #include <openssl/bio.h>
 #include <openssl/err.h>
 #include <openssl/x509.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "executor.h"
 #include "loop.h"
+#include "macros.h"
 #include "timer.h"
 #include "tls_int.h"
 
@@ -40,6 +43,8 @@ struct tls_handshake {
 
     SSL *tls;          /* owned; NULL once taken */
     struct buf input;  /* what has come and is no step yet */
+    size_t given;      /* so much of input OpenSSL may read */
+    size_t read;       /* so much it has read */
     struct buf output; /* for the peer */
     struct buf early;  /* plaintext */
     char error[160];
@@ -48,6 +53,77 @@ struct tls_handshake {
 
 static enum tls_progress handshake_go(struct tls_handshake *handshake);
 
+/* ---- what OpenSSL reads and writes ------------------------------------------------------------
+ */
+
+static BIO_METHOD *handshake_bio_method;
+static pthread_once_t handshake_bio_once = PTHREAD_ONCE_INIT;
+
+static int
+handshake_bio_read(BIO *bio, char *data, int len)
+{
+    struct tls_handshake *handshake = BIO_get_data(bio);
+    const size_t n = MIN((size_t)len, handshake->given - handshake->read);
+
+    BIO_clear_retry_flags(bio);
+    if (n == 0) {
+        BIO_set_retry_read(bio);
+        return -1;
+    }
+    memcpy(data, handshake->input.data + handshake->read, n);
+    handshake->read += n;
+    return (int)n;
+}
+
+static int
+handshake_bio_write(BIO *bio, const char *data, int len)
+{
+    struct tls_handshake *handshake = BIO_get_data(bio);
+
+    BIO_clear_retry_flags(bio);
+    if (buf_append(&handshake->output, data, (size_t)len) == 0)
+        return len;
+    ERR_raise(ERR_LIB_BIO, ERR_R_MALLOC_FAILURE);
+    return -1;
+}
+
+static long
+handshake_bio_ctrl(BIO *bio, int command, long number, void *pointer)
+{
+    (void)bio, (void)number, (void)pointer;
+    return command == BIO_CTRL_FLUSH;
+}
+
+static void
+handshake_bio_init(void)
+{
+    BIO_METHOD *method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "handshake");
+
+    if (method == NULL)
+        return;
+    BIO_meth_set_read(method, handshake_bio_read);
+    BIO_meth_set_write(method, handshake_bio_write);
+    BIO_meth_set_ctrl(method, handshake_bio_ctrl);
+    handshake_bio_method = method;
+}
+
+static int
+handshake_set_bio(struct tls_handshake *handshake)
+{
+    BIO *bio;
+
+    (void)pthread_once(&handshake_bio_once, handshake_bio_init);
+    if (handshake_bio_method == NULL)
+        return -ENOMEM;
+    bio = BIO_new(handshake_bio_method);
+    if (bio == NULL)
+        return -ENOMEM;
+    BIO_set_data(bio, handshake);
+    BIO_set_init(bio, 1);
+    SSL_set_bio(handshake->tls, bio, bio);
+    return 0;
+}
+
 /* ---- what would take long --------------------------------------------------------------------
  */
 
@@ -55,13 +131,12 @@ static enum tls_progress handshake_go(struct tls_handshake *handshake);
 int
 tls_handshake_on_hello(SSL *tls, int *alert, void *arg)
 {
-    const struct tls_handshake *handshake = SSL_get_app_data(tls);
+    const struct tls_handshake *handshake = BIO_get_data(SSL_get_rbio(tls));
     const unsigned char *data;
     size_t len;
 
     (void)alert, (void)arg;
-    if (handshake == NULL || handshake->is_long ||
-        SSL_client_hello_get0_ext(tls, TLSEXT_TYPE_psk, &data, &len) == 1 ||
+    if (handshake->is_long || SSL_client_hello_get0_ext(tls, TLSEXT_TYPE_psk, &data, &len) == 1 ||
         (SSL_client_hello_get0_ext(tls, TLSEXT_TYPE_session_ticket, &data, &len) == 1 && len > 0))
         return SSL_CLIENT_HELLO_SUCCESS;
     return SSL_CLIENT_HELLO_RETRY;
@@ -91,21 +166,19 @@ handshake_retry(void *arg)
 static int
 handshake_prepare(struct tls_handshake *handshake)
 {
-    BIO *in, *out;
     int r;
 
     r = tls_context_make(handshake->options.context, handshake->options.needs_certificate,
                          &handshake->tls);
     if (r < 0)
         return r;
-    SSL_set_app_data(handshake->tls, handshake);
     SSL_set_cert_cb(handshake->tls, handshake_on_certificate, handshake);
-    in = BIO_new(BIO_s_mem());
-    out = BIO_new(BIO_s_mem());
-    SSL_set_bio(handshake->tls, in, out);
+    r = handshake_set_bio(handshake);
+    if (r < 0)
+        return r;
     handshake->retry =
         timer_new(handshake->options.loop, "tls handshake", handshake_retry, handshake);
-    return in != NULL && out != NULL && handshake->retry != NULL ? 0 : -ENOMEM;
+    return handshake->retry != NULL ? 0 : -ENOMEM;
 }
 
 static void
@@ -204,29 +277,6 @@ count_whole_records(const struct buf *input)
     return whole;
 }
 
-static int
-handshake_feed(struct tls_handshake *handshake, size_t len)
-{
-    const int n = BIO_write(SSL_get_rbio(handshake->tls), handshake->input.data, (int)len);
-
-    if (n != (int)len)
-        return -ENOMEM;
-    buf_consume(&handshake->input, len);
-    return 0;
-}
-
-static int
-handshake_collect(struct tls_handshake *handshake)
-{
-    BIO *out = SSL_get_wbio(handshake->tls);
-    char *data;
-    const long len = BIO_get_mem_data(out, &data);
-    const int r = len > 0 ? buf_append(&handshake->output, data, (size_t)len) : 0;
-
-    (void)BIO_reset(out);
-    return r;
-}
-
 /* Decrypts what the client has sent behind its last message of the handshake. */
 static enum tls_progress
 handshake_read_early(struct tls_handshake *handshake)
@@ -234,8 +284,7 @@ handshake_read_early(struct tls_handshake *handshake)
     char data[SSL3_RT_MAX_PLAIN_LENGTH];
     size_t len;
 
-    if (handshake->input.len > 0 && handshake_feed(handshake, handshake->input.len) < 0)
-        return handshake_fail(handshake, "out of memory");
+    handshake->given = handshake->input.len;
     while (SSL_read_ex(handshake->tls, data, sizeof(data), &len) == 1) {
         if (buf_append(&handshake->early, data, len) < 0)
             return handshake_fail(handshake, "out of memory");
@@ -249,9 +298,30 @@ handshake_read_early(struct tls_handshake *handshake)
     }
 }
 
+static void
+key_forget(EVP_PKEY *key)
+{
+    (void)EVP_PKEY_set_type(key, EVP_PKEY_get_id(key));
+    EVP_PKEY_free(key);
+}
+
+/* Both sides' keys of the exchange; OpenSSL would keep them as long as the connection lasts. */
+static void
+handshake_forget_keys(struct tls_handshake *handshake)
+{
+    EVP_PKEY *key;
+
+    if (SSL_get_tmp_key(handshake->tls, &key) == 1)
+        key_forget(key);
+    if (SSL_get_peer_tmp_key(handshake->tls, &key) == 1)
+        key_forget(key);
+    ERR_clear_error();
+}
+
 static enum tls_progress
 handshake_finish(struct tls_handshake *handshake)
 {
+    handshake_forget_keys(handshake);
     if (handshake->options.needs_alpn && !tls_has_alpn(handshake->tls))
         return handshake_fail(handshake, "direct TLS without ALPN");
     return handshake_read_early(handshake);
@@ -264,8 +334,7 @@ handshake_step(struct tls_handshake *handshake)
     int r;
 
     ERR_clear_error();
-    if (handshake_feed(handshake, count_whole_records(&handshake->input)) < 0)
-        return handshake_fail(handshake, "out of memory");
+    handshake->given = count_whole_records(&handshake->input);
     r = SSL_do_handshake(handshake->tls);
     switch (SSL_get_error(handshake->tls, r)) {
     case SSL_ERROR_NONE:
@@ -275,12 +344,14 @@ handshake_step(struct tls_handshake *handshake)
         break;
     case SSL_ERROR_WANT_CLIENT_HELLO_CB:
     case SSL_ERROR_WANT_X509_LOOKUP:
-        return TLS_HANDSHAKE_WORKING;
+        progress = TLS_HANDSHAKE_WORKING;
+        break;
     default:
         progress = handshake_fail_tls(handshake);
     }
-    if (handshake_collect(handshake) < 0)
-        progress = handshake_fail(handshake, "out of memory");
+    buf_consume(&handshake->input, handshake->read);
+    handshake->given -= handshake->read;
+    handshake->read = 0;
     return progress;
 }
 
@@ -377,6 +448,7 @@ tls_handshake_early(struct tls_handshake *handshake)
 struct ssl_st *
 tls_handshake_take(struct tls_handshake *handshake)
 {
+    SSL_set_bio(handshake->tls, NULL, NULL); /* ours ends with the handshake */
     return TAKE(handshake->tls);
 }
 
