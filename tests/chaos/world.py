@@ -213,8 +213,8 @@ class World:
         rng, certs = self.rng, self.cluster.certs
         return harness.Pgweir(
             self.cluster, databases={name: self.database(name) for name in BANKS}, auth=(harness.SUPERUSER, *USERS),
-            listen_port=port, worker_threads=rng.choice((1, 2, 3)), pool_shards=rng.choice((1, 2, 3)),
-            batch_sends=rng.choice(("auto", "io_uring", "aio", "off")),
+            args=("--quiet",), listen_port=port, worker_threads=rng.choice((1, 2, 3)),
+            pool_shards=rng.choice((1, 2, 3)), batch_sends=rng.choice(("auto", "io_uring", "aio", "off")),
             server_tls_sslmode=rng.choice(("disable", "require")), prepare_unnamed=rng.choice((0, 1)),
             max_prepared_statements=rng.choice((2, 200)), server_round_robin=rng.choice((0, 1)),
             client_tls_sslmode="allow", client_tls_key_file=certs.server.key, client_tls_cert_file=certs.server.cert,
