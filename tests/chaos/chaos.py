@@ -233,10 +233,11 @@ def run(arguments, folder):
 
 
 def keep(world, folder):
-    for path in (world.daemon.settings["logfile"], world.daemon.outfile(), world.daemon.configfile,
-                 world.cluster.logfile()):
+    for path in (world.daemon.settings["logfile"], world.daemon.outfile(), world.daemon.configfile):
         if os.path.exists(path):
             shutil.copy(path, folder)
+    for number, cluster in enumerate((*world.lost, world.cluster)):
+        shutil.copy(cluster.logfile(), os.path.join(folder, f"postgres-{number}.log"))
 
 
 def parse_arguments():

@@ -24,7 +24,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "system"))
 
 import wire  # noqa: E402
-from crosstalk_client import Report, Wrong  # noqa: E402
+from crosstalk_client import Excused, Report, Wrong  # noqa: E402
 from journal import Journal  # noqa: E402
 from transfers import Transfers  # noqa: E402
 
@@ -169,6 +169,8 @@ class Banker(Transfers):
         return self.may_be_cancelled or super().is_own_cancel()
 
     def noticed(self, notice):
+        if "synchronous replication" in notice["M"]:  # a cancel while the commit waited: it may be lost later
+            raise Excused
         if notice["C"] not in ("57P01", "57P02"):  # the server says farewell
             super().noticed(notice)
 

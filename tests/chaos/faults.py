@@ -53,6 +53,17 @@ def restart_immediate(world, luck):
     world.cluster.start_again()
 
 
+@fault(3, 0, 1, alone=True)
+def fail_over(world, luck):
+    """The primary is lost, and its standby takes its place: it has all that was acknowledged."""
+    if world.standby is None:
+        raise OSError("there is no standby, or not any more")
+    world.bounds.blur(15)
+    world.cluster.shut_down(signal.SIGQUIT)
+    yield
+    world.fail_over()
+
+
 def backends(world, where="true"):
     """The processes that the daemon uses."""
     sql = f"SELECT pid FROM pg_stat_activity WHERE usename IN {USERS} AND {where}"

@@ -35,7 +35,7 @@ class Pair:
     async def run(self):
         await self.link.may_connect.wait()
         try:
-            self.ends.append(await asyncio.open_connection(HOST, self.link.target))
+            self.ends.append(await asyncio.open_connection(self.link.host, self.link.port))
         except OSError:
             self.cut()
             return
@@ -77,7 +77,7 @@ class Link:
     """A port, where it leads, and what happens on the way."""
 
     def __init__(self, target):
-        self.target = target
+        self.host, self.port = HOST, target
         self.pairs = set()
         self.mode, self.amount = "pass", 0
         self.flows = asyncio.Event()
@@ -95,6 +95,12 @@ class Link:
             await pair.run()
         finally:
             self.pairs.discard(pair)
+
+    def obey(self, order, argument):
+        if order == "lead":
+            self.host = argument
+        else:
+            self.tell(order, argument)
 
     def tell(self, mode, amount):
         """
@@ -166,7 +172,7 @@ async def serve(targets):
     await asyncio.get_running_loop().connect_read_pipe(lambda: asyncio.StreamReaderProtocol(orders), sys.stdin)
     while line := await orders.readline():
         name, *what = json.loads(line)
-        links[name].tell(*what)
+        links[name].obey(*what)
         print("done", flush=True)
 
 
@@ -175,10 +181,15 @@ class Proxy:
         self.targets = targets
 
     def __enter__(self):
-        self.process = subprocess.Popen([sys.executable, os.path.abspath(__file__), json.dumps(self.targets)], text=True,
-                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+        self.process = subprocess.Popen([sys.executable, os.path.abspath(__file__), json.dumps(self.targets)],
+                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                                        start_new_session=True)
         self.ports = json.loads(self.process.stdout.readline())
         return self
+
+    def lead(self, link, host):
+        """New connections go there."""
+        self.tell(link, "lead", host)
 
     def tell(self, link, mode, amount=0):
         """Comes back when it is so."""

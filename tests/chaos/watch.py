@@ -65,7 +65,7 @@ class WatchPostgres(Watch):
 
     def __init__(self, world, log):
         super().__init__(world, log)
-        self.talker = Talker(world.cluster.dir, world.cluster.port)
+        self.talker = Talker(lambda: world.cluster)
         self.most = collections.Counter()
 
     def look(self):

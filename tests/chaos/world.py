@@ -21,6 +21,7 @@ USERS = ("alice", "bob")
 QUERY_WAIT_TIMEOUT = QUERY_TIMEOUT = 6
 SHARED = 4  # what max_db_connections lets the two pools of a database have beyond one's size
 
+STANDBY = "127.0.0.2"  # where it listens, if there is one, with the same port
 UNREACHABLE = (OSError, wire.Closed, wire_login.Refused)  # what comes of asking somebody who is not well
 
 
@@ -52,9 +53,12 @@ class Cluster(harness.Postgres):
     in the hands of the kernel.
     """
 
-    def __init__(self):
+    def __init__(self, address=harness.HOST, **settings):
         super().__init__(ssl=True, synchronous_commit="on", max_connections=150, log_min_messages="warning",
-                         deadlock_timeout="1s", restart_after_crash="on", superuser_reserved_connections=20)
+                         deadlock_timeout="1s", restart_after_crash="on", superuser_reserved_connections=20,
+                         **{"listen_addresses": address, "wal_retrieve_retry_interval": "100ms", **settings})
+        self.address = address
+        self.data = os.path.join(self.dir, "data")
 
     def found_banks(self):
         for user in USERS:
@@ -76,14 +80,38 @@ class Cluster(harness.Postgres):
     def start_again(self):
         if self.process.running():
             return
-        data = os.path.join(self.dir, "data")
-        self.process = harness.Process([*harness.unprivileged(), self.tool("postgres"), "-D", data], self.logfile(),
-                                       cwd=self.dir)
+        self.run_server()
         harness.wait_for(self.ready, 60, "PostgreSQL to be back")
+
+    def run_server(self):
+        self.process = harness.Process([*harness.unprivileged(), self.tool("postgres"), "-D", self.data],
+                                       self.logfile(), cwd=self.dir)
+
+    def tool_run(self, name, *args):
+        harness.run([*harness.unprivileged(), self.tool(name), *args], cwd=self.dir)
+
+    def make_standby(self):
+        """Lets nobody in until it is promoted, and has by then all that was acknowledged."""
+        standby = Cluster(STANDBY, port=self.port, hot_standby="off",
+                          primary_conninfo=f"host={self.dir} port={self.port} user={harness.SUPERUSER}")
+        standby.port = self.port
+        self.tool_run("pg_basebackup", "-h", self.dir, "-p", str(self.port), "-U", harness.SUPERUSER,
+                      "-D", standby.data, "--checkpoint=fast", "--write-recovery-conf")
+        standby.configure()
+        standby.run_server()
+        streaming = "SELECT count(*) FROM pg_stat_replication WHERE state = 'streaming'"
+        harness.wait_for(lambda: self.ask(streaming) == [("1",)], 60, "the standby to follow")
+        self.configure(synchronous_standby_names="*")
+        self.reload()
+        return standby
+
+    def promote(self):
+        self.tool_run("pg_ctl", "promote", "-w", "-D", self.data)
+        harness.wait_for(self.ready, 60, "the standby to be promoted")
 
     def ask(self, sql, database="postgres"):
         """Rows, by a way that no fault concerns but an end of PostgreSQL."""
-        with Talker(self.dir, self.port, database) as talker:
+        with Talker(lambda: self, database) as talker:
             return talker.ask(sql)
 
     def insist(self, sql):
@@ -122,14 +150,15 @@ class Talker:
 
     LIMIT = 5  # seconds for an answer
 
-    def __init__(self, folder, port, database="postgres"):
-        self.path, self.database = os.path.join(folder, f".s.PGSQL.{port}"), database
+    def __init__(self, cluster, database="postgres"):
+        self.cluster, self.database = cluster, database  # a function, since there may be another one later
         self.client = None
 
     def ask(self, sql):
         try:
             if self.client is None:
-                self.client = wire_login.Client(0, path=self.path)
+                cluster = self.cluster()
+                self.client = wire_login.Client(0, path=os.path.join(cluster.dir, f".s.PGSQL.{cluster.port}"))
                 self.client.sock.settimeout(self.LIMIT)
                 self.client.login(harness.SUPERUSER, database=self.database)
             return self.client.query(sql)
@@ -189,17 +218,21 @@ class World:
         self.bounds = Bounds()
         self.connect_queries = dict.fromkeys(BANKS, 0)
         self.cluster = Cluster()
+        self.standby = None
+        self.lost = []  # clusters that another one has replaced
 
     def __enter__(self):
         try:
             self.cluster.start()
             self.cluster.found_banks()
+            if self.rng.random() < 0.5:
+                self.standby = self.cluster.make_standby()
             port = harness.free_port()
             self.proxy = Proxy({"server": self.cluster.port, "client": port}).__enter__()
             self.daemon = self.make_daemon(port).start()
             return self
         except BaseException:
-            self.cluster.stop()
+            self.stop_clusters()
             raise
 
     def __exit__(self, kind, *unused):
@@ -209,7 +242,19 @@ class World:
                 self.daemon.process.wait(20)
             self.proxy.__exit__()
         finally:
-            self.cluster.stop()
+            self.stop_clusters()
+
+    def stop_clusters(self):
+        for cluster in (self.cluster, self.standby, *self.lost):
+            if cluster is not None:
+                cluster.stop()
+
+    def fail_over(self):
+        """The daemon knows both; the network to the others leads to the new one now."""
+        self.standby.promote()
+        self.lost.append(self.cluster)
+        self.cluster, self.standby = self.standby, None
+        self.proxy.lead("server", self.cluster.address)
 
     def make_daemon(self, port):
         rng, certs = self.rng, self.cluster.certs
@@ -227,9 +272,11 @@ class World:
 
     def database(self, name):
         bank = BANKS[name]
+        hosts = harness.HOST if bank.is_far else f"{harness.HOST},{STANDBY}"
         port = self.proxy.ports["server"] if bank.is_far else self.cluster.port
-        return (f"host={harness.HOST} port={port} pool_mode={bank.mode} pool_size={self.bounds.sizes[name]} "
-                f"max_db_connections={bank.most} connect_query='SELECT {self.connect_queries[name]}'")
+        return (f"host={hosts} load_balance_hosts=disable port={port} pool_mode={bank.mode} pool_size={self.bounds.sizes[name]} "
+                f"max_db_connections={bank.most} "
+                f"connect_query='SELECT {self.connect_queries[name]}'")
 
     def console(self, command, limit=wire_login.LIMIT):
         """The rows of a console command, each a dict of strings."""
