@@ -274,8 +274,8 @@ class World:
         bank = BANKS[name]
         hosts = harness.HOST if bank.is_far else f"{harness.HOST},{STANDBY}"
         port = self.proxy.ports["server"] if bank.is_far else self.cluster.port
-        return (f"host={hosts} load_balance_hosts=disable port={port} pool_mode={bank.mode} pool_size={self.bounds.sizes[name]} "
-                f"max_db_connections={bank.most} "
+        return (f"host={hosts} load_balance_hosts=disable port={port} pool_mode={bank.mode} "
+                f"pool_size={self.bounds.sizes[name]} max_db_connections={bank.most} "
                 f"connect_query='SELECT {self.connect_queries[name]}'")
 
     def console(self, command, limit=wire_login.LIMIT):
