@@ -18,7 +18,7 @@ from proxy import Proxy
 from transfers import SCHEMA
 
 USERS = ("alice", "bob")
-QUERY_WAIT_TIMEOUT = QUERY_TIMEOUT = 6
+QUERY_WAIT_TIMEOUT, QUERY_TIMEOUT = 5, 7
 SHARED = 4  # what max_db_connections lets the two pools of a database have beyond one's size
 
 STANDBY = "127.0.0.2"  # where it listens, if there is one, with the same port
