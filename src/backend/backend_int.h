@@ -110,13 +110,14 @@ enum md5_login md5_login(PGconn *conn, const char *secret);
 
 /* ---- trace.c */
 
-/* Listens to what the server reports during the login: the names of its parameters. */
+/* Listens to what the server reports during the login: the names of its parameters, and the key. */
 struct trace {
     FILE *file;       /* owned; NULL while not listening */
     struct buf names; /* each with its NUL */
     char line[160];   /* the beginning of the line that is being received */
     size_t line_len;
-    bool failed; /* no memory for a name */
+    bool failed;      /* no memory for a name */
+    int32_t pid, key; /* what a cancel needs; 0 until the server has said so */
 };
 
 int trace_start(struct trace *trace, PGconn *conn);
@@ -266,16 +267,20 @@ void retire_start(struct server *server);
 
 /* ---- cancel.c */
 
+#define CANCEL_PACKET_SIZE 16
+
 struct backend_cancel {
     struct ref ref;
-    PGcancel *cancel; /* owned; up to libpq 16, else NULL */
-    PGconn *conn;     /* borrowed; from 17 on, until gone */
-    bool gone;        /* the connection is being retired: no new cancels */
+    PGconn *conn;  /* borrowed; from libpq 17 on, until gone */
+    char *address; /* owned; up to libpq 16, as port and packet */
+    int port;
+    char packet[CANCEL_PACKET_SIZE];
+    bool gone; /* the connection is being retired: no new cancels */
     unsigned in_flight;
     struct server *waiter; /* told when none is in flight any more */
 };
 
-int backend_cancel_new(PGconn *conn, struct backend_cancel **ret_cancel);
+int backend_cancel_new(PGconn *conn, const struct trace *trace, struct backend_cancel **ret_cancel);
 
 struct cancelling;
 typedef void cancelling_fn(void *arg, int error, const char *text);

@@ -1,11 +1,12 @@
 /*
  * cancel.c - cancels, sent over a connection of their own.
  *
- * Since version 17 libpq does it without blocking and through TLS; before, PQcancel blocks until
- * the server has closed, so it runs on the executor, in plain text. Either way a cancel is over
- * when the server has closed its connection: then the signal has been sent, and not before.
+ * Since version 17 libpq does it without blocking and through TLS. Before, there is only PQcancel,
+ * which blocks until the server has closed, for ever if it must, and cannot be called off. So we
+ * send the packet ourselves then, in plain text as PQcancel does. Either way a cancel is over when
+ * the server has closed its connection: then the signal has been sent, and not before.
  *
- *     waiting for its turn --> begun --> told how it ended --> freed, when its job has ended, too
+ *     waiting for its turn --> begun --> told how it ended, freed
  *             |                              ^
  *             +-- withdrawn, no more patience-+
  *
@@ -17,24 +18,40 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
+#include "dial.h"
+#include "fd.h"
+#include "pg.h"
 #include "str.h"
 #include "timer.h"
 
 #define CANCEL_TIMEOUT (10 * SEC)
-/*
- * So many at once: connections of libpq; or, of a libpq that blocks, threads of the executor. Those
- * may be stuck for minutes when a host does not answer, and others need a thread, too.
- */
-#define CANCELS_MAX     64
-#define CANCEL_JOBS_MAX 4
-/* The executor's queue is full: again after that. */
+/* So many connections at once. */
+#define CANCELS_MAX 64
+/* The queue of a unix socket is full: again after that. */
 #define CANCEL_RETRY (20 * MSEC)
 
 /* ---- what a cancel needs */
 
+/* As PQcancel: to where the connection leads, without asking for its name again. */
+static int
+take_packet(struct backend_cancel *cancel, PGconn *conn, const struct trace *trace)
+{
+    const char *address = PQhostaddr(conn);
+
+    pg_put_uint32(cancel->packet, sizeof(cancel->packet));
+    pg_put_uint32(cancel->packet + 4, PG_CANCEL_REQUEST);
+    pg_put_uint32(cancel->packet + 8, (uint32_t)trace->pid);
+    pg_put_uint32(cancel->packet + 12, (uint32_t)trace->key);
+    if (address == NULL || address[0] == '\0')
+        address = PQhost(conn); /* the directory of a unix socket */
+    cancel->port = atoi(PQport(conn));
+    return str_set(&cancel->address, address);
+}
+
 int
-backend_cancel_new(PGconn *conn, struct backend_cancel **ret_cancel)
+backend_cancel_new(PGconn *conn, const struct trace *trace, struct backend_cancel **ret_cancel)
 {
     struct backend_cancel *cancel = calloc(1, sizeof(*cancel));
 
@@ -43,9 +60,7 @@ backend_cancel_new(PGconn *conn, struct backend_cancel **ret_cancel)
     ref_init(&cancel->ref);
     if (libpq()->features.cancel_nonblocking)
         cancel->conn = conn;
-    else
-        cancel->cancel = PQgetCancel(conn);
-    if (cancel->conn == NULL && cancel->cancel == NULL) {
+    else if (take_packet(cancel, conn, trace) < 0) {
         free(cancel);
         return -ENOMEM;
     }
@@ -65,7 +80,8 @@ backend_cancel_unref(struct backend_cancel *cancel)
 {
     if (cancel == NULL || !ref_put(&cancel->ref))
         return;
-    PQfreeCancel(cancel->cancel);
+    explicit_bzero(cancel->packet, sizeof(cancel->packet));
+    free(cancel->address);
     free(cancel);
 }
 
@@ -85,10 +101,9 @@ struct cancelling {
     struct libpq_cancel *conn; /* owned; libpq 17 */
     struct io *io;             /* owned; anew for every step */
 
-    struct job job;      /* up to libpq 16 */
-    bool working;        /* the job is the executor's */
-    struct timer *timer; /* owned; until the executor has room */
-    int error;           /* of the job */
+    int fd;              /* up to libpq 16: owned; -1 while there is none */
+    struct drain drain;  /* from when the packet is sent */
+    struct timer *timer; /* owned; until a unix socket has room */
     char text[256];
 };
 
@@ -103,12 +118,9 @@ cancelling_free(struct message *message)
     free(c);
 }
 
-/* When nothing refers to it any more, neither the asker nor the executor. */
 static void
 cancelling_release(struct cancelling *c)
 {
-    if (c->done != NULL || c->working)
-        return;
     c->free_message.fn = cancelling_free;
     loop_defer(c->connector->loop, &c->free_message);
     if (!c->begun)
@@ -122,6 +134,8 @@ cancelling_drop_resources(struct cancelling *c)
 {
     io_free(TAKE(c->io));
     timer_free(TAKE(c->timer));
+    drain_stop(&c->drain);
+    fd_close(FD_TAKE(c->fd));
     if (c->conn != NULL)
         libpq()->cancel_finish(TAKE(c->conn));
 }
@@ -217,41 +231,50 @@ poll_begin(struct cancelling *c)
 /* ---- up to libpq 16 */
 
 static void
-job_run(struct job *job)
+packet_fail(struct cancelling *c, int error)
 {
-    struct cancelling *c = container_of(job, struct cancelling, job);
+    cancelling_tell(c, error, strerror(-error));
+}
 
-    c->error = PQcancel(c->cancel->cancel, c->text, sizeof(c->text)) ? 0 : -ECONNABORTED;
+/* A server that resets the connection has read the packet, too. */
+static void
+packet_drained(struct drain *drain, bool ended)
+{
+    (void)ended; /* its limit is the task's */
+    cancelling_tell(container_of(drain, struct cancelling, drain), 0, "");
 }
 
 static void
-job_done(struct job *job, bool cancelled)
-{
-    struct cancelling *c = container_of(job, struct cancelling, job);
-
-    c->working = false;
-    if (c->done == NULL)
-        cancelling_release(c); /* it was told that it took too long */
-    else if (cancelled)
-        cancelling_tell(c, -ESHUTDOWN, "the daemon is shutting down");
-    else
-        cancelling_tell(c, c->error, c->text);
-}
-
-static void
-job_begin(void *arg)
+packet_send(void *arg, unsigned what)
 {
     struct cancelling *c = arg;
-    int r;
+    const size_t size = sizeof(c->cancel->packet);
+    int r = dial_result(c->fd);
 
-    c->job.run = job_run;
-    c->job.done = job_done;
-    r = executor_submit(c->connector->executor, c->connector->loop, &c->job);
-    c->working = r == 0;
-    if (r == -EAGAIN)
-        r = timer_start(c->timer, CANCEL_RETRY);
+    (void)what;
+    io_free(TAKE(c->io));
+    if (r == 0 && send(c->fd, c->cancel->packet, size, MSG_NOSIGNAL) != (ssize_t)size)
+        r = -errno;
+    if (r == 0)
+        r = drain_start(&c->drain, c->connector->loop, c->fd, DAY, packet_drained);
     if (r < 0)
-        cancelling_tell(c, r, strerror(-r));
+        packet_fail(c, r);
+}
+
+static void
+packet_begin(void *arg)
+{
+    struct cancelling *c = arg;
+    int r = dial_begin(c->cancel->address, c->cancel->port, &c->fd);
+
+    if (r == 0) {
+        c->io = io_new(c->connector->loop, c->fd, "cancel", packet_send, c);
+        r = c->io != NULL ? io_want(c->io, IO_WRITE) : -ENOMEM;
+    } else if (r == -EAGAIN) {
+        r = timer_start(c->timer, CANCEL_RETRY);
+    }
+    if (r < 0)
+        packet_fail(c, r);
 }
 
 /* ---- their turn */
@@ -276,21 +299,20 @@ cancelling_begin(struct cancelling *c)
     else if (libpq()->features.cancel_nonblocking)
         poll_begin(c);
     else
-        job_begin(c);
+        packet_begin(c);
 }
 
 /* Begins those whose turn has come; one that fails at once comes here again, from below. */
 static void
 cancels_go_on(struct connector *connector)
 {
-    const unsigned max = libpq()->features.cancel_nonblocking ? CANCELS_MAX : CANCEL_JOBS_MAX;
     struct cancels *cancels = &connector->cancels;
     struct list *link;
 
     if (cancels->going_on)
         return;
     cancels->going_on = true;
-    while (cancels->begun < max && (link = list_pop(&cancels->waiting)) != NULL) {
+    while (cancels->begun < CANCELS_MAX && (link = list_pop(&cancels->waiting)) != NULL) {
         struct cancelling *c = list_entry(link, struct cancelling, link);
 
         if (cancelling_is_withdrawn(c))
@@ -322,10 +344,11 @@ cancelling_start(struct connector *connector, struct backend_cancel *cancel, use
     if (c == NULL)
         return -ENOMEM;
     c->connector = connector;
+    c->fd = -1;
     c->withdrawn = withdrawn;
     c->done = done;
     c->arg = arg;
-    c->timer = timer_new(connector->loop, "cancel retry", job_begin, c);
+    c->timer = timer_new(connector->loop, "cancel retry", packet_begin, c);
     if (c->timer == NULL)
         return -ENOMEM;
     r = task_start(&c->task, connector->endings, "cancel", NULL, patience, cancelling_timed_out);

@@ -12,8 +12,12 @@
 
 #include "timer.h"
 
-/* So that a server which still pours out a result cannot hold the loop. */
+/*
+ * So that a server which still pours out a result cannot hold the loop; and yet what the kernel may
+ * have of it, some MB, is gone in a few turns, since the permit comes back only then.
+ */
 #define DRAIN_READS_A_TURN 16
+#define DRAIN_READ         (64 * 1024)
 
 static void
 drain_end(struct drain *drain, bool ended)
@@ -26,7 +30,7 @@ static void
 drain_readable(void *arg, unsigned what)
 {
     struct drain *drain = arg;
-    char waste[4096];
+    char waste[DRAIN_READ];
 
     (void)what;
     for (int i = 0; i < DRAIN_READS_A_TURN; i++) {

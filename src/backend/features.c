@@ -66,7 +66,7 @@ sigpipe_ignore(void)
 {
     const struct sigaction ignore = {.sa_handler = SIG_IGN};
 
-    /* PQcancel sends without MSG_NOSIGNAL. */
+    /* libpq may send without MSG_NOSIGNAL. */
     return sigaction(SIGPIPE, &ignore, NULL) < 0 ? -errno : 0;
 }
 

@@ -154,7 +154,7 @@ handoff(PGconn *conn, const struct trace *trace, struct backend_target *target,
     if (r == 0)
         r = take_parameters(&server->backend, conn, trace);
     if (r == 0)
-        r = backend_cancel_new(conn, &server->backend.cancel);
+        r = backend_cancel_new(conn, trace, &server->backend.cancel);
     if (r == -ENOMEM)
         backend_error_set(error, "53200", "out of memory");
     if (r < 0)

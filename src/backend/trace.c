@@ -1,10 +1,12 @@
 /*
- * trace.c - the names of the parameters that a server reports at login.
+ * trace.c - what a server reports at login and libpq does not give out.
  *
  * libpq keeps what ParameterStatus said, but gives out only values, by exact name, and servers and
- * extensions report what they like. The one public place where the names appear is PQtrace:
+ * extensions report what they like. Nor does it give out the key of a cancel, but to its own
+ * PQcancel, which blocks. The one public place where these appear is PQtrace:
  *
  *     B<tab>22<tab>ParameterStatus<tab> "TimeZone" "Etc/UTC"
+ *     B<tab>12<tab>BackendKeyData<tab> 4711 -12345
  *
  * Passwords appear in it as well, so nothing else of it is kept.
  */
@@ -12,6 +14,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "str.h"
@@ -25,24 +28,41 @@ is_known(const struct trace *trace, const char *name)
     return false;
 }
 
-/* line is a whole one, or the beginning of a long one. */
 static void
-take_line(struct trace *trace, char *line)
+take_name(struct trace *trace, char *name)
 {
-    char *name, *end;
+    char *const end = strchr(name, '"');
 
-    if (line[0] != 'B')
-        return;
-    name = strstr(line, "\tParameterStatus\t \"");
-    if (name == NULL)
-        return;
-    name += strlen("\tParameterStatus\t \"");
-    end = strchr(name, '"');
     if (end == NULL || end == name)
         return;
     *end = '\0';
     if (!is_known(trace, name) && buf_append(&trace->names, name, strlen(name) + 1) < 0)
         trace->failed = true;
+}
+
+/* What comes behind this in the line, or NULL. */
+static char *
+behind(char *line, const char *begin)
+{
+    char *const found = strstr(line, begin);
+
+    return found == NULL ? NULL : found + strlen(begin);
+}
+
+/* line is a whole one, or the beginning of a long one. */
+static void
+take_line(struct trace *trace, char *line)
+{
+    char *rest;
+
+    if (line[0] != 'B')
+        return;
+    if ((rest = behind(line, "\tParameterStatus\t \"")) != NULL) {
+        take_name(trace, rest);
+    } else if ((rest = behind(line, "\tBackendKeyData\t ")) != NULL) {
+        trace->pid = (int32_t)strtol(rest, &rest, 10);
+        trace->key = (int32_t)strtol(rest, &rest, 10);
+    }
 }
 
 void
@@ -97,6 +117,7 @@ trace_done(struct trace *trace)
     assert(trace->file == NULL);
     buf_done(&trace->names);
     trace->failed = false;
+    trace->pid = trace->key = 0;
 }
 
 const char *

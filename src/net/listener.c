@@ -28,6 +28,7 @@
 #include "usec.h"
 
 #define EXHAUSTED_PAUSE (100 * MSEC)
+#define EXHAUSTED_CALM  (10 * SEC) /* without a failure, until it is said to be over */
 
 struct listener {
     struct loop *loop;      /* borrowed */
@@ -38,10 +39,11 @@ struct listener {
     void *arg;
     int fd; /* owned; -1 once closed */
     bool is_unix;
-    bool paused;    /* by the owner */
-    bool exhausted; /* logged already; until an accept succeeds */
-    dev_t dev;      /* of our socket file, which nobody may have replaced when we remove it */
-    ino_t ino;      /* 0: there is none to remove */
+    bool paused;         /* by the owner */
+    bool exhausted;      /* logged already; until all has been well for EXHAUSTED_CALM */
+    usec_t exhausted_at; /* when it last was so */
+    dev_t dev;           /* of our socket file, which nobody may have replaced when we remove it */
+    ino_t ino;           /* 0: there is none to remove */
     char path[sizeof(((struct sockaddr_un *)0)->sun_path) + 1];
     char name[sizeof(((struct sockaddr_un *)0)->sun_path) + 64];
 };
@@ -78,8 +80,18 @@ listener_exhausted(struct listener *listener, int error)
         log_warning("could not accept on %s, trying again every %u ms: %s", listener->name,
                     (unsigned)(EXHAUSTED_PAUSE / MSEC), strerror(error));
     listener->exhausted = true;
+    listener->exhausted_at = loop_now(listener->loop);
     if (timer_start_common(listener->timer, EXHAUSTED_PAUSE) == 0)
         listener_watch(listener);
+}
+
+static void
+listener_recovered(struct listener *listener)
+{
+    if (loop_now(listener->loop) - listener->exhausted_at < EXHAUSTED_CALM)
+        return;
+    log_info("accepting on %s again", listener->name);
+    listener->exhausted = false;
 }
 
 /* Whether accept failed for one connection, which is gone, and the next may be well. */
@@ -122,9 +134,8 @@ listener_readable(void *arg, unsigned what)
             listener_exhausted(listener, errno);
         return;
     }
-    if (listener->exhausted)
-        log_info("accepting on %s again", listener->name);
-    listener->exhausted = false;
+    if (listener->exhausted) /* at the limit, one comes for each that goes: no line for each */
+        listener_recovered(listener);
     listener->fn(listener->arg, fd, &peer.any, len, listener->is_unix);
 }
 

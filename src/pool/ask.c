@@ -53,7 +53,7 @@ ask_forget_query(const struct policy *policy)
  * sql NULL: a Sync, the smallest round trip there is. It proves that the stream is in step after
  * the hand-off, and that the server has dealt with a cancel that came late.
  */
-static const struct {
+static const struct ask_row {
     const char *name;
     const char *(*sql)(const struct policy *policy);
     enum close_reason failure;
@@ -155,6 +155,15 @@ server_setup_done(struct server *server)
         pool_put(server);
 }
 
+/* Nothing that was asked gives cause for an error where there is no query: it is a farewell. */
+static enum close_reason
+ask_failure(const struct server *server)
+{
+    const struct ask_row *const row = &asks[server->ask];
+
+    return row->sql == NULL && server->ask_failed ? CLOSE_SV_EOF : row->failure;
+}
+
 void
 server_ask_done(struct server *server)
 {
@@ -162,7 +171,7 @@ server_ask_done(struct server *server)
 
     task_finish(&server->task);
     if ((server->ask_failed || server->status != READY_IDLE) && !asks[ask].is_lenient) {
-        server_close(server, asks[ask].failure);
+        server_close(server, ask_failure(server));
         return;
     }
     switch (ask) {

@@ -25,20 +25,33 @@ relay_settle_session(struct server *server)
     return true;
 }
 
-bool
-relay_settle(struct server *server)
+/* The server has nothing left to do for its client, nor has that begun anything. */
+static bool
+relay_is_done(const struct server *server)
 {
     const struct client *const client = server->client;
 
+    return server_is_ready(server) && client != NULL && !client->passing &&
+           !server_is_dedicated(server) && server->status == READY_IDLE;
+}
+
+bool
+relay_is_over(const struct server *server)
+{
+    return relay_is_done(server) && !server->client->stalled &&
+           server->shard->policy->mode != POOL_SESSION && requests_are_certain(&server->requests);
+}
+
+bool
+relay_settle(struct server *server)
+{
     if (!server_is_ready(server) || !framer_is_between(&server->framer))
         return false;
     if (server->ask != ASK_NOTHING) {
         server_ask_done(server);
         return true;
     }
-    if (client == NULL || client->passing || server_is_dedicated(server))
-        return false;
-    if (server->status != READY_IDLE)
+    if (!relay_is_done(server))
         return false;
     if (server->shard->policy->mode == POOL_SESSION)
         return requests_are_certain(&server->requests) && relay_settle_session(server);

@@ -79,6 +79,8 @@ relay_span_before(struct span *span, const struct frame *frame)
  * client then. True: it went, and may be another thread's by now.
  */
 bool relay_settle(struct server *server);
+/* Whether that will let it go: its client has all that was for him. */
+bool relay_is_over(const struct server *server);
 /* Whether the client is not to be read now: the other side, or its own, does not keep up. */
 bool relay_client_must_wait(const struct client *client);
 /* Receive calls for one event; then it is the others' turn. */

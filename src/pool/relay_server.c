@@ -136,6 +136,32 @@ relay_error(struct server *server, const struct frame *frame, enum request_actio
     return true;
 }
 
+/*
+ * An error behind the last answer is the server's farewell. Its client, who would have to take it
+ * for the answer to what comes next, is not concerned, and goes on with another server.
+ */
+static bool
+relay_is_farewell(const struct server *server, const struct frame *frame)
+{
+    return frame->type == BACKEND_ERROR && relay_is_over(server);
+}
+
+/* False: the server is gone. */
+static bool
+relay_farewell(struct server *server, const struct frame *frame, bool whole)
+{
+    struct notice notice;
+    const char *body;
+    size_t len;
+
+    body = frame_body(frame, &len);
+    if (whole && notice_parse(body, len, &notice) == 0)
+        (void)str_copy(server->trouble, sizeof server->trouble, notice.message);
+    client_unlink(TAKE(server->client));
+    server_close(server, CLOSE_SV_IDLE_DIRTY);
+    return false;
+}
+
 /* Messages that a server sends of itself while nobody uses it. */
 static bool
 relay_idle_message(struct server *server, char type)
@@ -232,6 +258,10 @@ relay_server_message(struct server *server, const struct frame *frame, bool whol
 {
     enum request_action action = relay_action(server);
 
+    if (unlikely(relay_is_farewell(server, frame))) {
+        *ret_action = REQUEST_SKIP;
+        return relay_farewell(server, frame, whole);
+    }
     if (frame->type == BACKEND_EMPTY_QUERY && requests_is_fence(&server->requests))
         action = REQUEST_SKIP;
     if (unlikely(relay_is_worded(frame->type, action))) {
@@ -409,7 +439,9 @@ relay_server_input(struct server *server, const char *data, size_t len)
             span.glued = true;
         }
         /* These may end the link, so what the client is to see of them goes out first. */
-        if (action != REQUEST_SKIP && frame.type == BACKEND_ERROR) {
+        if (unlikely(relay_is_farewell(server, &frame))) {
+            relay_span_end(&span, frame.data);
+        } else if (action != REQUEST_SKIP && frame.type == BACKEND_ERROR) {
             if (unlikely(relay_heal(server, frame.data, frame.avail))) {
                 relay_span_end(&span, frame.data);
                 span.start = pos;

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import signal
 import socket
 import struct
 import subprocess
@@ -382,6 +383,23 @@ def test_cancel_over_tls_to_the_server(pgweir, lock):
             assert client.answer() == [CANCELLED, "Z:I"]
         assert way.codes == [wire.SSL_REQUEST, wire.SSL_REQUEST if cancels_by_tls else wire.CANCEL_REQUEST]
         cancel_late(pooler, way, lock(cluster), lock(cluster))
+
+
+def test_server_that_answers_no_cancel(pgweir, lock):
+    """It takes the connection, and is silent: the daemon ends all the same."""
+    with harness.Postgres() as cluster:
+        pooler = pgweir(databases={"postgres": f"host={harness.HOST} port={cluster.port}"}, default_pool_size=1)
+        held = lock(cluster)
+        with logged_in(pooler) as (client,):
+            client.ask(held.wait())
+            is_waiting(held)
+            cluster.process.kill(signal.SIGSTOP)
+            try:
+                with send_cancel(pooler, client.key):
+                    wait_for(lambda: pooler.pool("postgres")["sv_active_cancel"] == 1)
+                    pooler.stop(signal.SIGQUIT)
+            finally:
+                cluster.process.kill(signal.SIGCONT)
 
 
 @pytest.mark.parametrize("protocol", ["3.0", "3.2", "latest"])

@@ -46,7 +46,6 @@ struct backend_target *target_new_tls(const char *user, const char *ca_variable)
 /* Of the libpq that is loaded. */
 bool tls_is_usable(void);
 bool scram_keys_are_usable(void);
-bool cancels_block(void);
 
 struct asking {
     struct connect_request request;

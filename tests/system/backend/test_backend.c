@@ -21,12 +21,6 @@ scram_keys_are_usable(void)
     return features.scram_keys;
 }
 
-bool
-cancels_block(void)
-{
-    return !features.cancel_nonblocking;
-}
-
 int
 main(void)
 {

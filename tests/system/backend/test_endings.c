@@ -171,23 +171,28 @@ test_many_cancels(void **state)
     retire(f, backend, true);
 }
 
+/* Nobody is let in, nor told so, until it goes on. */
+static pid_t
+stop_server(struct fixture *f)
+{
+    const int pid =
+        atoi(raw_ask(f->admin, "SELECT split_part(pg_read_file('postmaster.pid'), E'\\n', 1)"));
+
+    assert_true(pid > 1);
+    assert_int_equal(kill(pid, SIGSTOP), 0);
+    return pid;
+}
+
 /* Who waits for others may be told that it takes too long, or change his mind. */
 static void
 test_cancels_that_wait(void **state)
 {
-    enum { AT_ONCE = 4 };
+    enum { AT_ONCE = 64 };
     struct fixture *f = *state;
     struct backend *backend = connect_to(f, target_new("postgres", "postgres"), NULL);
-    struct blocker blockers[EXECUTOR_THREADS];
     struct cancel begun[AT_ONCE], withdrawn, late, patient;
-    int ends[2];
+    const pid_t server = stop_server(f);
 
-    if (!cancels_block()) {
-        retire(f, backend, true);
-        skip(); /* nothing keeps them waiting */
-    }
-    assert_int_equal(pipe(ends), 0);
-    block_executor(f, blockers, ends[0]);
     for (int i = 0; i < AT_ONCE; i++)
         cancel_ask(f, &begun[i], backend->cancel);
     cancel_ask_for(f, &late, backend->cancel, 20 * MSEC);
@@ -201,11 +206,33 @@ test_cancels_that_wait(void **state)
     connector_withdraw(f->connector, &begun[0].request); /* too late */
 
     f->waiting = AT_ONCE + 1;
-    unblock_executor(f, ends[1]);
+    assert_int_equal(kill(server, SIGCONT), 0);
+    settle(f);
     for (int i = 0; i < AT_ONCE; i++)
         assert_int_equal(begun[i].error, 0);
     assert_int_equal(patient.error, 0);
-    (void)close(ends[0]);
+    retire(f, backend, true);
+}
+
+/* A server that never answers keeps nobody else from cancelling, once the patience is over. */
+static void
+test_cancels_that_hang(void **state)
+{
+    enum { AT_ONCE = 64 };
+    struct fixture *f = *state;
+    struct backend *backend = connect_to(f, target_new("postgres", "postgres"), NULL);
+    struct cancel hanging[AT_ONCE], next;
+    const pid_t server = stop_server(f);
+
+    for (int i = 0; i < AT_ONCE; i++)
+        cancel_ask(f, &hanging[i], backend->cancel);
+    settle(f);
+    for (int i = 0; i < AT_ONCE; i++)
+        assert_int_equal(hanging[i].error, -ETIMEDOUT);
+    cancel_ask(f, &next, backend->cancel);
+    assert_int_equal(kill(server, SIGCONT), 0);
+    settle(f);
+    assert_int_equal(next.error, 0);
     retire(f, backend, true);
 }
 
@@ -554,6 +581,7 @@ run_ending_tests(void)
         TEST(test_cancel),
         TEST(test_many_cancels),
         TEST(test_cancels_that_wait),
+        TEST(test_cancels_that_hang),
         TEST(test_cancel_after_the_end),
         TEST(test_cancel_during_the_end),
         TEST(test_retire_politely),

@@ -47,6 +47,20 @@ test_names(void **state)
 }
 
 static void
+test_key(void **state)
+{
+    struct trace trace = {.file = NULL};
+
+    (void)state;
+    trace_feed(&trace, login, strlen(login));
+    assert_int_equal(trace.pid, 1234);
+    assert_int_equal(trace.key, -5678);
+    trace_done(&trace);
+    assert_int_equal(trace.pid, 0);
+    assert_int_equal(trace.key, 0);
+}
+
+static void
 test_in_pieces(void **state)
 {
     struct trace trace = {.file = NULL};
@@ -84,6 +98,7 @@ main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),
+        cmocka_unit_test(test_key),
         cmocka_unit_test(test_in_pieces),
         cmocka_unit_test(test_long_lines),
     };

@@ -23,6 +23,7 @@
 #include "fake_loop.h"
 #include "fd.h"
 #include "listener.h"
+#include "log.h"
 #include "loop.h"
 #include "usec.h"
 
@@ -371,6 +372,53 @@ test_out_of_descriptors(void **state)
     assert_int_equal(f->accepted_count, 1);
 }
 
+static unsigned
+count_lines(int file)
+{
+    char log[4096];
+    const ssize_t len = pread(file, log, sizeof(log), 0);
+    unsigned lines = 0;
+
+    for (ssize_t i = 0; i < len; i++)
+        lines += log[i] == '\n';
+    return lines;
+}
+
+/* At the limit, where one comes for each that goes, it is said once; and that it is over, too. */
+static void
+test_out_of_descriptors_is_said_once(void **state)
+{
+    char path[] = "/tmp/test_listener.XXXXXX";
+    const int file = mkstemp(path);
+    struct fixture *f = *state;
+    struct rlimit before, none;
+
+    assert_true(file >= 0);
+    assert_int_equal(open_unix(f, f->path), 0);
+    assert_int_equal(
+        log_open(&(struct log_options){.file = path, .level = LOG_LEVEL_INFO, .quiet = true}), 0);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    for (unsigned i = 0; i < 5; i++) {
+        connect_unix(f, f->path);
+        none = before;
+        none.rlim_cur = 3;
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+        fake_loop_advance(f->loop, 100 * MSEC);
+        assert_int_equal(f->accepted_count, i);
+        assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+        fake_loop_advance(f->loop, 100 * MSEC);
+        assert_int_equal(f->accepted_count, i + 1);
+        assert_int_equal(count_lines(file), 1);
+    }
+    fake_loop_advance(f->loop, MINUTE);
+    connect_unix(f, f->path);
+    fake_loop_settle(f->loop);
+    assert_int_equal(count_lines(file), 2);
+    log_close();
+    (void)close(file);
+}
+
 static void
 test_tcp_options(void **state)
 {
@@ -410,6 +458,7 @@ main(void)
         TEST(test_pause),
         TEST(test_close_from_within),
         TEST(test_out_of_descriptors),
+        TEST(test_out_of_descriptors_is_said_once),
         TEST(test_tcp_options),
     };
 

@@ -409,6 +409,75 @@ test_idle_server_sends_an_error(void **state)
     peer_expect_silence(client);
 }
 
+/*
+ * The last words come along with the answer to a client, who has nothing to do with them: he goes
+ * on, and so does who comes next.
+ */
+static void
+test_server_ends_behind_an_answer(void **state)
+{
+    static const char error[] = "E\0\0\0\x1eSFATAL\0VFATAL\0C57P01\0Mno\0";
+    static const size_t pieces[] = {0, 1, 5, 10, sizeof(error)};
+    struct fixture *f = *state;
+    struct peer *client, *other, *server;
+
+    for (size_t i = 0; i < ARRAY_SIZE(pieces); i++) {
+        const size_t piece = pieces[i];
+
+        fixture_begin(f, "default_pool_size = 1\n", &client, &server);
+        other = fixture_login(f, "db", "alice");
+        peer_ask(client, server, "select 1");
+        peer_send(other, 'Q', "select 2");
+        fixture_settle(f);
+        peer_send_complete(server, "SELECT 1", 'I');
+        peer_send_bytes(server, error, piece);
+        fixture_settle(f);
+        peer_send_bytes(server, error + piece, sizeof(error) - piece);
+        if (piece == 0) { /* read when the server is the other one's: he is told */
+            peer_expect(server, 'Q', "select 2");
+            peer_close(server);
+            peer_expect_error(other, "FATAL", "57P01", "no");
+            peer_expect_end(other);
+        } else {
+            peer_expect(server, 'X', NULL);
+            peer_expect_end(server);
+            peer_close(server);
+            server = fixture_serve(f);
+            peer_expect(server, 'Q', "select 2");
+            peer_answer(server, other, "SELECT 2", 'I');
+            peer_close(server);
+        }
+        peer_expect(client, 'C', "SELECT 1");
+        peer_expect_ready(client, 'I');
+        peer_send(client, 'Q', "select 3");
+        server = fixture_serve(f);
+        peer_expect(server, 'Q', "select 3");
+        peer_answer(server, client, "SELECT 3", 'I');
+        fixture_stop(f);
+    }
+}
+
+/* In a session, and in a transaction, they are the client's. */
+static void
+test_server_ends_behind_an_answer_of_a_session(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *client, *server;
+
+    for (int session = 0; session < 2; session++) {
+        fixture_begin(f, session ? "pool_mode = session\n" : "", &client, &server);
+        peer_ask(client, server, "begin");
+        peer_send_complete(server, "BEGIN", session ? 'I' : 'T');
+        peer_send_error(server, "FATAL", "57P01", "no");
+        peer_close(server);
+        peer_expect(client, 'C', "BEGIN");
+        peer_expect_ready(client, session ? 'I' : 'T');
+        peer_expect_error(client, "FATAL", "57P01", "no");
+        peer_expect_end(client);
+        fixture_stop(f);
+    }
+}
+
 static void
 test_idle_server_sends_rows(void **state)
 {
@@ -518,6 +587,8 @@ main(void)
         TEST(test_fatal_error_is_forwarded_once_if_cut),
         TEST(test_idle_server_dies),
         TEST(test_idle_server_sends_an_error),
+        TEST(test_server_ends_behind_an_answer),
+        TEST(test_server_ends_behind_an_answer_of_a_session),
         TEST(test_idle_server_sends_rows),
         TEST(test_idle_server_may_say_some_things),
         TEST(test_answers_nobody_asked_for),

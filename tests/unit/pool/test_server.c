@@ -3,6 +3,11 @@
  */
 #include "fixture.h"
 
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "log.h"
 #include "pg.h"
 #include "pool.h"
 
@@ -80,6 +85,53 @@ test_probe_out_of_step(void **state)
         assert_true(server->ended);
         fixture_stop(f);
     }
+}
+
+/* Whether the log has this text, since log_to_file. */
+static bool
+log_says(int file, const char *text)
+{
+    char log[4096] = "";
+
+    assert_true(pread(file, log, sizeof(log) - 1, 0) > 0);
+    return strstr(log, text) != NULL;
+}
+
+static int
+log_to_file(void)
+{
+    char path[] = "/tmp/test_server.XXXXXX";
+    const int file = mkstemp(path);
+
+    assert_true(file >= 0);
+    assert_int_equal(
+        log_open(&(struct log_options){.file = path, .level = LOG_LEVEL_INFO, .quiet = true}), 0);
+    assert_int_equal(unlink(path), 0);
+    return file;
+}
+
+/* It is in step, and is told to end just then. */
+static void
+test_server_ends_behind_its_probe(void **state)
+{
+    struct fixture *f = *state;
+    struct peer *server;
+    int file;
+
+    fixture_start(f, "");
+    (void)fixture_knock(f, "db", "alice");
+    server = fixture_accept(f);
+    peer_expect(server, 'S', NULL);
+    file = log_to_file();
+    peer_send_ready(server, 'I');
+    peer_send_error(server, "FATAL", "57P01", "terminating connection");
+    fixture_settle(f);
+    assert_true(log_says(file, " LOG S-"));
+    assert_true(log_says(file, "closing because: server conn crashed?: terminating connection"));
+    assert_false(log_says(file, "out of step"));
+    log_close();
+    log_set_level(LOG_LEVEL_FATAL);
+    (void)close(file);
 }
 
 static void
@@ -465,6 +517,7 @@ main(void)
         TEST(test_probe),
         TEST(test_probe_out_of_step),
         TEST(test_probe_is_not_answered),
+        TEST(test_server_ends_behind_its_probe),
         TEST(test_connect_query),
         TEST(test_connect_query_fails),
         TEST(test_check_after_delay),
