@@ -13,6 +13,7 @@ seed gives the same schedule and the same plans of the clients, though not the s
 
 import argparse
 import collections
+import contextlib
 import hashlib
 import json
 import os
@@ -80,6 +81,14 @@ class Results:
         self.done, self.errors = collections.Counter(), collections.Counter()
         self.committed, self.failures, self.longest = [], [], 0
 
+    @contextlib.contextmanager
+    def noting(self):
+        """What does not come to pass in time is a violation, and all that can still be proved is."""
+        try:
+            yield
+        except harness.Failed as failure:
+            self.failures.append(str(failure)[:2000])
+
     def add(self, told):
         self.done.update(told["done"])
         self.errors.update(told["errors"])
@@ -137,11 +146,10 @@ def storm(world, options, events, results, log):
 
 def come_to_rest(world, before, memory, results):
     """When all clients have gone, nothing that was taken is missing."""
-    await_rest(world)
-    try:
-        harness.wait_for(lambda: descriptors(world) <= before, 30, "descriptors to be closed")
-    except harness.Failed as failure:
-        results.failures.append(f"{failure}: {descriptors(world)} instead of {before}")
+    with results.noting():
+        await_rest(world)
+    with results.noting():
+        harness.wait_for(lambda: descriptors(world) <= before, 30, f"descriptors to be {before} again")
     half, now = max(memory[:len(memory) // 2 + 1]), world.daemon.process.memory()
     if "release" in world.daemon.source and now > half + LEAK:
         results.failures.append(f"memory has grown from {half} to {now} bytes")
@@ -165,15 +173,12 @@ def last_act(world, options, results, log):
 def await_end(world, folder, results):
     """The daemon has been told to end, and does so; if not, what its threads do is kept."""
     daemon = world.daemon
-    try:
-        if daemon.process.wait(SHUTDOWN) is None and shutil.which("gdb"):
-            with open(os.path.join(folder, "threads.txt"), "w") as file:
-                subprocess.run(["gdb", "-p", str(daemon.process.pid), "-batch", "-ex", "thread apply all bt full"],
-                               stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, timeout=60)
-                subprocess.run(["ss", "-tnpo"], stdout=file, timeout=20)
+    if daemon.process.wait(SHUTDOWN) is None and shutil.which("gdb"):
+        with open(os.path.join(folder, "threads.txt"), "w") as file:
+            subprocess.run(["gdb", "-p", str(daemon.process.pid), "-batch", "-ex", "thread apply all bt full"],
+                           stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, timeout=60)
+    with results.noting():
         daemon.ends(1)
-    except harness.Failed as failure:
-        results.failures.append(str(failure)[:2000])
 
 
 def read_log(text, results):
@@ -213,7 +218,8 @@ def run(arguments, folder):
             world.daemon.kill(signal.SIGQUIT)
             await_end(world, folder, results)
         world.cluster.start_again()  # should a fault not have come to its end
-        await_end_of_servers(world)
+        with results.noting():
+            await_end_of_servers(world)
         violations, transfers, unknown = check(world.cluster, folder, results.committed)
         results.failures += violations
         said = read_log(world.daemon.log(), results)

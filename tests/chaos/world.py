@@ -55,7 +55,8 @@ class Cluster(harness.Postgres):
 
     def __init__(self, address=harness.HOST, **settings):
         super().__init__(ssl=True, synchronous_commit="on", max_connections=150, log_min_messages="warning",
-                         deadlock_timeout="1s", restart_after_crash="on", superuser_reserved_connections=20,
+                         deadlock_timeout="1s", authentication_timeout="5s", restart_after_crash="on",
+                         superuser_reserved_connections=20,
                          **{"listen_addresses": address, "wal_retrieve_retry_interval": "100ms", **settings})
         self.address = address
         self.data = os.path.join(self.dir, "data")
