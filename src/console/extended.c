@@ -45,11 +45,11 @@ extended_forget_portals(struct session *session)
 void
 extended_forget(struct session *session)
 {
-    struct parsed *prepared;
+    struct parsed *parsed;
 
     extended_forget_portals(session);
-    LIST_FOREACH_SAFE (prepared, &session->prepared, link)
-        parsed_free(prepared);
+    LIST_FOREACH_SAFE (parsed, &session->prepared, link)
+        parsed_free(parsed);
 }
 
 static void
@@ -104,7 +104,7 @@ on_parse(struct session *session, struct reader *reader)
     const unsigned type_count = read_int16(reader);
     const unsigned param_count = parameter_count(sql);
     const bool is_query = select_is_query(sql);
-    struct parsed *prepared;
+    struct parsed *parsed;
 
     if (*name == '\0')
         parsed_free(parsed_find(session, ""));
@@ -117,19 +117,19 @@ on_parse(struct session *session, struct reader *reader)
         fault(session, SQLSTATE_DUPLICATE_STATEMENT, "prepared statement", name, "already exists");
     else if (list_count(&session->prepared) >= PORTAL_NAMES_MAX)
         session_error_state(session, SQLSTATE_LIMIT_EXCEEDED, "too many prepared statements", NULL);
-    else if ((prepared = parsed_new(name, sql)) == NULL)
+    else if ((parsed = parsed_new(name, sql)) == NULL)
         session_no_memory(session);
     else {
-        list_push_back(&session->prepared, &prepared->link);
-        prepared->is_query = is_query;
-        prepared->param_count = MAX(param_count, type_count);
+        list_push_back(&session->prepared, &parsed->link);
+        parsed->is_query = is_query;
+        parsed->param_count = MAX(param_count, type_count);
         for (unsigned i = 0; i < type_count; i++)
-            prepared->types[i] = read_int32(reader);
+            parsed->types[i] = read_int32(reader);
         if (read_all(reader)) {
             answer(session, BACKEND_PARSE_COMPLETE);
             return;
         }
-        parsed_free(prepared);
+        parsed_free(parsed);
         broken(session, "Parse");
     }
 }
@@ -155,7 +155,7 @@ read_formats(struct reader *reader, uint16_t codes[static RESULT_COLUMNS_MAX], u
 
 /* False: they do not fit the statement, or the message is broken. */
 static bool
-read_parameters(struct reader *reader, const struct parsed *prepared,
+read_parameters(struct reader *reader, const struct parsed *parsed,
                 struct parameter parameters[static PARAMETERS_MAX])
 {
     uint16_t codes[RESULT_COLUMNS_MAX], format_count = 0, count;
@@ -163,7 +163,7 @@ read_parameters(struct reader *reader, const struct parsed *prepared,
     if (!read_formats(reader, codes, &format_count))
         return false;
     count = read_int16(reader);
-    if (count != prepared->param_count || (format_count > 1 && format_count != count))
+    if (count != parsed->param_count || (format_count > 1 && format_count != count))
         return false;
     for (uint16_t i = 0; i < count; i++) {
         const uint32_t len = read_int32(reader);
@@ -182,9 +182,9 @@ read_result_formats(struct reader *reader, struct formats *formats)
 }
 
 static bool
-has_null(const struct parsed *prepared, const struct parameter *parameters)
+has_null(const struct parsed *parsed, const struct parameter *parameters)
 {
-    for (unsigned i = 0; i < prepared->param_count; i++) {
+    for (unsigned i = 0; i < parsed->param_count; i++) {
         if (parameters[i].data == NULL)
             return true;
     }
@@ -238,18 +238,18 @@ open_portal(struct session *session, const char *name, const char *sql,
 
 /* With the parameters in the text. */
 static void
-bind_text(struct session *session, const char *name, const struct parsed *prepared,
+bind_text(struct session *session, const char *name, const struct parsed *parsed,
           const struct parameter *parameters, const struct formats *formats)
 {
     CLEANUP(buf_done) struct buf sql = BUF_INIT;
     int r;
 
-    if (has_null(prepared, parameters)) {
+    if (has_null(parsed, parameters)) {
         session_error_state(session, SQLSTATE_NULL_NOT_ALLOWED,
                             "a parameter of the console cannot be NULL", NULL);
         return;
     }
-    r = parameter_put_all(&sql, prepared->sql, parameters, prepared->types, TEXT_MAX);
+    r = parameter_put_all(&sql, parsed->sql, parameters, parsed->types, TEXT_MAX);
     if (r == -EINVAL)
         session_error(session, "bad arguments");
     else if (r < 0)
@@ -288,7 +288,7 @@ query_is_bound(struct session *session, struct select *select)
 
 /* A query runs now; an Execute has its rows only to send. */
 static void
-bind_query(struct session *session, const char *name, const struct parsed *prepared,
+bind_query(struct session *session, const char *name, const struct parsed *parsed,
            const struct parameter *parameters, const struct formats *formats)
 {
     CLEANUP(table_free) struct table *row = NULL;
@@ -298,16 +298,16 @@ bind_query(struct session *session, const char *name, const struct parsed *prepa
 
     if (!can_open_portal(session, name))
         return;
-    session_begin(session, prepared->sql);
-    r = parameter_row(parameters, prepared->types, prepared->param_count, &row);
+    session_begin(session, parsed->sql);
+    r = parameter_row(parameters, parsed->types, parsed->param_count, &row);
     if (r == -EINVAL) {
         session_error(session, "bad arguments");
         return;
     }
-    if (r == 0 && prepared->columns != NULL)
-        r = table_copy_columns(prepared->columns, &told);
+    if (r == 0 && parsed->columns != NULL)
+        r = table_copy_columns(parsed->columns, &told);
     if (r == 0)
-        select = select_new(prepared->sql, name, query_is_bound);
+        select = select_new(parsed->sql, name, query_is_bound);
     if (select == NULL) {
         session_no_memory(session);
         return;
@@ -323,33 +323,32 @@ on_bind(struct session *session, struct reader *reader)
 {
     const char *const portal = read_string(reader);
     const char *const name = read_string(reader);
-    const struct parsed *const prepared = parsed_find(session, name);
+    const struct parsed *const parsed = parsed_find(session, name);
     struct parameter parameters[PARAMETERS_MAX] = {{0}};
     struct formats formats = {0};
 
-    if (prepared == NULL)
+    if (parsed == NULL)
         no_prepared(session, name);
-    else if (!read_parameters(reader, prepared, parameters) ||
-             !read_result_formats(reader, &formats))
+    else if (!read_parameters(reader, parsed, parameters) || !read_result_formats(reader, &formats))
         broken(session, "Bind");
-    else if (prepared->is_query)
-        bind_query(session, portal, prepared, parameters, &formats);
+    else if (parsed->is_query)
+        bind_query(session, portal, parsed, parameters, &formats);
     else
-        bind_text(session, portal, prepared, parameters, &formats);
+        bind_text(session, portal, parsed, parameters, &formats);
 }
 
 /* ---- Describe, Close ------------------------------------------------------------------------- */
 
 static int
-put_parameter_types(struct buf *output, const struct parsed *prepared)
+put_parameter_types(struct buf *output, const struct parsed *parsed)
 {
     struct msg msg;
 
     msg_begin(&msg, output, BACKEND_PARAMETER_DESCRIPTION);
-    msg_put_int16(&msg, (uint16_t)prepared->param_count);
-    for (unsigned i = 0; i < prepared->param_count; i++)
+    msg_put_int16(&msg, (uint16_t)parsed->param_count);
+    for (unsigned i = 0; i < parsed->param_count; i++)
         msg_put_int32(&msg,
-                      prepared->types[i] != PARAMETER_UNKNOWN ? prepared->types[i] : PG_TYPE_TEXT);
+                      parsed->types[i] != PARAMETER_UNKNOWN ? parsed->types[i] : PG_TYPE_TEXT);
     return msg_end(&msg);
 }
 
@@ -381,51 +380,51 @@ answer_query_columns(struct session *session, const struct table *columns,
 
 /* Which columns SHOW $1 has is known when a Bind has told what to show. */
 static bool
-has_open_columns(const struct parsed *prepared)
+has_open_columns(const struct parsed *parsed)
 {
-    return prepared->param_count > 0 && !prepared->is_query &&
-           strncasecmp(statement_skip(prepared->sql), "show", 4) == 0;
+    return parsed->param_count > 0 && !parsed->is_query &&
+           strncasecmp(statement_skip(parsed->sql), "show", 4) == 0;
 }
 
 static void
-answer_prepared(struct session *session, const struct parsed *prepared)
+answer_prepared(struct session *session, const struct parsed *parsed)
 {
-    if (put_parameter_types(&session->output, prepared) < 0)
+    if (put_parameter_types(&session->output, parsed) < 0)
         session_no_memory(session);
-    else if (prepared->columns != NULL)
-        answer_query_columns(session, prepared->columns, NULL);
+    else if (parsed->columns != NULL)
+        answer_query_columns(session, parsed->columns, NULL);
     else
-        answer_columns(session, prepared->sql, NULL);
+        answer_columns(session, parsed->sql, NULL);
 }
 
 /* What was learned of the query stays with it. */
 static void
 query_is_described(struct session *session, struct select *select)
 {
-    struct parsed *const prepared = parsed_find(session, select->name);
+    struct parsed *const parsed = parsed_find(session, select->name);
 
-    prepared->columns = TAKE(select->columns);
-    for (unsigned i = 0; i < prepared->param_count; i++) {
-        if (prepared->types[i] == PARAMETER_UNKNOWN)
-            prepared->types[i] = result_type(table_column_type(select->parameters, i));
+    parsed->columns = TAKE(select->columns);
+    for (unsigned i = 0; i < parsed->param_count; i++) {
+        if (parsed->types[i] == PARAMETER_UNKNOWN)
+            parsed->types[i] = result_type(table_column_type(select->parameters, i));
     }
-    answer_prepared(session, prepared);
+    answer_prepared(session, parsed);
 }
 
 static void
-describe_query(struct session *session, const struct parsed *prepared)
+describe_query(struct session *session, const struct parsed *parsed)
 {
     CLEANUP(table_free) struct table *parameters = NULL;
     struct select *select = NULL;
 
-    if (table_new("parameters", prepared->param_count, 0, &parameters) == 0)
-        select = select_new(prepared->sql, prepared->name, query_is_described);
+    if (table_new("parameters", parsed->param_count, 0, &parameters) == 0)
+        select = select_new(parsed->sql, parsed->name, query_is_described);
     if (select == NULL) {
         session_no_memory(session);
         return;
     }
-    for (unsigned i = 0; i < prepared->param_count; i++)
-        table_set_type(parameters, i, result_column_type(prepared->types[i]));
+    for (unsigned i = 0; i < parsed->param_count; i++)
+        table_set_type(parameters, i, result_column_type(parsed->types[i]));
     select->parameters = TAKE(parameters);
     select->purpose = QUERY_DESCRIBE;
     select_start(session, select);
@@ -434,17 +433,17 @@ describe_query(struct session *session, const struct parsed *prepared)
 static void
 describe_prepared(struct session *session, const char *name)
 {
-    const struct parsed *const prepared = parsed_find(session, name);
+    const struct parsed *const parsed = parsed_find(session, name);
 
-    if (prepared == NULL)
+    if (parsed == NULL)
         no_prepared(session, name);
-    else if (has_open_columns(prepared))
+    else if (has_open_columns(parsed))
         session_error_state(session, SQLSTATE_INDETERMINATE_DATATYPE,
                             "columns that depend on a parameter cannot be described", NULL);
-    else if (prepared->is_query && prepared->columns == NULL)
-        describe_query(session, prepared);
+    else if (parsed->is_query && parsed->columns == NULL)
+        describe_query(session, parsed);
     else
-        answer_prepared(session, prepared);
+        answer_prepared(session, parsed);
 }
 
 static void

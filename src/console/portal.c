@@ -13,11 +13,11 @@
 struct parsed *
 parsed_find(const struct session *session, const char *name)
 {
-    struct parsed *prepared;
+    struct parsed *parsed;
 
-    LIST_FOREACH (prepared, &session->prepared, link) {
-        if (str_eq(prepared->name, name))
-            return prepared;
+    LIST_FOREACH (parsed, &session->prepared, link) {
+        if (str_eq(parsed->name, name))
+            return parsed;
     }
     return NULL;
 }
@@ -25,23 +25,23 @@ parsed_find(const struct session *session, const char *name)
 struct parsed *
 parsed_new(const char *name, const char *sql)
 {
-    CLEANUP(parsed_free) struct parsed *prepared = calloc(1, sizeof(*prepared));
+    CLEANUP(parsed_free) struct parsed *parsed = calloc(1, sizeof(*parsed));
 
-    if (prepared == NULL || str_set(&prepared->name, name) < 0 || str_set(&prepared->sql, sql) < 0)
+    if (parsed == NULL || str_set(&parsed->name, name) < 0 || str_set(&parsed->sql, sql) < 0)
         return NULL;
-    return TAKE(prepared);
+    return TAKE(parsed);
 }
 
 void
-parsed_free(struct parsed *prepared)
+parsed_free(struct parsed *parsed)
 {
-    if (prepared == NULL)
+    if (parsed == NULL)
         return;
-    list_remove(&prepared->link);
-    table_free(prepared->columns);
-    free(prepared->name);
-    free(prepared->sql);
-    free(prepared);
+    list_remove(&parsed->link);
+    table_free(parsed->columns);
+    free(parsed->name);
+    free(parsed->sql);
+    free(parsed);
 }
 
 /* ---- portals --------------------------------------------------------------------------------- */

@@ -47,7 +47,7 @@ struct portal {
 struct parsed *parsed_find(const struct session *session, const char *name);
 /* In no list yet. NULL: no memory. */
 struct parsed *parsed_new(const char *name, const char *sql);
-void parsed_free(struct parsed *prepared);
+void parsed_free(struct parsed *parsed);
 DEFINE_CLEANUP(struct parsed *, parsed_free);
 
 struct portal *portal_find(const struct session *session, const char *name);
