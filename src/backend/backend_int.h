@@ -26,7 +26,6 @@
 #include "backend.h"
 #include "buf.h"
 #include "cleanup.h"
-#include "executor.h"
 #include "list.h"
 #include "loop.h"
 #include "macros.h"
@@ -193,7 +192,6 @@ struct forwards {
 
 struct connector {
     struct loop *loop;           /* owned */
-    struct executor *executor;   /* borrowed */
     struct resolver *resolver;   /* owned */
     struct task_group *attempts; /* owned; cancelled at the close */
     struct task_group *endings;  /* owned; retirements and cancels, seen through at the close */

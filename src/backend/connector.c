@@ -98,7 +98,6 @@ connector_init(struct connector *connector, struct executor *executor)
     int r;
 
     connector->state = CONNECTOR_STOPPED;
-    connector->executor = executor;
     connector->poke.fn = connector_poked;
     atomic_init(&connector->dns_ttl, DNS_TTL);
     atomic_init(&connector->dns_nxdomain_ttl, DNS_TTL);
